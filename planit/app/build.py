@@ -1,0 +1,190 @@
+"""From a composed configuration to a `Plan`.
+
+A plan in YAML is nested ``_target_`` nodes. Its steps are named in ``steps``, so that the command
+line can address them, and ``root`` refers to them by name. Building imports no user code: a
+step's ``func`` stays a dotted path until the plan is checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from planit.errors import ConfigError, PlanError, suggest
+from planit.nodes import Chain, Command, Node, Parallel, SlurmArgs, Step
+from planit.nodes.slurm import SlurmSpec
+from planit.plan import Plan
+
+Presets = Callable[[str], Mapping[str, Any]]
+"""Finds SLURM arguments by name: a mount of the configuration, or a preset of the group slurm."""
+
+_LEAVES = {"Step": ("name", "func", "slurm_args"), "Command": ("name", "command", "slurm_args")}
+_GROUPS: dict[str, Callable[..., Node]] = {"Chain": Chain, "Parallel": Parallel}
+_COMMAND_FIELDS = ("cwd", "env")
+
+
+def build_plan(
+    config: Mapping[str, Any], presets: Presets, instantiate: Callable[[Any], Any]
+) -> Plan:
+    """Build the plan from the plain (resolved) content of the config key ``plan``.
+
+    Args:
+        config: the plan.
+        presets: looks SLURM arguments up by name.
+        instantiate: builds ``_target_`` values that are not planit's, in a step's arguments.
+
+    Raises:
+        ConfigError: with the config key of whatever is wrong.
+    """
+    known = ("_target_", "name", "steps", "root")
+    for key in ("name", "root"):
+        if config.get(key) is None:
+            raise ConfigError(
+                f"plan has no {key}", hint=f"set plan.{key}; see conf/plan/thesis.yaml"
+            )
+    steps = config.get("steps") or {}
+    if not isinstance(steps, Mapping):
+        raise ConfigError("plan.steps must map names to steps")
+    for key in config:
+        if key not in known and not _is_private(key):
+            raise ConfigError(f"plan.{key} is not a part of a plan", hint=suggest(key, known))
+    builder = _Builder(steps, presets, instantiate)
+    builder.refuse_half_steps()
+    root = builder.node(config["root"], "plan.root")
+    try:
+        return Plan(str(config["name"]), root)
+    except PlanError as error:
+        raise ConfigError(f"plan: {error.message}", hint=error.hint) from error
+
+
+def _is_private(key: Any) -> bool:
+    """Keys that only other keys refer to; a plan may hold values of its own under vars."""
+    return str(key).startswith("_") or key == "vars"
+
+
+@dataclass
+class _Builder:
+    steps: Mapping[str, Any]
+    presets: Presets
+    instantiate: Callable[[Any], Any]
+    cache: dict[str, SlurmArgs] = field(default_factory=dict)
+
+    def refuse_half_steps(self) -> None:
+        """An override of a step that does not exist makes a step with nothing but that value."""
+        whole = [n for n, s in self.steps.items() if isinstance(s, Mapping) and set(s) - {"slurm"}]
+        for name in self.steps:
+            if name not in whole:
+                raise ConfigError(f"plan.steps has no step {name!r}", hint=suggest(name, whole))
+
+    def node(self, value: Any, where: str) -> Node:
+        if isinstance(value, Node):
+            return value
+        if isinstance(value, str):
+            if value not in self.steps:
+                raise ConfigError(
+                    f"{where}: plan.steps has no step {value!r}", hint=suggest(value, self.steps)
+                )
+            return self.node_of(self.steps[value], f"plan.steps.{value}", value)
+        return self.node_of(value, where, None)
+
+    def node_of(self, value: Any, where: str, name: str | None) -> Node:
+        if not isinstance(value, Mapping):
+            raise ConfigError(
+                f"{where}: a node is expected, not {value!r}",
+                hint="name a step of plan.steps, or give a _target_ such as planit.Chain",
+            )
+        kind = _kind(value, "Step" if name is not None or "func" in value else None)
+        if kind in _GROUPS:
+            return self.group(kind, value, where)
+        if kind in _LEAVES:
+            return self.leaf(kind, value, where, name)
+        if kind is None and "_target_" in value:
+            made = self.instantiate(value)
+            if isinstance(made, Node):
+                return made
+        raise ConfigError(
+            f"{where}: {value.get('_target_', 'a mapping without _target_')} is no node",
+            hint="nodes are planit.Step, planit.Command, planit.Chain and planit.Parallel",
+        )
+
+    def group(self, kind: str, value: Mapping[str, Any], where: str) -> Node:
+        extra = sorted(set(value) - {"_target_", "_args_"})
+        if extra:
+            raise ConfigError(f"{where}: {kind} has no {extra[0]!r}", hint="its nodes go in _args_")
+        children = value.get("_args_") or []
+        if not isinstance(children, list):
+            raise ConfigError(f"{where}._args_ must be a list of nodes")
+        nodes = [self.node(child, f"{where}._args_[{i}]") for i, child in enumerate(children)]
+        return _GROUPS[kind](*nodes)
+
+    def leaf(self, kind: str, value: Mapping[str, Any], where: str, name: str | None) -> Node:
+        own, rest = _split(value, (*_LEAVES[kind], "slurm", "_args_", "_target_", "kwargs"))
+        own.setdefault("name", name)
+        for needed in _LEAVES[kind]:
+            if own.get(needed) is None:
+                raise ConfigError(f"{where}: {kind} has no {needed}", hint=f"set {where}.{needed}")
+        slurm_args = self.slurm_args(own["slurm_args"], own.get("slurm") or {}, where)
+        first, second, _ = (own[needed] for needed in _LEAVES[kind])
+        kwargs = {**rest, **(own.get("kwargs") or {})}
+        try:
+            if kind == "Command":
+                unknown = [key for key in kwargs if key not in _COMMAND_FIELDS]
+                if unknown:
+                    hint = suggest(unknown[0], (*_LEAVES[kind], *_COMMAND_FIELDS, "slurm"))
+                    raise ConfigError(f"{where}: Command has no {unknown[0]!r}", hint=hint)
+                return Command(first, second, slurm_args, **kwargs)
+            args = [self.value(item) for item in own.get("_args_") or []]
+            made = {key: self.value(item) for key, item in kwargs.items()}
+            return Step(first, second, slurm_args, *args, **made)
+        except PlanError as error:
+            raise ConfigError(f"{where}: {error.message}", hint=error.hint) from error
+
+    def value(self, value: Any) -> Any:
+        """An argument of a step; what has a ``_target_`` is built, as Hydra would."""
+        if _has_target(value):
+            return self.instantiate(value)
+        return value
+
+    def slurm_args(self, value: Any, changes: Any, where: str) -> SlurmSpec:
+        """The preset `value` (a mapping or a name), with the step's own `changes` on top."""
+        if isinstance(value, str):
+            try:
+                value = self.presets(value)
+            except ConfigError as error:
+                message = f"{where}.slurm_args: {error.message}"
+                raise ConfigError(message, hint=error.hint) from error
+        if not isinstance(value, Mapping) or not isinstance(changes, Mapping):
+            raise ConfigError(f"{where}: slurm_args and slurm must be mappings of SLURM arguments")
+        fields = {key: item for key, item in {**value, **changes}.items() if key != "_target_"}
+        if "slurm_time" in fields:
+            return fields
+        key = repr(fields)
+        if key not in self.cache:
+            try:
+                self.cache[key] = SlurmArgs.from_mapping(fields)
+            except PlanError as error:
+                message = f"{where}.slurm_args: {error.message}"
+                raise ConfigError(message, hint=error.hint) from error
+        return self.cache[key]
+
+
+def _kind(value: Mapping[str, Any], default: str | None) -> str | None:
+    target = value.get("_target_")
+    if target is None:
+        return default
+    package, _, name = str(target).rpartition(".")
+    return name if package == "planit" or package.startswith("planit.nodes") else None
+
+
+def _split(value: Mapping[str, Any], own: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
+    mine = {key: item for key, item in value.items() if key in own}
+    return mine, {str(key): item for key, item in value.items() if key not in own}
+
+
+def _has_target(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return "_target_" in value or any(_has_target(item) for item in value.values())
+    if isinstance(value, list):
+        return any(_has_target(item) for item in value)
+    return False

@@ -1,0 +1,77 @@
+"""``planit`` and ``python -m planit``: finds the verb, runs it, turns errors into exit codes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+from planit.app import verbs
+from planit.errors import ConfigError, PlanitError, suggest
+
+USAGE = """\
+planit: write the plan once, queue all of it or none.
+
+usage: planit [VERB] [ARGUMENTS]
+
+  planit plan=thesis                          show the tree, its critical path and estimate
+  planit submit plan=thesis slurm.time=04:00:00
+                                              submit every step, or none
+  planit submit plan=thesis backend=debug     run it here, in this process
+
+verbs that take a plan (Hydra overrides: key=value):
+  describe    show the plan (the default); the same as action=describe
+  submit      submit the plan; the same as action=submit
+{more}
+where things come from:
+  plan=NAME                        conf/plan/NAME.yaml
+  slurm=NAME, slurm.FIELD=VALUE    the preset of the main steps, conf/slurm/NAME.yaml
+  cpu.FIELD=VALUE                  the preset of the light steps
+  plan.steps.STEP.PARAMETER=VALUE  a parameter of one step
+  plan.steps.STEP.slurm_args=NAME  another preset for one step
+  plan.steps.STEP.slurm.time=TIME  one field of one step's SLURM arguments
+  --config-dir DIR                 your conf/ folder, if it is not ./conf
+  --cfg job                        print the composed configuration
+
+exit codes: 0 all well, 1 steps failed, 2 wrong input, 3 Slurm refused the submission,
+  4 Slurm does not answer, 5 no such run, or it is locked
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _dispatch(words)
+    except PlanitError as error:
+        print(f"planit: error: {error.message}", file=sys.stderr)
+        if error.hint:
+            print(f"  hint: {error.hint}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("planit: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output (head, less) has seen enough
+        sys.stderr.close()
+        return 141
+
+
+def _dispatch(words: list[str]) -> int:
+    if words[:1] in (["--help"], ["-h"], ["help"]) or not words:
+        print(USAGE.format(more=verbs.summary()), end="")
+        return 0 if words else 2
+    if words[0] in ("--version", "-V"):
+        print(f"planit {verbs.version()}")
+        return 0
+    verb: Callable[[list[str]], int] | None = None
+    if words[0].isidentifier():
+        verb = verbs.VERBS.get(words[0])
+        if verb is None:
+            known = [*verbs.VERBS, "help"]
+            raise ConfigError(f"unknown verb {words[0]!r}", hint=suggest(words[0], known))
+        words = words[1:]
+    return (verb or verbs.VERBS["describe"])(words)
+
+
+def console() -> None:
+    """The console script."""
+    sys.exit(main())

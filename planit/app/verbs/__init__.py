@@ -1,0 +1,38 @@
+"""One module per verb, each with ``run(words) -> exit code``, imported only when it is used."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from functools import partial
+
+_HELP = {
+    "describe": "",
+    "submit": "",
+}
+
+
+def _run(verb: str, words: list[str]) -> int:
+    module = importlib.import_module(f"planit.app.verbs.{verb}")
+    code: int = module.run(words)
+    return code
+
+
+VERBS: dict[str, Callable[[list[str]], int]] = {verb: partial(_run, verb) for verb in _HELP}
+
+
+def summary() -> str:
+    """The help lines of the verbs that work on runs."""
+    lines = [f"  {verb:<11} {text}\n" for verb, text in _HELP.items() if text]
+    return "\nverbs that take a run:\n" + "".join(lines) if lines else ""
+
+
+def version() -> str:
+    """The installed version."""
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as installed
+
+    try:
+        return installed("planit-slurm")
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,1 @@
+"""Who runs the steps: Slurm, or this process. The only place that knows submitit."""

@@ -1,0 +1,82 @@
+"""What planit takes from the submitit executor that a user hands in. It is never modified."""
+
+from __future__ import annotations
+
+import copy
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import submitit
+from submitit.core.core import Executor
+from submitit.slurm.slurm import SlurmExecutor
+
+from planit.errors import PlanError
+
+
+@dataclass(frozen=True)
+class ExecutorView:
+    """A user's executor, read once.
+
+    Attributes:
+        kind: "slurm" or "debug".
+        folder: where it keeps its jobs.
+        defaults: parameters set on it, under submitit's names, without what planit sets itself.
+        python: shell words that start Python in a job.
+        max_requeues: requeues after a time-out for steps that can checkpoint.
+    """
+
+    kind: str
+    folder: Path
+    defaults: dict[str, Any]
+    python: str
+    max_requeues: int
+
+
+def view(executor: Any) -> ExecutorView:
+    """Read an executor.
+
+    Raises:
+        PlanError: it is none of submitit's, or one that cannot keep the order of a plan.
+    """
+    if not isinstance(executor, Executor):
+        raise PlanError(
+            f"submit expects a submitit executor, not {executor!r}",
+            hint='for instance submitit.AutoExecutor(folder="slurm_logs")',
+        )
+    inner = executor._executor if isinstance(executor, submitit.AutoExecutor) else executor
+    kind = "debug" if isinstance(inner, submitit.DebugExecutor) else "slurm"
+    if kind == "slurm" and not isinstance(inner, SlurmExecutor):
+        raise PlanError(
+            f"submitit's {inner.name()} executor starts every job at once and knows no order",
+            hint='use cluster="slurm" on a cluster, or cluster="debug" to run here',
+        )
+    if "%" in str(executor.folder):
+        raise PlanError(
+            f"the executor's folder {str(executor.folder)!r} has a % in it",
+            hint="planit makes a folder for each run by itself: give a plain path",
+        )
+    return ExecutorView(
+        kind=kind,
+        folder=executor.folder,
+        defaults=_defaults(executor.parameters),
+        python=getattr(inner, "python", shlex.quote(sys.executable)),
+        max_requeues=int(getattr(inner, "max_num_timeout", 0)),
+    )
+
+
+def _defaults(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    unwanted = {"dependency", "array_parallelism", "map_count", "job_name"}
+    return {
+        name: copy.deepcopy(value)
+        for name, value in parameters.items()
+        if name not in unwanted and value is not None
+    }
+
+
+def debug_executor(folder: Path) -> submitit.AutoExecutor:
+    """An executor that runs everything in this process."""
+    return submitit.AutoExecutor(folder=folder, cluster="debug")

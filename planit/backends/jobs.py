@@ -1,0 +1,114 @@
+"""The submitit jobs that a submission returns.
+
+They are submitit's own `SlurmJob`, with three differences: a job knows its cluster, its state
+comes from squeue first (sacct may be minutes behind, or not there at all), and its files stand
+where planit's run directory has them.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from submitit.core import utils
+from submitit.slurm.slurm import SlurmInfoWatcher, SlurmJob
+
+from planit.backends.client import JobRef, SlurmClient
+from planit.backends.payload import StepPaths
+from planit.errors import SchedulerError
+
+_POLL_S = 5.0
+_GONE_AFTER = 3  # looks without a trace of a job before it counts as lost
+
+
+class ClusterWatcher(SlurmInfoWatcher):  # type: ignore[misc, unused-ignore]
+    """submitit's shared state look-up, by one squeue and one sacct call on one cluster."""
+
+    def __init__(self, client: SlurmClient, cluster: str | None) -> None:
+        super().__init__(delay_s=int(_POLL_S))
+        self.client = client
+        self._cluster = cluster
+        self._misses: dict[str, int] = {}
+
+    def update(self) -> None:
+        """Ask for all jobs that are not known to have ended."""
+        open_jobs = self._registered - self._finished
+        if not open_jobs:
+            return
+        self._num_calls += 1
+        self._last_status_check = time.time()
+        try:
+            views = self.client.queue(self._cluster)
+        except SchedulerError:
+            return
+        missing = {key.partition("_")[0] for key in open_jobs if key not in views}
+        if missing:
+            with suppress(SchedulerError):
+                views = {**self.client.accounting(self._cluster, missing), **views}
+        for key in open_jobs:
+            self._note(key, views[key].state if key in views else None)
+
+    def _note(self, key: str, state: str | None) -> None:
+        if state is None:
+            self._misses[key] = self._misses.get(key, 0) + 1
+            state = "LOST" if self._misses[key] >= _GONE_AFTER else "UNKNOWN"
+        else:
+            self._misses.pop(key, None)
+        self._info_dict[key] = {"JobID": key, "State": state}
+        if self.is_done(key, mode="cache"):
+            self._finished.add(key)
+
+
+class StepJob(SlurmJob[Any]):
+    """A step of a plan as a submitit job.
+
+    Standard output and error share one log, which `stdout` and `stderr` both return.
+    """
+
+    def __init__(
+        self,
+        step_dir: Path,
+        ref: JobRef,
+        watcher: ClusterWatcher,
+        *,
+        name: str,
+        script: Path,
+        tasks: int = 1,
+        task: int | None = None,
+    ) -> None:
+        self.watcher = watcher
+        self._client = watcher.client
+        self.name = name
+        self.cluster = ref.cluster
+        numbers = tuple(range(tasks)) if task is None else (task,)
+        super().__init__(step_dir, ref.job_id, tasks=numbers[:1])
+        self._tasks = numbers
+        self._paths = StepPaths(step_dir, ref.job_id, self.task_id, script)
+        if len(numbers) > 1:
+            self._sub_jobs = [
+                StepJob(step_dir, ref, watcher, name=name, script=script, task=number)
+                for number in numbers
+            ]
+
+    def cancel(self, check: bool = True) -> None:
+        """Cancel the job on its own cluster.
+
+        Raises:
+            SchedulerError: `check` is set and the scheduler does not answer.
+        """
+        try:
+            self._client.cancel([JobRef(self.cluster, self.job_id)])
+        except SchedulerError:
+            if check:
+                raise
+
+    def stderr(self) -> str | None:
+        """What the step wrote; the same as `stdout`."""
+        return self.stdout()
+
+    @property
+    def paths(self) -> utils.JobPaths:
+        """Where log, payload, script and result stand."""
+        return self._paths

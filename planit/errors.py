@@ -1,0 +1,90 @@
+"""Every error that planit raises on purpose.
+
+::
+
+    PlanitError                 exit code 1
+    ├── PlanError               2   the plan, a step or its SLURM arguments are wrong
+    ├── ConfigError             2   the configuration or the command line is wrong
+    ├── SubmissionError         3   the scheduler refused; nothing of the plan is left in the queue
+    ├── SchedulerError          4   the scheduler does not answer
+    ├── RunError                5   the run directory is missing, locked or unreadable
+    └── StepsFailedError        1   the plan ran, and steps of it failed
+
+The command line prints `message` as one line and `hint` below it, and exits with `exit_code`.
+Anything else that escapes is a bug and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class PlanitError(Exception):
+    """Base of the tree: one line that says what is wrong and where, and a hint to mend it."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return self.message if self.hint is None else f"{self.message} ({self.hint})"
+
+
+class PlanError(PlanitError):
+    """A plan, a node or its SLURM arguments are not valid."""
+
+    exit_code = 2
+
+
+class ConfigError(PlanitError):
+    """The configuration or the command line is not valid."""
+
+    exit_code = 2
+
+
+class SubmissionError(PlanitError):
+    """The scheduler refused a job; whatever had been submitted before it was cancelled."""
+
+    exit_code = 3
+
+
+class SchedulerError(PlanitError):
+    """The scheduler gives no answer."""
+
+    exit_code = 4
+
+
+class RunError(PlanitError):
+    """A run directory is missing, locked, or not readable as one."""
+
+    exit_code = 5
+
+
+class StepsFailedError(PlanitError):
+    """The plan ran to its end, and one or more steps did not succeed.
+
+    `failures` maps each failed step's name to its traceback (or the scheduler's word for what
+    happened), and `blocked` names the steps that therefore never ran.
+    """
+
+    def __init__(self, plan: str, failures: dict[str, str], blocked: Iterable[str] = ()) -> None:
+        self.failures = dict(failures)
+        self.blocked = tuple(blocked)
+        lines = [f"{len(self.failures)} step(s) of plan {plan!r} failed: {', '.join(failures)}"]
+        if self.blocked:
+            lines.append(f"never ran because of that: {', '.join(self.blocked)}")
+        for step, trace in failures.items():
+            lines += [f"--- {step} ---", trace.rstrip()]
+        super().__init__("\n".join(lines))
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """The end of an error: the nearest known word if one is near, and all known words."""
+    names = sorted(known)
+    near = difflib.get_close_matches(word, names, n=1)
+    start = f"did you mean {near[0]}? " if near else ""
+    return f"{start}known: {', '.join(names) or 'none'}"

@@ -1,0 +1,6 @@
+"""What must happen: stages, typed edges, estimates. Pure: no files, no scheduler."""
+
+from planit.graph.estimate import durations
+from planit.graph.stages import Edge, EdgeKind, Graph, Stage, lower
+
+__all__ = ["Edge", "EdgeKind", "Graph", "Stage", "durations", "lower"]

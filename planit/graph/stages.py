@@ -1,0 +1,247 @@
+"""Lowering: the tree becomes stages, where one stage is one sbatch call.
+
+A stage is a single job or a job array. Children of a Parallel with the same shape are stacked:
+each step position of the shape becomes one array, and task i belongs to branch i. Inside a stack
+an edge is ``aftercorr`` (task i waits for task i); an edge that enters or leaves the stack is
+``afterok`` on the whole array. So N branches cost as many sbatch calls as one branch has steps.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from planit.errors import PlanError
+from planit.nodes import Chain, Node, Parallel, Resources, Task
+
+DEFAULT_MAX_ARRAY_SIZE = 1001  # slurm.conf manual, "MaxArraySize": the highest index plus one
+
+
+class EdgeKind(enum.StrEnum):
+    """How a stage waits for another (sbatch manual, "--dependency")."""
+
+    AFTEROK = "afterok"
+    AFTERCORR = "aftercorr"
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A stage waits for the stage with number `parent`."""
+
+    parent: int
+    kind: EdgeKind
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One sbatch call: a single job (one task) or a job array (task i has array index i)."""
+
+    number: int
+    tasks: tuple[Task, ...]
+    resources: Resources
+    edges: tuple[Edge, ...]
+
+    @property
+    def is_array(self) -> bool:
+        return len(self.tasks) > 1
+
+    @property
+    def is_root(self) -> bool:
+        """Whether nothing has to finish before it, so that it must be held until all is in."""
+        return not self.edges
+
+    @property
+    def name(self) -> str:
+        """The job name: the step's, or what the names of an array's steps begin with."""
+        first, last = self.tasks[0].name, self.tasks[-1].name
+        if not self.is_array:
+            return first
+        common = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), 0)
+        return first[:common].rstrip("_-.[=,") or first
+
+
+@dataclass(frozen=True)
+class Graph:
+    """All stages of a plan; an edge always points to a stage with a smaller number."""
+
+    stages: tuple[Stage, ...]
+
+    def task_parents(self) -> dict[str, tuple[str, ...]]:
+        """For each step the steps that it waits for directly."""
+        whole: dict[int, tuple[str, ...]] = {
+            stage.number: tuple(task.name for task in stage.tasks) for stage in self.stages
+        }
+        parents: dict[str, tuple[str, ...]] = {}
+        for stage in self.stages:
+            ok = [n for e in stage.edges if e.kind is EdgeKind.AFTEROK for n in whole[e.parent]]
+            aligned = [whole[e.parent] for e in stage.edges if e.kind is EdgeKind.AFTERCORR]
+            shared = tuple(ok)
+            for index, task in enumerate(stage.tasks):
+                own = tuple(names[index] for names in aligned)
+                parents[task.name] = shared + own if own else shared
+        return parents
+
+
+@dataclass(frozen=True)
+class _Exit:
+    """A stage that what follows must wait for, and the stack (if any) that it is a part of."""
+
+    stage: int
+    stack: int | None
+    chunk: int = 0
+
+
+@dataclass
+class _Lowering:
+    resources_of: Callable[[Task], Resources]
+    max_array_size: Callable[[str | None], int]
+    stages: list[Stage] = field(default_factory=list)
+    stacks: int = 0
+    shapes: dict[int, str] = field(default_factory=dict)
+    costs: dict[int, int] = field(default_factory=dict)
+
+    def single(self, node: Node, entry: tuple[_Exit, ...]) -> tuple[_Exit, ...]:
+        if isinstance(node, Task):
+            return self.add([node], entry, None, 0)
+        if isinstance(node, Chain):
+            for child in node.children:
+                entry = self.single(child, entry)
+            return entry
+        exits: list[_Exit] = []
+        for group in self.groups(node.children):
+            if len(group) > 1:
+                self.stacks += 1
+                exits += self.stacked(group, entry, self.stacks)
+            else:
+                exits += self.single(group[0], entry)
+        return _distinct(exits) if node.children else entry
+
+    def stacked(
+        self, nodes: Sequence[Node], entry: tuple[_Exit, ...], stack: int
+    ) -> tuple[_Exit, ...]:
+        """Lower nodes of one shape together; node i is a part of branch i."""
+        first = nodes[0]
+        if isinstance(first, Task):
+            tasks = [node for node in nodes if isinstance(node, Task)]
+            size = self.max_array_size(self.resources_of(first).cluster)
+            exits = [
+                self.add(tasks[start : start + size], entry, stack, chunk)
+                for chunk, start in enumerate(range(0, len(tasks), size))
+            ]
+            return tuple(exit_ for part in exits for exit_ in part)
+        columns = list(zip(*(node.children for node in nodes), strict=True))
+        if isinstance(first, Chain):
+            for column in columns:
+                entry = self.stacked(column, entry, stack)
+            return entry
+        parts = [self.stacked(column, entry, stack) for column in columns]
+        return _distinct(exit_ for part in parts for exit_ in part) if columns else entry
+
+    def add(
+        self, tasks: Sequence[Task], entry: tuple[_Exit, ...], stack: int | None, chunk: int
+    ) -> tuple[_Exit, ...]:
+        resources = self.resources_of(tasks[0])
+        edges = []
+        for exit_ in entry:
+            aligned = stack is not None and exit_.stack == stack
+            if aligned and exit_.chunk != chunk:
+                continue
+            self.refuse_between_clusters(self.stages[exit_.stage], tasks[0], resources)
+            # A chunk of one task is no array, and Slurm has aftercorr for arrays only.
+            kind = EdgeKind.AFTERCORR if aligned and len(tasks) > 1 else EdgeKind.AFTEROK
+            edges.append(Edge(exit_.stage, kind))
+        number = len(self.stages)
+        self.stages.append(Stage(number, tuple(tasks), resources, tuple(edges)))
+        return (_Exit(number, stack, chunk),)
+
+    def refuse_between_clusters(self, parent: Stage, child: Task, resources: Resources) -> None:
+        if parent.resources.cluster != resources.cluster:
+            clusters = [r.cluster or "the default" for r in (parent.resources, resources)]
+            raise PlanError(
+                f"step {child.name!r} (cluster {clusters[1]}) waits for step"
+                f" {parent.tasks[0].name!r} (cluster {clusters[0]})",
+                hint="Slurm knows no dependency between clusters: put both on one",
+            )
+
+    def groups(self, children: Sequence[Node]) -> list[list[Node]]:
+        """Children by shape, in order of appearance, where a stack is cheaper than its parts."""
+        if len(children) < 2:
+            return [[child] for child in children]
+        by_shape: dict[str, list[Node]] = {}
+        for child in children:
+            by_shape.setdefault(self.shape(child), []).append(child)
+        groups: list[list[Node]] = []
+        for alike in by_shape.values():
+            if len(alike) > 1 and self.stack_cost(alike[0]) <= len(alike) * self.cost(alike[0]):
+                groups.append(alike)
+            else:
+                groups += [[node] for node in alike]
+        return groups
+
+    def shape(self, node: Node) -> str:
+        """Equal for nodes of the same form with equal parameters, position by position."""
+        key = id(node)
+        if key not in self.shapes:
+            if isinstance(node, Task):
+                text = f"{type(node).__name__}:{self.resources_of(node).key}"
+            else:
+                inner = ";".join(self.shape(child) for child in node.children)
+                text = f"{type(node).__name__}({inner})"
+            self.shapes[key] = text
+        return self.shapes[key]
+
+    def stack_cost(self, node: Node) -> int:
+        """Sbatch calls of a stack of any number of nodes like `node`."""
+        if isinstance(node, Task):
+            return 1
+        return sum(self.stack_cost(child) for child in node.children)
+
+    def cost(self, node: Node) -> int:
+        """Sbatch calls of `node` alone."""
+        key = id(node)
+        if key not in self.costs:
+            if isinstance(node, Task):
+                cost = 1
+            elif isinstance(node, Parallel):
+                alike: dict[str, list[Node]] = {}
+                for child in node.children:
+                    alike.setdefault(self.shape(child), []).append(child)
+                cost = sum(
+                    min(self.stack_cost(group[0]), len(group) * self.cost(group[0]))
+                    for group in alike.values()
+                )
+            else:
+                cost = sum(self.cost(child) for child in node.children)
+            self.costs[key] = cost
+        return self.costs[key]
+
+
+def _distinct(exits: Iterable[_Exit]) -> tuple[_Exit, ...]:
+    return tuple(dict.fromkeys(exits))
+
+
+def lower(
+    root: Node,
+    *,
+    resources_of: Callable[[Task], Resources] = lambda task: task.resources,
+    max_array_size: Callable[[str | None], int] = lambda cluster: DEFAULT_MAX_ARRAY_SIZE,
+) -> Graph:
+    """The stages of a tree, in an order in which they can be submitted.
+
+    Args:
+        root: the tree.
+        resources_of: the parameters that a step is really submitted with; by default its own.
+        max_array_size: the most tasks that one array may have, by cluster (None: the default one).
+
+    Raises:
+        PlanError: a step waits for one on another cluster, or the tree is nested too deeply.
+    """
+    lowering = _Lowering(resources_of, max_array_size)
+    try:
+        lowering.single(root, ())
+    except RecursionError:
+        raise PlanError(
+            "the plan is nested too deeply", hint="flatten Chains that stand in Chains"
+        ) from None
+    return Graph(tuple(lowering.stages))

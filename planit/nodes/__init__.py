@@ -1,0 +1,21 @@
+"""What the user writes: pure values that import, submit and schedule nothing."""
+
+from planit.nodes.functions import Function
+from planit.nodes.slurm import MailType, Resources, SlurmArgs, SlurmSpec
+from planit.nodes.tree import Chain, Command, Node, Parallel, Step, Task, check_unique_names, tasks
+
+__all__ = [
+    "Chain",
+    "Command",
+    "Function",
+    "MailType",
+    "Node",
+    "Parallel",
+    "Resources",
+    "SlurmArgs",
+    "SlurmSpec",
+    "Step",
+    "Task",
+    "check_unique_names",
+    "tasks",
+]

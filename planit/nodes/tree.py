@@ -1,0 +1,223 @@
+"""The tree that a plan is: `Step` and `Command` are its leaves, `Chain` and `Parallel` its shape.
+
+Nodes are values. They import nothing, submit nothing and know no scheduler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, overload
+
+from planit.errors import PlanError
+from planit.nodes.functions import Function, check_function
+from planit.nodes.slurm import Resources, SlurmSpec, resources_of
+
+
+class Node:
+    """Anything that can stand in a plan."""
+
+    __slots__ = ()
+
+    children: tuple[Node, ...] = ()
+
+
+class Task(Node):
+    """A leaf: one SLURM job, or one task of a job array.
+
+    Attributes:
+        name: unique in its plan.
+        slurm_args: the SLURM parameters as given; a dict is a copy of the caller's.
+        resources: the same, checked and in submission's terms.
+    """
+
+    __slots__ = ("name", "resources", "slurm_args")
+
+    name: str
+    slurm_args: SlurmSpec
+    resources: Resources
+
+    def _set_up(self, name: Any, slurm_args: Any) -> None:
+        if not isinstance(name, str) or not name.strip():
+            raise PlanError(f"the name of a step must be non-empty text, not {name!r}")
+        if not name.isprintable():
+            raise PlanError(f"step name {name!r} has control characters", hint="remove them")
+        self.name = name
+        try:
+            self.resources = resources_of(slurm_args)
+        except PlanError as error:
+            raise in_step(name, error) from None
+        self.slurm_args = dict(slurm_args) if isinstance(slurm_args, Mapping) else slurm_args
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
+
+
+_OWN = ("name", "func", "slurm_args")
+
+
+class Step(Task):
+    """One function call as one SLURM job: ``Step(name, func, slurm_args, *args, **kwargs)``.
+
+    Args:
+        name: unique in its plan.
+        func: a callable, or its dotted path ("my_project.train.main"), which is imported when the
+            plan is checked or run, not when it is described.
+        slurm_args: `SlurmArgs`, or a dict that submitit understands with at least "slurm_time".
+        *args, **kwargs: passed to `func` when the job runs. With the first three given by
+            position, `func`'s own parameters may be called name, func or slurm_args too.
+
+    Raises:
+        PlanError: a missing or wrong name, function or SLURM parameter.
+    """
+
+    __slots__ = ("args", "func", "kwargs")
+
+    func: Function
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+    @overload
+    def __init__(
+        self, name: str, func: Function, slurm_args: SlurmSpec, /, *args: Any, **kwargs: Any
+    ) -> None: ...
+    @overload
+    def __init__(
+        self, *, name: str, func: Function, slurm_args: SlurmSpec, **kwargs: Any
+    ) -> None: ...
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        own = dict(zip(_OWN, args, strict=False))
+        for parameter in _OWN:
+            if parameter not in own:
+                if parameter not in kwargs:
+                    step = f"step {own['name']!r}" if "name" in own else "a step"
+                    raise PlanError(
+                        f"{step} has no {parameter}",
+                        hint="Step(name, func, slurm_args, *args, **kwargs)",
+                    )
+                own[parameter] = kwargs.pop(parameter)
+        self._set_up(own["name"], own["slurm_args"])
+        try:
+            check_function(own["func"])
+        except PlanError as error:
+            raise in_step(self.name, error) from None
+        self.func = own["func"]
+        self.args = args[len(_OWN) :]
+        self.kwargs = kwargs
+
+
+class Command(Task):
+    """A shell command as a step: its exit code is the step's, its output the step's log.
+
+    Args:
+        name: unique in its plan.
+        command: a string for bash, or a list of arguments that no shell touches.
+        slurm_args: as for `Step`.
+        cwd: working directory; by default the one that the plan was submitted from.
+        env: environment variables to set on top of the job's own.
+    """
+
+    __slots__ = ("command", "cwd", "env")
+
+    command: str | tuple[str, ...]
+    cwd: str | None
+    env: dict[str, str]
+
+    def __init__(
+        self,
+        name: str,
+        command: str | Sequence[str],
+        slurm_args: SlurmSpec,
+        cwd: Any = None,
+        env: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._set_up(name, slurm_args)
+        if isinstance(command, str):
+            empty = not command.strip()
+        elif isinstance(command, Sequence) and command:
+            if not all(isinstance(word, str | int | float) for word in command):
+                raise PlanError(f"step {name!r}: command {command!r} has words that are not text")
+            command = tuple(str(word) for word in command)
+            empty = not command[0]
+        else:
+            empty = True
+        if empty:
+            raise PlanError(f"step {name!r}: command must be text or a list of words")
+        if env is not None and not isinstance(env, Mapping):
+            raise PlanError(f"step {name!r}: env must be a mapping of variables, not {env!r}")
+        self.command = command if isinstance(command, str) else tuple(command)
+        self.cwd = None if cwd is None else str(cwd)
+        self.env = {str(key): str(value) for key, value in (env or {}).items()}
+
+
+class _Group(Node):
+    __slots__ = ("children",)
+
+    def __init__(self, *nodes: Node) -> None:
+        for position, node in enumerate(nodes):
+            if not isinstance(node, Node):
+                raise PlanError(
+                    f"{type(self).__name__} expects nodes, but child {position} is {_shown(node)}",
+                    hint=not_a_node_hint(node, type(self).__name__),
+                )
+        self.children = nodes
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(repr, self.children))})"
+
+
+class Chain(_Group):
+    """Runs its children one after another: each starts when all of the one before succeeded."""
+
+    __slots__ = ()
+
+
+class Parallel(_Group):
+    """Runs its children at the same time: all start when what stands before it succeeded."""
+
+    __slots__ = ()
+
+
+def _shown(value: Any) -> str:
+    return f"the class {value.__name__}" if isinstance(value, type) else repr(value)
+
+
+def not_a_node_hint(value: Any, parent: str) -> str:
+    """How to mend what was given instead of a node."""
+    if isinstance(value, list | tuple):
+        return f"unpack the list: {parent}(*nodes)"
+    if isinstance(value, type):
+        return f"make one: {value.__name__}(...)"
+    return "a node is a Step, Command, Chain or Parallel"
+
+
+def in_step(name: str, error: PlanError) -> PlanError:
+    """The same error, saying which step it is in."""
+    return PlanError(f"step {name!r}: {error.message}", hint=error.hint)
+
+
+def tasks(root: Node) -> Iterator[tuple[Task, str]]:
+    """All leaves in the order they are written, each with its place, like ``Chain[1].Parallel[0]``.
+
+    Iterative, so that neither width nor depth of a plan is limited by the interpreter's stack.
+    """
+    stack: list[tuple[Node, str]] = [(root, "")]
+    while stack:
+        node, place = stack.pop()
+        if isinstance(node, Task):
+            yield node, place or "the root"
+            continue
+        prefix = f"{place}.{type(node).__name__}" if place else type(node).__name__
+        count = len(node.children)
+        stack.extend((node.children[i], f"{prefix}[{i}]") for i in range(count - 1, -1, -1))
+
+
+def check_unique_names(root: Node) -> None:
+    """Raise if two steps share a name; the error says where both stand."""
+    seen: dict[str, str] = {}
+    for task, place in tasks(root):
+        if task.name in seen:
+            raise PlanError(
+                f"two steps are called {task.name!r}: at {seen[task.name]} and at {place}",
+                hint="a step name is unique in its plan",
+            )
+        seen[task.name] = place

@@ -1,0 +1,140 @@
+"""`Plan`: the name and the root of a tree, and what can be done with it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+from planit.errors import PlanError, StepsFailedError
+from planit.nodes import Node, check_unique_names
+from planit.nodes.tree import not_a_node_hint
+from planit.views import tree_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from submitit.core.core import Job
+
+logger = logging.getLogger("planit")
+
+
+class Plan:
+    """A workflow: ``Plan(name, root)``.
+
+    Args:
+        name: used for the run directory.
+        root: a Chain, a Parallel, or a single step.
+
+    Raises:
+        PlanError: no name, no root, or two steps of one name.
+    """
+
+    def __init__(self, name: str, root: Node) -> None:
+        if not isinstance(name, str) or not name.strip() or not name.isprintable():
+            raise PlanError(f"the name of a plan must be non-empty text, not {name!r}")
+        if not isinstance(root, Node):
+            shown = "no root" if root is None else f"the root {root!r}, which is no node"
+            raise PlanError(f"plan {name!r} has {shown}", hint=not_a_node_hint(root, "Chain"))
+        check_unique_names(root)
+        self.name = name
+        self.root = root
+        self._wait: Callable[[], None] | None = None
+
+    def __repr__(self) -> str:
+        return f"Plan({self.name!r}, {self.root!r})"
+
+    def describe(self) -> None:
+        """Show the tree and the best-case estimate, once.
+
+        It goes to the "planit" logger at level INFO; where logging is not set up to show that, to
+        standard output.
+        """
+        text = tree_text(self.name, self.root)
+        if logger.isEnabledFor(logging.INFO) and logger.hasHandlers():
+            logger.info(text)
+        else:
+            print(text)
+
+    def submit(self, executor: Any, *, kill_on_invalid_dep: bool = True) -> list[Job[Any]]:
+        """Submit all steps, or none.
+
+        Args:
+            executor: a submitit executor. Its folder gets the record of the run, parameters set
+                on it are defaults for every step; it is not modified. With its "debug" executor
+                nothing runs before `wait`.
+            kill_on_invalid_dep: let Slurm cancel what can never run.
+
+        Returns:
+            One submitit job per step, in the order of the plan.
+
+        Raises:
+            PlanError: the plan is wrong: a function, its arguments, an edge between two clusters.
+            SubmissionError: Slurm refused a step; everything submitted before it was cancelled.
+        """
+        from planit.backends import executors
+
+        view = executors.view(executor)
+        if view.kind == "debug":
+            return self._submit_debug(executor)
+        return self._submit_slurm(view, kill_on_invalid_dep)
+
+    def wait(self) -> None:
+        """Block until every step ended. With the debug executor, run them now, in this process.
+
+        Raises:
+            StepsFailedError: names every step that failed, with its traceback.
+            PlanError: the plan was not submitted.
+        """
+        if self._wait is None:
+            raise PlanError(f"plan {self.name!r} was not submitted", hint="call submit first")
+        self._wait()
+
+    def _submit_debug(self, executor: Any) -> list[Job[Any]]:
+        from planit.backends import debug
+        from planit.graph import lower
+        from planit.nodes import tasks
+        from planit.runs.prepare import call_of
+
+        parents = lower(self.root).task_parents()
+        calls = {task.name: call_of(task) for task, _ in tasks(self.root)}
+        jobs: dict[str, Job[Any]] = {
+            name: executor.submit(call.function, *call.args, **call.kwargs)
+            for name, call in calls.items()
+        }
+        self._wait = lambda: debug.run_in_order(self.name, jobs, parents)
+        return list(jobs.values())
+
+    def _submit_slurm(self, view: Any, kill_on_invalid_dep: bool) -> list[Job[Any]]:
+        from planit.backends.slurm import SlurmBackend
+        from planit.runs.start import NewRun
+
+        backend = SlurmBackend(kill_on_invalid_dep=kill_on_invalid_dep, python=view.python)
+        new = NewRun(
+            plan=self.name,
+            root=self.root,
+            base=view.folder,
+            backend=backend,
+            defaults=view.defaults,
+            max_requeues=view.max_requeues,
+        )
+        run, jobs = new.start()
+        self._wait = lambda: _wait_for(run, backend)
+        return list(jobs)
+
+
+def _wait_for(run: Any, backend: Any, most_s: float = 5.0) -> None:
+    from planit.runs.status import look
+
+    pause = 0.5
+    while not (status := look(run, backend.client)).is_final:
+        time.sleep(pause)
+        pause = min(most_s, pause * 1.5)
+    if not status.succeeded:
+        failures = {
+            step.name: (step.error or {}).get("traceback") or f"{step.state}: {step.cause}"
+            for step in status.steps
+            if step.state.is_failure
+        }
+        blocked = [s.name for s in status.steps if not s.state.is_failure and s.state != "DONE"]
+        raise StepsFailedError(status.plan, failures, blocked)

@@ -1,0 +1,1 @@
+"""The run directory and everything that happens to it: submission, worker, status."""

@@ -1,0 +1,72 @@
+"""The journal of a run: one JSON object per line, only ever appended, flushed to disk.
+
+What is about to happen is written before it happens, and its outcome after it. A process that
+dies in between leaves an intent without an outcome, which `status` reports and `resume` settles.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Journal:
+    """Appends to and reads ``journal.jsonl``."""
+
+    path: Path
+
+    def append(self, event: str, **fields: Any) -> None:
+        """Write one event in a single write, and wait until it is on disk."""
+        record = {"event": event, "at": round(time.time(), 3), **fields}
+        line = json.dumps(record, ensure_ascii=False, default=repr) + "\n"
+        handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        try:
+            if self._is_torn():
+                line = "\n" + line  # what a dying process left half-written stays a line of its own
+            os.write(handle, line.encode())
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """All whole events; torn or foreign lines are passed over (see `problems`)."""
+        for _, event in self._lines():
+            if event is not None:
+                yield event
+
+    def problems(self) -> list[str]:
+        """What is wrong with the file, a line each."""
+        return [
+            f"{self.path.name}, line {number} is not a whole event"
+            for number, event in self._lines()
+            if event is None
+        ]
+
+    def _lines(self) -> Iterator[tuple[int, dict[str, Any] | None]]:
+        try:
+            text = self.path.read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return
+        for number, line in enumerate(text.splitlines(), 1):
+            if not line.strip():
+                continue
+            try:
+                event = json.loads(line)
+            except ValueError:
+                event = None
+            whole = isinstance(event, dict) and isinstance(event.get("event"), str)
+            yield number, event if whole else None
+
+    def _is_torn(self) -> bool:
+        try:
+            with self.path.open("rb") as file:
+                file.seek(-1, os.SEEK_END)
+                return file.read(1) != b"\n"
+        except OSError:
+            return False

@@ -1,0 +1,110 @@
+"""What a run's manifest says: the tree as it was resolved, and where it came from."""
+
+from __future__ import annotations
+
+import getpass
+import importlib.metadata
+import os
+import platform
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from planit.nodes import Command, Node, Step, Task
+from planit.nodes.functions import dotted_path
+
+_PACKAGES = ("planit-slurm", "submitit", "hydra-core", "omegaconf", "cloudpickle")
+_REPR_CHARACTERS = 500
+
+
+def describe_run(
+    plan: str, root: Node, slugs: Mapping[str, str], source: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The manifest of a new run. `source` is what the caller knows: configuration, command line."""
+    return {
+        "plan": plan,
+        "created": time.time(),
+        "user": getpass.getuser(),
+        "host": socket.gethostname(),
+        "directory": os.getcwd(),
+        "command_line": sys.argv,
+        "python": {"version": platform.python_version(), "executable": sys.executable},
+        "versions": _versions(),
+        "git": _git(),
+        "tree": _tree(root, slugs),
+        **source,
+    }
+
+
+def _tree(root: Node, slugs: Mapping[str, str]) -> dict[str, Any]:
+    """The tree as plain data; built from the leaves up, without recursion."""
+    made: dict[int, dict[str, Any]] = {}
+    order, stack = [], [root]
+    while stack:
+        node = stack.pop()
+        order.append(node)
+        stack.extend(node.children)
+    for node in reversed(order):
+        if isinstance(node, Task):
+            made[id(node)] = _leaf(node, slugs[node.name])
+        else:
+            children = [made[id(child)] for child in node.children]
+            made[id(node)] = {"kind": type(node).__name__, "children": children}
+    return made[id(root)]
+
+
+def _leaf(task: Task, slug: str) -> dict[str, Any]:
+    leaf: dict[str, Any] = {
+        "kind": type(task).__name__,
+        "name": task.name,
+        "slug": slug,
+        "slurm": task.resources.options,
+    }
+    if isinstance(task, Step):
+        leaf["func"] = dotted_path(task.func) or _short(task.func)
+        leaf["args"] = [_short(value) for value in task.args]
+        leaf["kwargs"] = {name: _short(value) for name, value in task.kwargs.items()}
+    elif isinstance(task, Command):
+        leaf["command"] = task.command
+        leaf["cwd"] = task.cwd
+        leaf["env"] = task.env
+    return leaf
+
+
+def _short(value: Any) -> Any:
+    """A value as JSON can hold it; whatever else by its repr, cut."""
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    text = repr(value)
+    return text if len(text) <= _REPR_CHARACTERS else text[:_REPR_CHARACTERS] + "..."
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _git() -> dict[str, Any] | None:
+    """Commit of the working directory and whether it is dirty; None outside of git."""
+    commit = _git_output("rev-parse", "HEAD")
+    if commit is None:
+        return None
+    return {"commit": commit.strip(), "dirty": bool(_git_output("status", "--porcelain", "-uno"))}
+
+
+def _git_output(*words: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", *words], capture_output=True, text=True, timeout=5, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None

@@ -1,0 +1,154 @@
+"""Everything that a submission leaves on disk before the first sbatch call."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from planit.backends import payload
+from planit.backends.script import ScriptSpec, script_text
+from planit.errors import PlanError
+from planit.graph import Graph, Stage
+from planit.nodes import Command, Step, Task
+from planit.nodes.functions import check_call, dotted_path, resolve
+from planit.nodes.tree import in_step
+from planit.nodes.walltime import whole_minutes
+from planit.runs.code import take_snapshot
+from planit.runs.command import CommandCall
+from planit.runs.files import make_dir, write_json, write_new
+from planit.runs.rundir import RunDir
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a step calls, resolved and checked."""
+
+    function: Callable[..., Any]
+    args: Sequence[Any]
+    kwargs: Mapping[str, Any]
+
+
+def call_of(task: Task) -> Call:
+    """Resolve and check a step's call, as far as that can be done without making it.
+
+    Raises:
+        PlanError: the function cannot be imported, or would not take its arguments.
+    """
+    if isinstance(task, Command):
+        return Call(CommandCall(task.command, task.cwd, task.env), (), {})
+    if not isinstance(task, Step):
+        raise TypeError(task)
+    try:
+        function = resolve(task.func)
+        check_call(function, task.args, task.kwargs)
+    except PlanError as error:
+        raise in_step(task.name, error) from None
+    return Call(function, task.args, task.kwargs)
+
+
+def pickle_calls(
+    calls: Mapping[str, Call], minutes: Mapping[str, int], max_requeues: Mapping[str, int]
+) -> dict[str, bytes]:
+    """Each step's call, pickled. Raises PlanError naming the step that cannot be."""
+    pickled = {}
+    for name, call in calls.items():
+        try:
+            pickled[name] = payload.dump(
+                call.function,
+                call.args,
+                call.kwargs,
+                time_minutes=minutes[name],
+                max_requeues=max_requeues[name],
+            )
+        except Exception as error:
+            raise PlanError(
+                f"step {name!r}: its function or arguments cannot be pickled: {error}",
+                hint="pass plain values or paths, and open files and connections inside the step",
+            ) from error
+    return pickled
+
+
+def write_context(run: RunDir, calls: Mapping[str, Call]) -> None:
+    """Freeze the code of the functions, and what the worker needs to import it."""
+    paths = [dotted_path(call.function) for call in calls.values()]
+    modules = {
+        call.function.__module__ for call in calls.values() if hasattr(call.function, "__module__")
+    }
+    modules |= {path.partition(".")[0] for path in paths if path}
+    sources = take_snapshot(run.path / "code", {str(module) for module in modules if module})
+    entries = [os.path.abspath(entry or ".") for entry in sys.path]
+    write_json(run.path / "context.json", {"sys_path": entries, "snapshot": sources})
+
+
+@dataclass(frozen=True)
+class StageFiles:
+    """The script of a stage, and the folders of its steps."""
+
+    script: Path
+    step_dirs: tuple[Path, ...]
+
+
+def write_stage(
+    run: RunDir,
+    stage: Stage,
+    submission: int,
+    *,
+    slugs: Mapping[str, str],
+    calls: Mapping[str, Call],
+    python: str,
+) -> StageFiles:
+    """Write the script of a stage, and the list of tasks if it is an array."""
+    step_dirs = tuple(run.step_dir(slugs[task.name]) for task in stage.tasks)
+    checkpoints = any(payload.can_checkpoint(calls[task.name].function) for task in stage.tasks)
+    spec = ScriptSpec(
+        name=stage.name,
+        options=stage.resources.options,
+        run_dir=run.path,
+        tag=run.tag(submission, stage.number),
+        python=python,
+        attempt=submission,
+        checkpoints=checkpoints,
+        launches=isinstance(stage.tasks[0], Step),
+    )
+    if stage.is_array:
+        folder = make_dir(run.array_dir(submission, stage.number))
+        tasks = folder / "tasks"
+        lines = [f"{slugs[task.name]}\t{task.name}\n" for task in stage.tasks]
+        write_new(tasks, "".join(lines))
+        script = folder / "script.sh"
+        spec = spec.for_array(tasks, len(stage.tasks))
+    else:
+        script = step_dirs[0] / f"script-{submission}.sh"
+        spec = spec.for_step(stage.tasks[0].name, step_dirs[0])
+    write_new(script, script_text(spec))
+    return StageFiles(script, step_dirs)
+
+
+def write_submission(run: RunDir, graph: Graph, submission: int) -> None:
+    """Record which step is which job of which stage."""
+    stages = [
+        {
+            "number": stage.number,
+            "name": stage.name,
+            "cluster": stage.resources.cluster,
+            "array": stage.is_array,
+            "tasks": [task.name for task in stage.tasks],
+            "edges": [[edge.kind, edge.parent] for edge in stage.edges],
+            "options": stage.resources.options,
+        }
+        for stage in graph.stages
+    ]
+    write_json(run.submission_file(submission), {"stages": stages})
+
+
+def step_minutes(graph: Graph) -> dict[str, int]:
+    """Requested wall time of each step in whole minutes."""
+    return {
+        task.name: whole_minutes(stage.resources.time)
+        for stage in graph.stages
+        for task in stage.tasks
+    }

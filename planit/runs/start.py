@@ -1,0 +1,158 @@
+"""A new run of a plan on Slurm: checked, written down, submitted, released."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from planit.backends.client import JobRef
+from planit.backends.jobs import StepJob
+from planit.backends.script import needs_srun, task_count
+from planit.backends.slurm import SlurmBackend
+from planit.graph import Graph, lower
+from planit.nodes import Node, Resources, Step, Task, check_unique_names, tasks
+from planit.runs import prepare
+from planit.runs.files import make_dir, slugs, write_new
+from planit.runs.manifest import describe_run
+from planit.runs.prepare import Call, StageFiles
+from planit.runs.rundir import RunDir
+from planit.runs.submission import Progress, Submission
+
+
+def no_progress(_done: int, _all: int) -> None:
+    """Say nothing."""
+
+
+@dataclass
+class NewRun:
+    """Starts a run.
+
+    Attributes:
+        plan, root: the plan.
+        base: folder that run directories go to.
+        backend: who takes the jobs.
+        defaults: submission parameters for every step that does not set them itself.
+        max_requeues: how often a checkpointing step is requeued after a time-out, by default.
+        source: what the caller knows for the manifest: configuration, command line.
+    """
+
+    plan: str
+    root: Node
+    base: Path
+    backend: SlurmBackend
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    max_requeues: int = 0
+    source: Mapping[str, Any] = field(default_factory=dict)
+    progress: Progress = no_progress
+
+    def check(self) -> tuple[Graph, dict[str, Call]]:
+        """All that can be refused before anything is written or submitted."""
+        check_unique_names(self.root)
+        graph = lower(
+            self.root,
+            resources_of=merged_with(self.defaults),
+            max_array_size=self.backend.max_array_size,
+        )
+        calls = {task.name: prepare.call_of(task) for task, _ in tasks(self.root)}
+        return graph, calls
+
+    def start(self) -> tuple[RunDir, list[StepJob]]:
+        """Submit. Returns the run directory and the steps' jobs in the order of the plan.
+
+        Raises:
+            PlanError: something of the plan is wrong; nothing was written.
+            SubmissionError: Slurm refused; nothing is left in the queue.
+        """
+        graph, calls = self.check()
+        names = list(calls)
+        requeues = dict.fromkeys(names, self.max_requeues)
+        pickled = prepare.pickle_calls(calls, prepare.step_minutes(graph), requeues)
+        names_to_slugs = slugs(names)
+        run = RunDir.create(self.base, self.plan)
+        manifest = describe_run(self.plan, self.root, names_to_slugs, self.source)
+        run.write_manifest({"run": run.run_id, **manifest})
+        for name, content in pickled.items():
+            write_new(make_dir(run.step_dir(names_to_slugs[name])) / "payload.pkl", content)
+        prepare.write_context(run, calls)
+        files = submit_stages(run, graph, 1, self.backend, names_to_slugs, calls, self.progress)
+        jobs = step_jobs(graph, files.jobs, files.files, self.backend)
+        return run, [jobs[name] for name in names]
+
+
+def merged_with(defaults: Mapping[str, Any]) -> Callable[[Task], Resources]:
+    """A step's parameters on top of `defaults`; equal parameters give the same object."""
+    if not defaults:
+        return lambda task: task.resources
+    cache: dict[str, Resources] = {}
+
+    def merged(task: Task) -> Resources:
+        key = task.resources.key
+        if key not in cache:
+            own = task.resources.options
+            options = {**defaults, **own}
+            more = "additional_parameters"
+            if defaults.get(more) and own.get(more):
+                options[more] = {**defaults[more], **own[more]}
+            cache[key] = Resources(options)
+        return cache[key]
+
+    return merged
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """The jobs and files of a submission, by stage number."""
+
+    jobs: Mapping[int, JobRef]
+    files: Mapping[int, StageFiles]
+
+
+def submit_stages(
+    run: RunDir,
+    graph: Graph,
+    number: int,
+    backend: SlurmBackend,
+    names_to_slugs: Mapping[str, str],
+    calls: Mapping[str, Call],
+    progress: Progress,
+) -> Submitted:
+    """Write the scripts of all stages, then submit them, all or nothing."""
+    files = {
+        stage.number: prepare.write_stage(
+            run, stage, number, slugs=names_to_slugs, calls=calls, python=backend.python
+        )
+        for stage in graph.stages
+    }
+    prepare.write_submission(run, graph, number)
+    submission = Submission(run, number, backend)
+    submission.submit(graph, {n: f.script for n, f in files.items()}, progress)
+    return Submitted(submission.jobs, files)
+
+
+def step_jobs(
+    graph: Graph,
+    refs: Mapping[int, JobRef],
+    files: Mapping[int, StageFiles],
+    backend: SlurmBackend,
+) -> dict[str, StepJob]:
+    """A submitit job for each step, by name."""
+    jobs: dict[str, StepJob] = {}
+    for stage in graph.stages:
+        ref, options = refs[stage.number], stage.resources.options
+        launches = isinstance(stage.tasks[0], Step)
+        ranks = (
+            task_count(options) if needs_srun(options, checkpoints=False, launches=launches) else 1
+        )
+        for index, task in enumerate(stage.tasks):
+            own = JobRef(ref.cluster, f"{ref.job_id}_{index}") if stage.is_array else ref
+            jobs[task.name] = StepJob(
+                files[stage.number].step_dirs[index],
+                own,
+                backend.watcher(ref.cluster),
+                name=task.name,
+                script=files[stage.number].script,
+                tasks=ranks,
+            )
+    return jobs

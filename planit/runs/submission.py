@@ -1,0 +1,110 @@
+"""All or nothing: intents, sbatch calls, release; and on any error everything is taken back."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from planit.backends.client import JobRef
+from planit.backends.slurm import Dependency, SlurmBackend
+from planit.errors import PlanitError, SubmissionError
+from planit.graph import Graph, Stage
+from planit.runs.rundir import RunDir
+
+Progress = Callable[[int, int], None]
+"""Told how many of how many stages are submitted."""
+
+
+@dataclass
+class Submission:
+    """One submission of a graph's stages; `submit` is the whole of it.
+
+    Attributes:
+        run: where it is journalled.
+        number: 1 for the first submission of a run, then one more for each resume.
+        backend: who takes the jobs.
+        extra: further dependencies of a stage by its number, on jobs of earlier submissions.
+    """
+
+    run: RunDir
+    number: int
+    backend: SlurmBackend
+    extra: Mapping[int, Sequence[Dependency]] = field(default_factory=dict)
+    jobs: dict[int, JobRef] = field(default_factory=dict)
+
+    def submit(self, graph: Graph, scripts: Mapping[int, Path], progress: Progress) -> None:
+        """Submit every stage, then release the held roots.
+
+        Raises:
+            SubmissionError: a stage was refused; all that had been submitted is cancelled.
+        """
+        self.run.journal.append(
+            "submission",
+            number=self.number,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            stages=len(graph.stages),
+        )
+        stage: Stage | None = None
+        try:
+            for stage in graph.stages:
+                self._submit_stage(stage, scripts[stage.number])
+                progress(stage.number + 1, len(graph.stages))
+            stage = None
+            self._release(graph.stages)
+        except BaseException as error:
+            self._take_back(graph, error)
+            if isinstance(error, PlanitError):
+                raise _refusal(stage, error, len(self.jobs)) from error
+            raise
+
+    def _submit_stage(self, stage: Stage, script: Path) -> None:
+        tag = self.run.tag(self.number, stage.number)
+        after = [Dependency(edge.kind, self.jobs[edge.parent]) for edge in stage.edges]
+        self.run.journal.append("intent", number=self.number, stage=stage.number, tag=tag)
+        job = self.backend.submit(
+            script,
+            tag=tag,
+            cluster=stage.resources.cluster,
+            after=[*after, *self.extra.get(stage.number, ())],
+            held=stage.is_root,
+        )
+        self.jobs[stage.number] = job
+        self.run.journal.append(
+            "submitted", number=self.number, stage=stage.number, job=job.job_id, cluster=job.cluster
+        )
+
+    def _release(self, stages: Iterable[Stage]) -> None:
+        self.backend.release(self.jobs[stage.number] for stage in stages if stage.is_root)
+        self.run.journal.append("released", number=self.number)
+
+    def _take_back(self, graph: Graph, error: BaseException) -> None:
+        """Cancel all that is in, also what sbatch accepted without our hearing of it."""
+        tags = {self.run.tag(self.number, stage.number) for stage in graph.stages}
+        clusters = {stage.resources.cluster for stage in graph.stages}
+        found = self.backend.find(tags, clusters) if self.jobs or graph.stages else {}
+        jobs = list(dict.fromkeys([*self.jobs.values(), *found.values()]))
+        reason = str(error) or type(error).__name__
+        try:
+            self.backend.cancel(jobs)
+        except PlanitError as silence:
+            self.run.journal.append(
+                "aborted", number=self.number, reason=reason, left=[str(job) for job in jobs]
+            )
+            raise SubmissionError(
+                f"{reason}; and {len(jobs)} held job(s) could not be cancelled: {silence.message}",
+                hint="they never start; clear them with planit cancel when Slurm answers again",
+            ) from error
+        self.run.journal.append(
+            "aborted", number=self.number, reason=reason, cancelled=[str(job) for job in jobs]
+        )
+
+
+def _refusal(stage: Stage | None, error: PlanitError, submitted: int) -> PlanitError:
+    where = f"step {stage.tasks[0].name!r} was refused" if stage else "the jobs were not released"
+    undone = f"the {submitted} job(s) before it were cancelled" if submitted else None
+    hint = "; ".join(part for part in (error.hint, undone, "nothing is left in the queue") if part)
+    return SubmissionError(f"{where}: {error.message}", hint=hint)

@@ -1,0 +1,188 @@
+"""What runs inside a job: ``python -m planit.runs.worker``, told where by PLANIT_* variables.
+
+It refuses what another user could have written, leaves markers, runs the step's call and ends
+with its exit code. Slurm releases the steps behind it by that code and by nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+import traceback
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from planit.runs import markers
+from planit.runs.code import install_snapshot
+from planit.runs.command import CommandFailedError
+from planit.runs.files import read_json, why_untrusted
+from planit.runs.gpu import GpuMemory
+from planit.runs.markers import Attempt
+
+EXIT_UNTRUSTED = 126
+TRACE_CHARACTERS = 20_000
+
+
+class Terminated(BaseException):
+    """SIGTERM: cancelled, out of time or preempted. Lets the step's own clean-up run."""
+
+
+def main() -> int:
+    """Run the step that the environment names; the process's exit code."""
+    run_dir, step_dir = Path(os.environ["PLANIT_RUN_DIR"]), Path(os.environ["PLANIT_STEP_DIR"])
+    reason = why_untrusted(_must_be_trusted(run_dir, step_dir))
+    if reason is not None:
+        print(f"planit: refusing to run this step: {reason}", file=sys.stderr, flush=True)
+        return EXIT_UNTRUSTED
+    return _Worker(run_dir, step_dir).run()
+
+
+def _must_be_trusted(run_dir: Path, step_dir: Path) -> list[Path]:
+    """Whatever could make the worker load code: payloads, context, snapshot, and their folders."""
+    paths = [run_dir, run_dir / "context.json", run_dir / "steps", step_dir]
+    paths += [step_dir / "payload.pkl"]
+    return paths + [p for p in (step_dir / "checkpoint.pkl", run_dir / "code") if p.exists()]
+
+
+class _Worker:
+    def __init__(self, run_dir: Path, step_dir: Path) -> None:
+        self.run_dir = run_dir
+        self.step_dir = step_dir
+        self.attempt = Attempt.from_environment()
+        self.rank = int(os.environ.get("SLURM_PROCID", "0"))
+        self.ranks = int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) if _under_srun() else 1
+        self.job_id = _job_id()
+        self.gpu = GpuMemory()
+
+    def run(self) -> int:
+        started = time.time()
+        self._mark("start", {"started": started, "pid": os.getpid()})
+        outcome, error, code, value = "failed", None, 1, None
+        try:
+            value = self._call()
+            outcome, code = "succeeded", 0
+        except CommandFailedError as problem:
+            code, error = problem.exit_code, _error(problem)
+        except SystemExit as stop:
+            outcome, code = _read_exit(stop)
+            error = None if code == 0 else _error(stop)
+        except (Terminated, KeyboardInterrupt) as stop:
+            outcome, code, error = "terminated", 143, _error(stop)
+        except BaseException as problem:
+            error = _error(problem)
+            traceback.print_exc()
+        self._finish(started, outcome, error, code, value)
+        return code
+
+    def _call(self) -> Any:
+        context = read_json(self.run_dir / "context.json") or {}
+        known = set(sys.path)
+        sys.path += [entry for entry in context.get("sys_path", []) if entry not in known]
+        install_snapshot(self.run_dir / "code", context.get("snapshot"))
+        from planit.backends import payload  # submitit is slow to import: markers come first
+
+        return payload.run(self.step_dir, self._prepare)
+
+    def _prepare(self, checkpoints: bool) -> None:
+        self.gpu.start()
+        if not checkpoints:
+            signal.signal(signal.SIGTERM, _terminate)
+            signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+
+    def _finish(
+        self, started: float, outcome: str, error: dict[str, str] | None, code: int, value: Any
+    ) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        sys.stdout.flush()
+        if outcome != "requeued":
+            self._leave_result(outcome, error, value)
+        ended = time.time()
+        usage = {
+            "peak_memory_bytes": _peak_memory_bytes(),
+            "peak_gpu_memory_bytes": self.gpu.peak_bytes(),
+        }
+        self._mark(
+            "end",
+            {
+                "outcome": outcome,
+                "exit_code": code,
+                "started": started,
+                "ended": ended,
+                "elapsed_s": round(ended - started, 3),
+                "ranks": self.ranks,
+                "error": error,
+                **usage,
+            },
+        )
+
+    def _leave_result(self, outcome: str, error: dict[str, str] | None, value: Any) -> None:
+        from planit.backends import payload
+
+        path = self.step_dir / f"{self.job_id}_{self.rank}_result.pkl"
+        if outcome == "succeeded":
+            payload.write_result(path, "success", value)
+            with suppress(FileNotFoundError):
+                (self.step_dir / payload.CHECKPOINT).unlink()
+        else:
+            payload.write_result(path, "error", error["traceback"] if error else outcome)
+
+    def _mark(self, kind: str, content: dict[str, Any]) -> None:
+        if kind == "start" and self.rank:
+            return
+        head = {
+            "job_id": self.job_id,
+            "cluster": os.environ.get("SLURM_CLUSTER_NAME"),
+            "host": socket.gethostname(),
+            "node": os.environ.get("SLURMD_NODENAME"),
+            "attempt": str(self.attempt),
+        }
+        markers.write(self.step_dir, kind, self.attempt, self.rank, {**head, **content})
+
+
+def _under_srun() -> bool:
+    return os.environ.get("SLURM_STEP_ID", "").isdigit()
+
+
+def _job_id() -> str:
+    array = os.environ.get("SLURM_ARRAY_JOB_ID")
+    if array:
+        return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}"
+    return os.environ.get("SLURM_JOB_ID", str(os.getpid()))
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> None:
+    raise Terminated("terminated by SIGTERM: cancelled, out of time or preempted")
+
+
+def _read_exit(stop: SystemExit) -> tuple[str, int]:
+    """Submitit leaves with -1 after it has requeued its own job; a step may use sys.exit too."""
+    if stop.code is None or stop.code == 0:
+        return "succeeded", 0
+    if stop.code == -1:
+        return "requeued", 0
+    return "failed", stop.code & 0xFF or 1 if isinstance(stop.code, int) else 1
+
+
+def _error(problem: BaseException) -> dict[str, str]:
+    trace = "".join(traceback.format_exception(problem))
+    return {
+        "type": type(problem).__name__,
+        "message": str(problem),
+        "traceback": trace[-TRACE_CHARACTERS:],
+    }
+
+
+def _peak_memory_bytes() -> int:
+    """The larger of this process's and its largest child's peak (getrusage gives KiB on Linux)."""
+    whom = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return max(resource.getrusage(who).ru_maxrss for who in whom) * 1024
+
+
+if __name__ == "__main__":
+    sys.exit(main())

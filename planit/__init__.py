@@ -1,5 +1,7 @@
 """planit: declaratively build workflow DAGs for SLURM clusters."""
 
+from typing import TYPE_CHECKING, Any
+
 from planit.errors import (
     ConfigError,
     PlanError,
@@ -12,6 +14,9 @@ from planit.errors import (
 from planit.nodes import Chain, Command, MailType, Node, Parallel, SlurmArgs, Step
 from planit.plan import Plan
 
+if TYPE_CHECKING:
+    from planit.run import Run
+
 __all__ = [
     "Chain",
     "Command",
@@ -22,6 +27,7 @@ __all__ = [
     "Plan",
     "PlanError",
     "PlanitError",
+    "Run",
     "RunError",
     "SchedulerError",
     "SlurmArgs",
@@ -29,3 +35,12 @@ __all__ = [
     "StepsFailedError",
     "SubmissionError",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """`Run` brings submitit along, and is loaded when it is asked for."""
+    if name == "Run":
+        from planit.run import Run
+
+        return Run
+    raise AttributeError(f"module 'planit' has no attribute {name!r}")

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import logging
-import time
 from typing import TYPE_CHECKING, Any
 
-from planit.errors import PlanError, StepsFailedError
+from planit.errors import PlanError
 from planit.nodes import Node, check_unique_names
 from planit.nodes.tree import not_a_node_hint
-from planit.views import tree_text
+from planit.views.tree import tree_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from submitit.core.core import Job
+
+    from planit.run import Run
 
 logger = logging.getLogger("planit")
 
@@ -25,6 +26,9 @@ class Plan:
     Args:
         name: used for the run directory.
         root: a Chain, a Parallel, or a single step.
+
+    Attributes:
+        run: the `Run` of the last submission to Slurm, or None.
 
     Raises:
         PlanError: no name, no root, or two steps of one name.
@@ -39,7 +43,8 @@ class Plan:
         check_unique_names(root)
         self.name = name
         self.root = root
-        self._wait: Callable[[], None] | None = None
+        self.run: Run | None = None
+        self._wait: Callable[[], object] | None = None
 
     def __repr__(self) -> str:
         return f"Plan({self.name!r}, {self.root!r})"
@@ -107,34 +112,18 @@ class Plan:
 
     def _submit_slurm(self, view: Any, kill_on_invalid_dep: bool) -> list[Job[Any]]:
         from planit.backends.slurm import SlurmBackend
+        from planit.run import Run
         from planit.runs.start import NewRun
 
-        backend = SlurmBackend(kill_on_invalid_dep=kill_on_invalid_dep, python=view.python)
         new = NewRun(
             plan=self.name,
             root=self.root,
             base=view.folder,
-            backend=backend,
+            backend=SlurmBackend(kill_on_invalid_dep=kill_on_invalid_dep, python=view.python),
             defaults=view.defaults,
             max_requeues=view.max_requeues,
         )
-        run, jobs = new.start()
-        self._wait = lambda: _wait_for(run, backend)
+        started, jobs = new.start()
+        self.run = Run(started.path, backend=new.backend)
+        self._wait = self.run.wait
         return list(jobs)
-
-
-def _wait_for(run: Any, backend: Any, most_s: float = 5.0) -> None:
-    from planit.runs.status import look
-
-    pause = 0.5
-    while not (status := look(run, backend.client)).is_final:
-        time.sleep(pause)
-        pause = min(most_s, pause * 1.5)
-    if not status.succeeded:
-        failures = {
-            step.name: (step.error or {}).get("traceback") or f"{step.state}: {step.cause}"
-            for step in status.steps
-            if step.state.is_failure
-        }
-        blocked = [s.name for s in status.steps if not s.state.is_failure and s.state != "DONE"]
-        raise StepsFailedError(status.plan, failures, blocked)

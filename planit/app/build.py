@@ -16,6 +16,8 @@ from planit.nodes import Chain, Command, Node, Parallel, SlurmArgs, Step
 from planit.nodes.slurm import SlurmSpec
 from planit.plan import Plan
 
+MISSING = "???"  # how a configuration says that a value has to be given
+
 Presets = Callable[[str], Mapping[str, Any]]
 """Finds SLURM arguments by name: a mount of the configuration, or a preset of the group slurm."""
 
@@ -157,6 +159,10 @@ class _Builder:
         if not isinstance(value, Mapping) or not isinstance(changes, Mapping):
             raise ConfigError(f"{where}: slurm_args and slurm must be mappings of SLURM arguments")
         fields = {key: item for key, item in {**value, **changes}.items() if key != "_target_"}
+        for key, item in fields.items():
+            if item == MISSING:
+                message = f"{where}.slurm_args: {key} is not set"
+                raise ConfigError(message, hint=f"set {where}.slurm.{key}=...")
         if "slurm_time" in fields:
             return fields
         key = repr(fields)

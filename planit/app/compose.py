@@ -9,9 +9,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import hydra
+import yaml
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, MissingConfigException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
@@ -39,13 +41,25 @@ def run_app(task: Task, arguments: Sequence[str], config_dir: str | None) -> Non
         ConfigError: what Hydra or OmegaConf refuse, as one line and a hint.
     """
     folder, name = primary(config_dir)
-    app = hydra.main(version_base="1.3", config_path=str(folder), config_name=name)(task)
+    escaped: list[Exception] = []
+
+    def guarded(config: DictConfig) -> None:
+        try:
+            task(config)
+        except Exception as error:  # Hydra would print a line of its own before it raises it
+            escaped.append(error)
+
+    app = hydra.main(version_base="1.3", config_path=str(folder), config_name=name)(guarded)
     overrides = [open_step(argument) for argument in arguments]
     with _argv([sys.argv[0], *_QUIET, *overrides]), _errors_reach_us():
         try:
             app()
+            if escaped:
+                raise escaped[0]
         except MissingConfigException as error:
             raise _unknown_config(error) from error
+        except yaml.MarkedYAMLError as error:
+            raise _yaml_error(error) from error
         except (HydraException, OmegaConfBaseException) as error:
             raise as_config_error(error) from error
 
@@ -108,23 +122,28 @@ def _preset(config: DictConfig, name: str) -> Mapping[str, Any]:
     """SLURM arguments by name: a mount of the configuration, else a preset of the group."""
     node = config.get(name)
     if node is None:
-        loader = GlobalHydra.instance().config_loader()
-        known = loader.get_group_options("slurm")
-        if name not in known:
-            mounts = [str(key) for key in config if _is_slurm(config, str(key))]
-            raise ConfigError(
-                f"unknown SLURM preset {name!r}", hint=suggest(name, [*known, *mounts])
-            )
-        from hydra.types import RunMode
-
-        loaded = loader.load_configuration(f"slurm/{name}", [], RunMode.RUN)
-        node = loaded.slurm
-    try:
-        content = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
-    except MissingMandatoryValue as error:
-        raise ConfigError(f"SLURM preset {name}: {error.full_key} is not set") from error
+        mounts = [str(key) for key in config if _is_slurm(config, str(key))]
+        node = group_preset(name, mounts)
+    content = OmegaConf.to_container(node, resolve=True)  # a step may fill in what is missing
     assert isinstance(content, dict)
     return {str(key): value for key, value in content.items()}
+
+
+def group_preset(name: str, also_known: Sequence[str] = ()) -> DictConfig:
+    """A preset of the group slurm, from wherever Hydra looks at this moment.
+
+    Raises:
+        ConfigError: there is none of this name; `also_known` are suggested too.
+    """
+    loader = GlobalHydra.instance().config_loader()
+    known = loader.get_group_options("slurm")
+    if name not in known:
+        raise ConfigError(
+            f"unknown SLURM preset {name!r}", hint=suggest(name, {*known, *also_known})
+        )
+    loaded = loader.load_configuration(f"slurm/{name}", [], RunMode.RUN)
+    preset: DictConfig = loaded.slurm
+    return preset
 
 
 def _is_slurm(config: DictConfig, key: str) -> bool:
@@ -152,11 +171,21 @@ def as_config_error(error: BaseException) -> ConfigError:
     text = str(error)
     if isinstance(error.__cause__, OmegaConfBaseException):
         text += "\n" + str(error.__cause__)
+    key = getattr(error, "full_key", None)
+    if key and not isinstance(error, HydraException):
+        text = f"{key}: {text}"
     lines = [line.strip() for line in text.splitlines()]
     lines = [line for line in lines if line and not line.startswith(("full_key:", "object_type="))]
     if not lines:
         return ConfigError(type(error).__name__)
-    return ConfigError(lines[0], hint="; ".join(lines[1:]) or None)
+    hint = "; ".join(lines[1:]).replace(":; ", ": ")
+    return ConfigError(lines[0], hint=hint or None)
+
+
+def _yaml_error(error: yaml.MarkedYAMLError) -> ConfigError:
+    mark = error.problem_mark or error.context_mark
+    where = f"{mark.name}, line {mark.line + 1}: " if mark else ""
+    return ConfigError(f"{where}{error.problem or error.context}", hint="mend the YAML")
 
 
 @contextmanager

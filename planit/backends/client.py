@@ -155,6 +155,19 @@ class SlurmClient:
             raise error(f"{command[0]} gave no answer in {self.timeout_s:g} s") from None
 
 
+@dataclass
+class RememberingClient(SlurmClient):
+    """Asks each cluster for its queue once, however many runs are looked at."""
+
+    _queues: dict[str | None, dict[str, JobView]] = field(default_factory=dict)
+
+    def queue(self, cluster: str | None) -> dict[str, JobView]:
+        """The queue as it was at the first call."""
+        if cluster not in self._queues:
+            self._queues[cluster] = super().queue(cluster)
+        return self._queues[cluster]
+
+
 def available() -> bool:
     """Whether this machine can submit to a Slurm."""
     return shutil.which("sbatch") is not None

@@ -16,7 +16,15 @@ from planit.errors import PlanError
 
 # submitit's parameter names that are not options of sbatch.
 _NOT_SBATCH = frozenset(
-    {"setup", "teardown", "signal_delay_s", "stderr_to_stdout", "srun_args", "use_srun"}
+    {
+        "max_requeues",
+        "setup",
+        "signal_delay_s",
+        "srun_args",
+        "stderr_to_stdout",
+        "teardown",
+        "use_srun",
+    }
 )
 DEFAULT_SIGNAL_DELAY_S = 90
 
@@ -120,7 +128,8 @@ def _environment(spec: ScriptSpec) -> list[str]:
             f'planit_task=$(sed -n "${{planit_line}}p" {tasks})',
             "IFS=$'\\t' read -r planit_slug PLANIT_STEP <<< \"$planit_task\"",
             'export PLANIT_STEP PLANIT_STEP_DIR="$PLANIT_RUN_DIR/steps/$planit_slug"',
-            'exec >> "$PLANIT_STEP_DIR/${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}_0_log.out" 2>&1',
+            "planit_job=${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}",
+            'exec >> "$PLANIT_STEP_DIR/${planit_job}_0_log.out" 2>&1',
         ]
     return [*lines, "export SUBMITIT_EXECUTOR=slurm"]
 

@@ -107,6 +107,14 @@ class SlurmBackend:
                 found.update(self._find_on(cluster, wanted))
         return found
 
+    def find_all(self, tags: Iterable[str], clusters: Iterable[str | None]) -> dict[str, JobRef]:
+        """The same, but raises SchedulerError if a cluster does not answer."""
+        wanted = set(tags)
+        found: dict[str, JobRef] = {}
+        for cluster in dict.fromkeys(clusters) if wanted else ():
+            found.update(self._find_on(cluster, wanted))
+        return found
+
     def _find_on(self, cluster: str | None, tags: set[str]) -> dict[str, JobRef]:
         found: dict[str, JobRef] = {}
         for view in self.client.queue(cluster).values():

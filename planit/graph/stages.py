@@ -95,6 +95,7 @@ class _Exit:
 @dataclass
 class _Lowering:
     resources_of: Callable[[Task], Resources]
+    key_of: Callable[[Task], str]
     max_array_size: Callable[[str | None], int]
     stages: list[Stage] = field(default_factory=list)
     stacks: int = 0
@@ -184,7 +185,7 @@ class _Lowering:
         key = id(node)
         if key not in self.shapes:
             if isinstance(node, Task):
-                text = f"{type(node).__name__}:{self.resources_of(node).key}"
+                text = f"{type(node).__name__}:{self.key_of(node)}"
             else:
                 inner = ";".join(self.shape(child) for child in node.children)
                 text = f"{type(node).__name__}({inner})"
@@ -225,6 +226,7 @@ def lower(
     root: Node,
     *,
     resources_of: Callable[[Task], Resources] = lambda task: task.resources,
+    key_of: Callable[[Task], str] | None = None,
     max_array_size: Callable[[str | None], int] = lambda cluster: DEFAULT_MAX_ARRAY_SIZE,
 ) -> Graph:
     """The stages of a tree, in an order in which they can be submitted.
@@ -232,12 +234,15 @@ def lower(
     Args:
         root: the tree.
         resources_of: the parameters that a step is really submitted with; by default its own.
+        key_of: equal for steps that may share an array; by default their parameters decide.
         max_array_size: the most tasks that one array may have, by cluster (None: the default one).
 
     Raises:
         PlanError: a step waits for one on another cluster, or the tree is nested too deeply.
     """
-    lowering = _Lowering(resources_of, max_array_size)
+    lowering = _Lowering(
+        resources_of, key_of or (lambda task: resources_of(task).key), max_array_size
+    )
     try:
         lowering.single(root, ())
     except RecursionError:

@@ -58,6 +58,8 @@ class SlurmArgs:
         additional_params: more sbatch options by name, for instance ``{"constraint": "a100"}``
             (submitit's ``slurm_additional_parameters``).
         setup: shell lines that run before the step; one that fails fails the step.
+        max_requeues: how often a step that can checkpoint (`submitit.helpers.Checkpointable`) is
+            requeued when its wall time is used up.
 
     Raises:
         PlanError: names the field, its value and what would be right.
@@ -76,15 +78,19 @@ class SlurmArgs:
     mail_user: str | None = None
     additional_params: dict[str, Any] = field(default_factory=dict)
     setup: list[str] = field(default_factory=list)
+    max_requeues: int = 0
 
     def __post_init__(self) -> None:
         walltime.parse(self.time, "time")
         _check_text("partition", self.partition)
-        for name in ("account", "cluster", "mail_user"):
+        for name in ("account", "mail_user"):
             if getattr(self, name) is not None:
                 _check_text(name, getattr(self, name))
+        if self.cluster is not None:
+            _check_cluster("cluster", self.cluster)
         _check_count("gpus_per_node", self.gpus_per_node, least=0)
         _check_count("nodes", self.nodes)
+        _check_count("max_requeues", self.max_requeues, least=0)
         for name in ("cpus_per_task", "cpus_per_gpu", "mem_gb"):
             if getattr(self, name) is not None:
                 _check_count(name, getattr(self, name))
@@ -125,6 +131,8 @@ class SlurmArgs:
             options["mail_type"] = ",".join(self.mail_type)
         if self.setup:
             options["setup"] = list(self.setup)
+        if self.max_requeues:
+            options["max_requeues"] = self.max_requeues
         additional = dict(self.additional_params)
         if self.cluster is not None:
             additional["clusters"] = self.cluster
@@ -189,6 +197,25 @@ def resources_of(slurm_args: SlurmSpec) -> Resources:
     return Resources(options)
 
 
+def changed(resources: Resources, fields: Mapping[str, Any]) -> Resources:
+    """`resources` with some `SlurmArgs` fields set anew.
+
+    Raises:
+        PlanError: an unknown field, or a value that SlurmArgs refuses.
+    """
+    needed = {"time": resources.options["time"], "partition": "unchanged"}
+    new = SlurmArgs.from_mapping({**needed, **fields}).resources.options
+    new = {name: value for name, value in new.items() if name in fields or name not in needed}
+    options = {**resources.options, **new}
+    for name, default in (("gpus_per_node", 0), ("nodes", 1), ("max_requeues", 0)):
+        if fields.get(name, None) == default:
+            options.pop(name, None)
+    more = "additional_parameters"
+    if new.get(more) and resources.options.get(more):
+        options[more] = {**resources.options[more], **new[more]}
+    return Resources(options)
+
+
 # Generic names of submitit's AutoExecutor -> names of its SlurmExecutor.
 _GENERIC = {
     "name": "job_name",
@@ -199,6 +226,7 @@ _GENERIC = {
     "tasks_per_node": "ntasks_per_node",
     "timeout_min": "time",
     "stderr_to_stdout": "stderr_to_stdout",
+    "max_requeues": "max_requeues",
 }
 # Parameters of submitit's SlurmExecutor that make sense for a step of a plan. "dependency" and
 # "array_parallelism" are planit's own business.
@@ -257,7 +285,7 @@ def _canonical_value(key: str, name: str, value: Any) -> Any:
         return _setup_lines(key, value)
     if name == "additional_parameters":
         return _check_additional(key, value)
-    if isinstance(value, str) and name != "comment":
+    if isinstance(value, str) and (value or name != "comment"):
         _check_text(key, value)
     return value
 
@@ -316,8 +344,20 @@ def _check_additional(name: str, value: Any) -> dict[str, Any]:
     for flag, setting in value.items():
         if not isinstance(flag, str) or not _FLAG.fullmatch(flag):
             raise PlanError(f"{name}: {flag!r} is not an sbatch option", hint="write it without --")
-        if flag.replace("_", "-") in _OWN_FLAGS:
+        if any(own.startswith(flag.replace("_", "-")) for own in _OWN_FLAGS):  # sbatch completes
             raise PlanError(f"{name}: {flag!r} is set by planit itself", hint="remove it")
         if isinstance(setting, str) and not setting.isprintable():
             raise PlanError(f"{name}.{flag} {setting!r} has control characters")
-    return dict(value)
+    options = dict(value)
+    if "cluster" in options:  # sbatch takes both spellings
+        options["clusters"] = options.pop("cluster")
+    if options.get("clusters") is not None:
+        _check_cluster(f"{name}.clusters", options["clusters"])
+    return options
+
+
+def _check_cluster(name: str, value: Any) -> None:
+    """One cluster: where Slurm may choose, a dependency could lead to a job on another one."""
+    _check_text(name, value)
+    if "," in value or value == "all":
+        raise PlanError(f"{name} {value!r} is more than one cluster", hint="name a single one")

@@ -5,6 +5,7 @@ Nodes are values. They import nothing, submit nothing and know no scheduler.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, overload
 
@@ -35,6 +36,7 @@ class Task(Node):
     name: str
     slurm_args: SlurmSpec
     resources: Resources
+    launches = True  # started once for each Slurm task of the job, if it has several
 
     def _set_up(self, name: Any, slurm_args: Any) -> None:
         if not isinstance(name, str) or not name.strip():
@@ -46,7 +48,8 @@ class Task(Node):
             self.resources = resources_of(slurm_args)
         except PlanError as error:
             raise in_step(name, error) from None
-        self.slurm_args = dict(slurm_args) if isinstance(slurm_args, Mapping) else slurm_args
+        is_dict = isinstance(slurm_args, Mapping)
+        self.slurm_args = copy.deepcopy(dict(slurm_args)) if is_dict else slurm_args
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
@@ -118,6 +121,7 @@ class Command(Task):
 
     __slots__ = ("command", "cwd", "env")
 
+    launches = False  # its own srun or mpirun does that
     command: str | tuple[str, ...]
     cwd: str | None
     env: dict[str, str]

@@ -15,9 +15,11 @@ from planit.errors import PlanError
 
 FORMS = "MM, MM:SS, HH:MM:SS, D-HH, D-HH:MM or D-HH:MM:SS"
 
-_DAYS = re.compile(r"(?P<days>\d+)-(?P<hours>\d+)(?::(?P<minutes>\d+))?(?::(?P<seconds>\d+))?")
-_CLOCK = re.compile(r"(?:(?P<hours>\d+):)?(?P<minutes>\d+):(?P<seconds>\d+)")
-_MINUTES = re.compile(r"(?P<minutes>\d+)")
+_DAYS = re.compile(
+    r"(?P<days>\d+)-(?P<hours>\d+)(?::(?P<minutes>\d+))?(?::(?P<seconds>\d+))?", re.ASCII
+)
+_CLOCK = re.compile(r"(?:(?P<hours>\d+):)?(?P<minutes>\d+):(?P<seconds>\d+)", re.ASCII)
+_MINUTES = re.compile(r"(?P<minutes>\d+)", re.ASCII)
 
 
 def parse(value: Any, field: str = "time") -> timedelta:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,7 +52,7 @@ class History:
         released: numbers of the submissions whose roots were released.
         aborted: reason by number, for submissions that were taken back.
         jobs: all jobs ever submitted for the run.
-        cancelled: steps that were cancelled through planit.
+        cancelled: steps that were cancelled through planit, each with the submission it was in.
         problems: what could not be read, a line each.
     """
 
@@ -62,11 +62,24 @@ class History:
     released: set[int] = field(default_factory=set)
     aborted: dict[int, str] = field(default_factory=dict)
     jobs: dict[tuple[int, int], JobRef] = field(default_factory=dict)
-    cancelled: set[str] = field(default_factory=set)
+    cancelled: dict[str, int] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     last_submission: int = 0
     pid: int | None = None
     host: str | None = None
+
+    def was_cancelled(self, name: str) -> bool:
+        """Whether the newest job of a step was cancelled through planit."""
+        place = self.placements.get(name)
+        return place is not None and self.cancelled.get(name, 0) >= place.submission
+
+    def behind(self, names: Iterable[str]) -> set[str]:
+        """The given steps and all that depend on them, directly or not."""
+        reached = set(names)
+        for leaf in self.leaves:  # a plan's order has parents before their children
+            if not reached.isdisjoint(self.parents.get(leaf.name, ())):
+                reached.add(leaf.name)
+        return reached
 
     @property
     def incomplete(self) -> bool:
@@ -120,9 +133,7 @@ def _apply(history: History, event: dict[str, Any]) -> None:
     elif kind == "aborted":
         history.aborted[number] = str(event.get("reason", ""))
     elif kind == "cancelled":
-        history.cancelled |= set(event.get("steps", ()))
-    elif kind == "resumed":
-        history.cancelled -= set(event.get("steps", ()))
+        history.cancelled |= dict.fromkeys(event.get("steps", ()), number)
 
 
 def _place(history: History, number: int, stages: list[dict[str, Any]]) -> None:
@@ -134,6 +145,10 @@ def _place(history: History, number: int, stages: list[dict[str, Any]]) -> None:
         shared = tuple(whole)
         for index, name in enumerate(stage["tasks"]):
             parents = shared + tuple(tasks[index] for tasks in aligned)
+            if number == 1:
+                history.parents[name] = parents
+            if number in history.aborted and name in history.placements:
+                continue  # what was taken back leaves the state that it had before
             history.placements[name] = Placement(
                 submission=number,
                 stage=stage["number"],
@@ -143,5 +158,3 @@ def _place(history: History, number: int, stages: list[dict[str, Any]]) -> None:
                 parents=parents,
                 options=stage["options"],
             )
-            if number == 1:
-                history.parents[name] = parents

@@ -50,29 +50,31 @@ def call_of(task: Task) -> Call:
     return Call(function, task.args, task.kwargs)
 
 
-def pickle_calls(
-    calls: Mapping[str, Call], minutes: Mapping[str, int], max_requeues: Mapping[str, int]
-) -> dict[str, bytes]:
+def pickle_calls(graph: Graph, calls: Mapping[str, Call], max_requeues: int) -> dict[str, bytes]:
     """Each step's call, pickled. Raises PlanError naming the step that cannot be."""
     pickled = {}
-    for name, call in calls.items():
-        try:
-            pickled[name] = payload.dump(
-                call.function,
-                call.args,
-                call.kwargs,
-                time_minutes=minutes[name],
-                max_requeues=max_requeues[name],
-            )
-        except Exception as error:
-            raise PlanError(
-                f"step {name!r}: its function or arguments cannot be pickled: {error}",
-                hint="pass plain values or paths, and open files and connections inside the step",
-            ) from error
+    for stage in graph.stages:
+        minutes = whole_minutes(stage.resources.time)
+        requeues = int(stage.resources.options.get("max_requeues", max_requeues))
+        for task in stage.tasks:
+            call = calls[task.name]
+            try:
+                pickled[task.name] = payload.dump(
+                    call.function,
+                    call.args,
+                    call.kwargs,
+                    time_minutes=minutes,
+                    max_requeues=requeues,
+                )
+            except Exception as error:
+                raise PlanError(
+                    f"step {task.name!r}: its function or arguments cannot be pickled: {error}",
+                    hint="pass plain values or paths, and open files inside the step",
+                ) from error
     return pickled
 
 
-def write_context(run: RunDir, calls: Mapping[str, Call]) -> None:
+def write_context(run: RunDir, submission: int, calls: Mapping[str, Call]) -> None:
     """Freeze the code of the functions, and what the worker needs to import it."""
     paths = [dotted_path(call.function) for call in calls.values()]
     modules = {
@@ -81,7 +83,7 @@ def write_context(run: RunDir, calls: Mapping[str, Call]) -> None:
     modules |= {path.partition(".")[0] for path in paths if path}
     sources = take_snapshot(run.path / "code", {str(module) for module in modules if module})
     entries = [os.path.abspath(entry or ".") for entry in sys.path]
-    write_json(run.path / "context.json", {"sys_path": entries, "snapshot": sources})
+    write_json(run.context_file(submission), {"sys_path": entries, "snapshot": sources})
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ def write_stage(
         python=python,
         attempt=submission,
         checkpoints=checkpoints,
-        launches=isinstance(stage.tasks[0], Step),
+        launches=stage.tasks[0].launches,
     )
     if stage.is_array:
         folder = make_dir(run.array_dir(submission, stage.number))
@@ -143,12 +145,3 @@ def write_submission(run: RunDir, graph: Graph, submission: int) -> None:
         for stage in graph.stages
     ]
     write_json(run.submission_file(submission), {"stages": stages})
-
-
-def step_minutes(graph: Graph) -> dict[str, int]:
-    """Requested wall time of each step in whole minutes."""
-    return {
-        task.name: whole_minutes(stage.resources.time)
-        for stage in graph.stages
-        for task in stage.tasks
-    }

@@ -5,8 +5,10 @@
     <base>/<plan>/<run-id>/
         manifest.json            what was asked for: tree, configuration, command line, versions
         journal.jsonl            what was done, in order: intents, job ids, releases, cancellations
-        context.json             what the worker needs before it loads a payload
         submissions/<n>.json     the stages of the n-th submission (1 is the first, then resumes)
+        submissions/<n>.context.json
+                                 what its workers need before they load a payload
+        code/                    the sources of the project's own modules, as they were
         arrays/<n>.<stage>/      of a job array: script, list of tasks
         steps/<slug>/            of a step: payload, script, log, markers, result
 
@@ -79,6 +81,9 @@ class RunDir:
 
     def submission_file(self, submission: int) -> Path:
         return self.path / "submissions" / f"{submission}.json"
+
+    def context_file(self, submission: int) -> Path:
+        return self.path / "submissions" / f"{submission}.context.json"
 
     def tag(self, submission: int, stage: int) -> str:
         """The text in a job's comment by which it is found again; unique to the run and stage."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,19 +10,16 @@ from typing import Any
 from planit.backends.client import JobRef
 from planit.backends.jobs import StepJob
 from planit.backends.script import needs_srun, task_count
-from planit.backends.slurm import SlurmBackend
+from planit.backends.slurm import Dependency, SlurmBackend
 from planit.graph import Graph, lower
-from planit.nodes import Node, Resources, Step, Task, check_unique_names, tasks
+from planit.nodes import Node, Resources, Task, check_unique_names, tasks
 from planit.runs import prepare
 from planit.runs.files import make_dir, slugs, write_new
+from planit.runs.lock import RunLock
 from planit.runs.manifest import describe_run
 from planit.runs.prepare import Call, StageFiles
 from planit.runs.rundir import RunDir
-from planit.runs.submission import Progress, Submission
-
-
-def no_progress(_done: int, _all: int) -> None:
-    """Say nothing."""
+from planit.runs.submission import Progress, Submission, no_progress
 
 
 @dataclass
@@ -66,19 +63,28 @@ class NewRun:
             SubmissionError: Slurm refused; nothing is left in the queue.
         """
         graph, calls = self.check()
-        names = list(calls)
-        requeues = dict.fromkeys(names, self.max_requeues)
-        pickled = prepare.pickle_calls(calls, prepare.step_minutes(graph), requeues)
-        names_to_slugs = slugs(names)
+        names_to_slugs = slugs(calls)
+        pickled = prepare.pickle_calls(graph, calls, self.max_requeues)
         run = RunDir.create(self.base, self.plan)
-        manifest = describe_run(self.plan, self.root, names_to_slugs, self.source)
-        run.write_manifest({"run": run.run_id, **manifest})
         for name, content in pickled.items():
             write_new(make_dir(run.step_dir(names_to_slugs[name])) / "payload.pkl", content)
-        prepare.write_context(run, calls)
-        files = submit_stages(run, graph, 1, self.backend, names_to_slugs, calls, self.progress)
-        jobs = step_jobs(graph, files.jobs, files.files, self.backend)
-        return run, [jobs[name] for name in names]
+        # The manifest comes last: a folder that has one is whole.
+        backend = {"name": "slurm", "kill_on_invalid_dep": self.backend.kill_on_invalid_dep}
+        source = {"backend": backend, **self.source}
+        manifest = describe_run(self.plan, self.root, names_to_slugs, source)
+        with RunLock(run.path):
+            submitted = submit_stages(
+                run,
+                graph,
+                1,
+                self.backend,
+                slugs=names_to_slugs,
+                calls=calls,
+                progress=self.progress,
+                manifest={"run": run.run_id, **manifest},
+            )
+        jobs = step_jobs(graph, submitted, self.backend)
+        return run, [jobs[name] for name in calls]
 
 
 def merged_with(defaults: Mapping[str, Any]) -> Callable[[Task], Resources]:
@@ -114,34 +120,36 @@ def submit_stages(
     graph: Graph,
     number: int,
     backend: SlurmBackend,
-    names_to_slugs: Mapping[str, str],
+    *,
+    slugs: Mapping[str, str],
     calls: Mapping[str, Call],
     progress: Progress,
+    manifest: Mapping[str, Any] | None = None,
+    extra: Mapping[int, Sequence[Dependency]] | None = None,
 ) -> Submitted:
     """Write the scripts of all stages, then submit them, all or nothing."""
+    prepare.write_context(run, number, calls)
     files = {
         stage.number: prepare.write_stage(
-            run, stage, number, slugs=names_to_slugs, calls=calls, python=backend.python
+            run, stage, number, slugs=slugs, calls=calls, python=backend.python
         )
         for stage in graph.stages
     }
     prepare.write_submission(run, graph, number)
-    submission = Submission(run, number, backend)
+    if manifest is not None:
+        run.write_manifest(dict(manifest))
+    submission = Submission(run, number, backend, extra or {})
     submission.submit(graph, {n: f.script for n, f in files.items()}, progress)
     return Submitted(submission.jobs, files)
 
 
-def step_jobs(
-    graph: Graph,
-    refs: Mapping[int, JobRef],
-    files: Mapping[int, StageFiles],
-    backend: SlurmBackend,
-) -> dict[str, StepJob]:
+def step_jobs(graph: Graph, submitted: Submitted, backend: SlurmBackend) -> dict[str, StepJob]:
     """A submitit job for each step, by name."""
     jobs: dict[str, StepJob] = {}
+    files = submitted.files
     for stage in graph.stages:
-        ref, options = refs[stage.number], stage.resources.options
-        launches = isinstance(stage.tasks[0], Step)
+        ref, options = submitted.jobs[stage.number], stage.resources.options
+        launches = stage.tasks[0].launches
         ranks = (
             task_count(options) if needs_srun(options, checkpoints=False, launches=launches) else 1
         )

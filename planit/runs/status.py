@@ -102,6 +102,8 @@ class StepStatus:
         node: where it runs or ran.
         cause: for what failed or will never run, why.
         stale: the scheduler did not answer, and this is the last that is known.
+        queued: the scheduler still has the job, even if it can never run.
+        error: type, message and traceback of the exception that ended it.
     """
 
     name: str
@@ -115,6 +117,7 @@ class StepStatus:
     node: str | None = None
     cause: str | None = None
     stale: bool = False
+    queued: bool = False
     error: Mapping[str, Any] | None = None
 
 
@@ -231,6 +234,8 @@ class _Look:
         return self._from_scheduler(status, place, leaf)
 
     def _from_scheduler(self, status: StepStatus, place: Placement, leaf: Leaf) -> StepStatus:
+        if self.past.was_cancelled(leaf.name) and place.key is None:
+            return replace(status, state=State.CANCELLED, cause="cancelled by planit")
         if place.submission in self.past.aborted:
             reason = f"the submission was taken back: {self.past.aborted[place.submission]}"
             return replace(status, state=State.NOT_SUBMITTED, cause=reason)
@@ -334,7 +339,7 @@ def _from_view(
     status: StepStatus, view: JobView, tries: Tries, last: markers.Attempt | None
 ) -> StepStatus:
     state = _SLURM_STATES.get(view.state, State.RUNNING)
-    cause = None
+    queued, cause = not state.is_final, None
     if state is State.PENDING and view.reason and "Held" in view.reason:
         state, cause = State.HELD, view.reason
     if state is State.PENDING and view.reason == "DependencyNeverSatisfied":
@@ -347,6 +352,7 @@ def _from_view(
         elapsed_s=view.elapsed_s if state is not State.PENDING else None,
         node=view.node,
         cause=cause,
+        queued=queued,
         attempt=max(tries.count, 1 if state is State.RUNNING else 0),
     )
 
@@ -379,7 +385,7 @@ def _with_causes(steps: dict[str, StepStatus], past: History) -> dict[str, StepS
         blockers = [roots[p] for p in past.parents.get(name, ()) if p in roots]
         never_ran = step.attempt == 0 or step.state in (State.BLOCKED, State.NOT_SUBMITTED)
         waits = step.state in _NEVER_STARTED
-        if blockers and never_ran and waits and name not in past.cancelled:
+        if blockers and never_ran and waits and not past.was_cancelled(name):
             first = dict.fromkeys(blockers)
             step = replace(step, state=State.BLOCKED, cause=f"blocked by {'; '.join(first)}")
             roots[name] = next(iter(first))

@@ -18,6 +18,10 @@ Progress = Callable[[int, int], None]
 """Told how many of how many stages are submitted."""
 
 
+def no_progress(_done: int, _all: int) -> None:
+    """Say nothing."""
+
+
 @dataclass
 class Submission:
     """One submission of a graph's stages; `submit` is the whole of it.

@@ -45,7 +45,7 @@ def main() -> int:
 
 def _must_be_trusted(run_dir: Path, step_dir: Path) -> list[Path]:
     """Whatever could make the worker load code: payloads, context, snapshot, and their folders."""
-    paths = [run_dir, run_dir / "context.json", run_dir / "steps", step_dir]
+    paths = [run_dir, run_dir / "submissions", _context(run_dir), run_dir / "steps", step_dir]
     paths += [step_dir / "payload.pkl"]
     return paths + [p for p in (step_dir / "checkpoint.pkl", run_dir / "code") if p.exists()]
 
@@ -81,7 +81,7 @@ class _Worker:
         return code
 
     def _call(self) -> Any:
-        context = read_json(self.run_dir / "context.json") or {}
+        context = read_json(_context(self.run_dir)) or {}
         known = set(sys.path)
         sys.path += [entry for entry in context.get("sys_path", []) if entry not in known]
         install_snapshot(self.run_dir / "code", context.get("snapshot"))
@@ -143,6 +143,11 @@ class _Worker:
             "attempt": str(self.attempt),
         }
         markers.write(self.step_dir, kind, self.attempt, self.rank, {**head, **content})
+
+
+def _context(run_dir: Path) -> Path:
+    number = Attempt.from_environment().submission
+    return run_dir / "submissions" / f"{number}.context.json"
 
 
 def _under_srun() -> bool:

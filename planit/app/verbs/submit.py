@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from planit.app import compose
+from planit.app.verbs._common import show_progress
 from planit.errors import ConfigError, suggest
 from planit.nodes import tasks
-from planit.views import tree_text
+from planit.runs.index import DEFAULT_BASE
+from planit.views.tree import tree_text
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -93,25 +94,19 @@ def _submit_to_slurm(plan: Plan, config: DictConfig, backend: Any) -> None:
         backend=SlurmBackend(kill_on_invalid_dep=bool(backend.get("kill_on_invalid_dep", True))),
         source={
             "config": OmegaConf.to_container(config, resolve=True, throw_on_missing=False),
+            "source": OmegaConf.to_container(config, resolve=False),
             "overrides": compose.command_line(),
         },
-        progress=_show_progress,
+        progress=show_progress,
     )
     run, jobs = new.start()
     ids = list(dict.fromkeys(job.job_id.partition("_")[0] for job in jobs))
     print(f"Submitted plan {plan.name}: {len(jobs)} step(s) as {len(ids)} job(s)")
     print(f"Run {run.run_id}, job(s) {ids[0]}{' to ' + ids[-1] if len(ids) > 1 else ''}")
     print(f"Recorded in {run.path}")
+    elsewhere = f" --runs-dir {new.base}" if new.base != DEFAULT_BASE else ""
+    print(f"See planit status{elsewhere}, planit logs{elsewhere} STEP, planit cancel{elsewhere}")
 
 
 def _runs_dir(config: DictConfig) -> Path:
     return Path(str(config.get("runs_dir") or "planit_runs"))
-
-
-def _show_progress(done: int, count: int) -> None:
-    """Every hundred sbatch calls, and on a terminal each of them."""
-    if sys.stderr.isatty() and count > 1:
-        end = "\n" if done == count else ""
-        print(f"\rsubmitted {done} of {count} job(s)", end=end, file=sys.stderr, flush=True)
-    elif done % 100 == 0 and done < count:
-        print(f"submitted {done} of {count} job(s)", file=sys.stderr, flush=True)

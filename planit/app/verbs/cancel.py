@@ -1,0 +1,29 @@
+"""``planit cancel [RUN] [STEP...]``: cancel what is not final."""
+
+from __future__ import annotations
+
+from planit.app.verbs import _common
+from planit.run import Run
+
+
+def run(words: list[str]) -> int:
+    """Cancel and say what was done."""
+    parser = _common.parser(
+        "cancel", "Cancel steps and everything behind them; without a step, the whole run."
+    )
+    parser.add_argument("words", nargs="*", metavar="[RUN] [STEP]", help=_common.RUN_HELP)
+    options = parser.parse_args(words)
+    found, names = _common.run_and_steps(options.runs_dir, options.words)
+    done = Run(found.path).cancel(*names)
+    if done.steps:
+        print(f"Cancelled {len(done.steps)} step(s) of run {found.run_id}: {_listed(done.steps)}")
+    else:
+        print(f"Nothing to cancel in run {found.run_id}")
+    if done.ended:
+        print(f"Left alone, as nothing of it is queued: {_listed(done.ended)}")
+    return 0
+
+
+def _listed(names: tuple[str, ...], most: int = 12) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

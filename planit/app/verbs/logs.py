@@ -1,0 +1,89 @@
+"""``planit logs [RUN] [STEP...]``: what steps wrote."""
+
+from __future__ import annotations
+
+import sys
+
+from planit.app.verbs import _common
+from planit.errors import RunError
+from planit.run import Run
+from planit.runs import history as histories
+from planit.runs import logs
+from planit.runs.cancel import refuse_unknown
+from planit.runs.history import History, Leaf
+from planit.runs.rundir import RunDir
+from planit.runs.status import State
+
+
+def run(words: list[str]) -> int:
+    """Print logs; of the failed steps if none is named."""
+    parser = _common.parser(
+        "logs", "What steps wrote; without a step, what the failed ones of the run wrote."
+    )
+    parser.add_argument("words", nargs="*", metavar="[RUN] STEP", help=_common.RUN_HELP)
+    parser.add_argument("--follow", "-f", action="store_true", help="go on until the step ends")
+    parser.add_argument("--tail", "-n", type=int, metavar="N", help="only the last N lines")
+    parser.add_argument("--path", action="store_true", help="print where the log is")
+    parser.add_argument("--older", action="store_true", help="the logs of earlier jobs too")
+    options = parser.parse_args(words)
+    found, names = _common.run_and_steps(options.runs_dir, options.words)
+    past = histories.read(found)
+    refuse_unknown(past, names)
+    opened = Run(found.path)
+    chosen = set(names) or _failed(opened)
+    leaves = [leaf for leaf in past.leaves if leaf.name in chosen]
+    if options.follow and len(leaves) != 1:
+        raise RunError("--follow needs one step", hint="planit logs --follow STEP")
+    for leaf in leaves:
+        _show(opened, found, past, leaf, options, alone=len(leaves) == 1)
+    return 0
+
+
+def _failed(opened: Run) -> set[str]:
+    failed = {step.name for step in opened.status().steps if step.state.is_failure}
+    if not failed:
+        raise RunError(
+            f"no step of run {opened.run_id} failed", hint="name one: planit logs [RUN] STEP"
+        )
+    return failed
+
+
+def _show(
+    opened: Run, found: RunDir, past: History, leaf: Leaf, options: object, *, alone: bool
+) -> None:
+    files = logs.log_files(found, past, leaf)
+    if getattr(options, "older", False):
+        files = [*logs.older_logs(found, past, leaf), *files]
+    if getattr(options, "path", False):
+        print("\n".join(str(path) for path in files))
+        return
+    follow, tail = bool(getattr(options, "follow", False)), getattr(options, "tail", None)
+    existing = [path for path in files if path.exists()]
+    if not existing and not (follow and files):
+        state = opened.status().step(leaf.name)
+        why = f": {state.cause}" if state.cause else ""
+        if alone:
+            raise RunError(f"step {leaf.name!r} has no log: it is {state.state}{why}")
+        print(f"--- {leaf.name}: no log, it is {state.state}{why} ---")
+        return
+    if not alone:
+        print(f"--- {leaf.name} ---")
+    if follow:
+        _follow(opened, leaf, files[0], tail)
+        return
+    for path in existing:
+        if len(existing) > 1:
+            print(f"--- {path.name} ---")
+        sys.stdout.writelines(logs.read_tail(path, tail))
+
+
+def _follow(opened: Run, leaf: Leaf, path: object, tail: int | None) -> None:
+    from pathlib import Path
+
+    def is_over() -> bool:
+        state = opened.status().step(leaf.name).state
+        return state.is_final or state is State.HELD
+
+    for text in logs.follow(Path(str(path)), is_over, tail):
+        sys.stdout.write(text)
+        sys.stdout.flush()

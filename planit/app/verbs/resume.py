@@ -1,0 +1,65 @@
+"""``planit resume [RUN]``: submit again what is not done."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from planit.app.verbs import _common
+from planit.run import Run
+from planit.runs import history as histories
+from planit.runs import index
+from planit.runs.resume import Action, Decision
+
+
+def run(words: list[str]) -> int:
+    """Resume, and say what is kept, rerun and waited for."""
+    parser = _common.parser(
+        "resume",
+        "Submit again what failed, was cancelled, got lost or never ran, and everything behind"
+        " it. What is done is kept; what runs or waits goes on. Overrides such as"
+        " slurm.time=08:00:00, cpu.mem_gb=16 or plan.steps.STEP.slurm.time=... change the"
+        " resources of what is rerun.",
+    )
+    parser.add_argument("words", nargs="*", metavar="[RUN] [KEY=VALUE]", help=_common.RUN_HELP)
+    parser.add_argument(
+        "--from", dest="start_from", action="append", default=[], metavar="STEP",
+        help="rerun STEP and everything behind it, done or not",
+    )  # fmt: skip
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="STEP", help="rerun just STEP"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    options = parser.parse_args(words)
+    overrides = [word for word in options.words if "=" in word]
+    names = [word for word in options.words if "=" not in word]
+    if len(names) > 1:
+        parser.error(f"one run is enough, not {' '.join(names)}")
+    found = index.find(options.runs_dir, names[0] if names else None)
+    resources = {}
+    if overrides:
+        from planit.app.overrides import changed_resources
+
+        resources = changed_resources(found.manifest, histories.read(found), overrides)
+    decisions = Run(found.path).resume(
+        start_from=options.start_from,
+        only=options.only,
+        resources=resources,
+        dry_run=options.dry_run,
+        progress=_common.show_progress,
+    )
+    _show(decisions, found.run_id, dry_run=options.dry_run)
+    return 0
+
+
+def _show(decisions: list[Decision], run_id: str, *, dry_run: bool) -> None:
+    counts = Counter(decision.action for decision in decisions)
+    width = max(len(decision.step) for decision in decisions)
+    for decision in decisions:
+        if dry_run or decision.action is Action.RERUN:
+            print(f"{decision.action.value:<5}  {decision.step:<{width}}  {decision.reason}")
+    numbers = (counts[Action.RERUN], counts[Action.KEEP], counts[Action.WAIT])
+    what = "{} to rerun, {} kept, {} going on".format(*numbers)
+    verb = "Would resume" if dry_run else "Resumed"
+    if not counts[Action.RERUN]:
+        verb = "Nothing to rerun in"
+    print(f"{verb} run {run_id}: {what}")

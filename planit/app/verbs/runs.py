@@ -1,0 +1,33 @@
+"""``planit runs``: all runs, the newest first, with counts by state."""
+
+from __future__ import annotations
+
+from planit.app.verbs import _common
+from planit.backends.client import RememberingClient
+from planit.errors import PlanitError
+from planit.runs import index
+from planit.runs.status import look
+from planit.views.status import counts_text
+
+
+def run(words: list[str]) -> int:
+    """List the runs."""
+    parser = _common.parser("runs", "The runs, the newest first, with counts by state.")
+    parser.add_argument("-n", type=int, default=20, metavar="N", help="at most N runs (default 20)")
+    options = parser.parse_args(words)
+    client = RememberingClient()
+    runs = index.all_runs(options.runs_dir)
+    for one in runs[: options.n]:
+        try:
+            status = look(one, client)
+        except PlanitError as error:
+            print(f"{one.run_id}  {one.path.parent.name}  unreadable: {error.message}")
+            continue
+        notes = [word for word in ("incomplete", "stale") if getattr(status, word)]
+        shown = f" ({', '.join(notes)})" if notes else ""
+        print(f"{one.run_id}  {status.plan}  {counts_text(status.counts)}{shown}")
+    if not runs:
+        print(f"No runs in {options.runs_dir}")
+    elif len(runs) > options.n:
+        print(f"and {len(runs) - options.n} older (-n N shows more)")
+    return 0

@@ -1,0 +1,88 @@
+"""``planit status [RUN]``: the tree with the state of every step."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from planit.app.verbs import _common
+from planit.errors import SchedulerError
+from planit.run import Run
+from planit.runs import index
+from planit.runs.rundir import RunDir
+from planit.runs.status import RunStatus
+from planit.views.status import status_json, status_text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+_FIRST_PAUSE_S, _LAST_PAUSE_S = 2.0, 60.0
+
+
+def run(words: list[str]) -> int:
+    """Show the states; exit code 4 if the scheduler does not answer."""
+    parser = _common.parser("status", "The tree of a run with the state of every step.")
+    parser.add_argument("run", nargs="?", help=_common.RUN_HELP)
+    parser.add_argument("--json", action="store_true", help="print JSON (schema: see the README)")
+    parser.add_argument("--watch", action="store_true", help="redraw until every step is final")
+    parser.add_argument("--all", action="store_true", help="list every branch of a large Parallel")
+    options = parser.parse_args(words)
+    found = index.find(options.runs_dir, options.run)
+    tree = found.manifest["tree"]
+    opened = Run(found.path)
+    if options.watch and not options.json:
+        status = _watch(opened, tree, everything=options.all)
+    else:
+        status = opened.status()
+        if options.json:
+            print(json.dumps(status_json(status, str(found.path)), ensure_ascii=False, indent=1))
+        else:
+            _show(status, found, everything=options.all)
+    return SchedulerError.exit_code if status.stale else 0
+
+
+def _show(status: RunStatus, found: RunDir, *, everything: bool) -> None:
+    text = status_text(status, found.manifest["tree"], everything=everything)
+    if sys.stdout.isatty():
+        _console().print(colored(text))
+    else:
+        print(text)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(soft_wrap=True, highlight=False)
+
+
+def colored(text: str) -> Text:
+    """The text with each state in its color."""
+    from rich.text import Text
+
+    shown = Text(text)
+    shown.highlight_words(["DONE"], "green")
+    shown.highlight_words(["RUNNING"], "cyan")
+    shown.highlight_words(["PENDING", "HELD"], "yellow")
+    shown.highlight_words(
+        ["FAILED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL", "CANCELLED", "LOST"], "bold red"
+    )
+    shown.highlight_words(["BLOCKED", "NOT_SUBMITTED"], "magenta")
+    return shown
+
+
+def _watch(opened: Run, tree: dict[str, object], *, everything: bool) -> RunStatus:
+    """Redraw with growing pauses, so that many watchers do not load the scheduler."""
+    from rich.live import Live
+
+    pause = _FIRST_PAUSE_S
+    with Live(console=_console(), auto_refresh=False, vertical_overflow="visible") as live:
+        while True:
+            status = opened.status()
+            live.update(colored(status_text(status, tree, everything=everything)), refresh=True)
+            if status.is_final or status.incomplete:
+                return status
+            time.sleep(pause)
+            pause = min(_LAST_PAUSE_S, pause * 1.3)

@@ -1,0 +1,78 @@
+"""``planit wait [RUN]``: block until every step is final."""
+
+from __future__ import annotations
+
+import sys
+from typing import Self
+
+from planit.app.verbs import _common
+from planit.errors import StepsFailedError
+from planit.run import Run
+from planit.runs import index
+from planit.runs.status import RunStatus
+from planit.views.status import counts_text, step_text
+
+
+def run(words: list[str]) -> int:
+    """Wait; exit code 0 only if every step succeeded. Ctrl-C leaves the jobs alone."""
+    parser = _common.parser(
+        "wait",
+        "Block until every step is final; exit code 0 only if all succeeded. Ctrl-C stops the"
+        " waiting and leaves the jobs alone.",
+    )
+    parser.add_argument("run", nargs="?", help=_common.RUN_HELP)
+    options = parser.parse_args(words)
+    found = index.find(options.runs_dir, options.run)
+    opened = Run(found.path)
+    last: list[RunStatus] = []
+    try:
+        with _Progress() as progress:
+
+            def seen(status: RunStatus) -> None:
+                last[:] = [status]
+                progress.show(status)
+
+            opened.wait(seen=seen)
+    except StepsFailedError as error:
+        for step in last[-1].steps:
+            if step.name in error.failures:
+                print(f"{step.name}  {step_text(step)}")
+        print(f"Run {found.run_id}: {counts_text(last[-1].counts)}")
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(f"Stopped waiting; the jobs of run {found.run_id} go on", file=sys.stderr)
+        return 130
+    print(f"Run {found.run_id}: {counts_text(last[-1].counts)}")
+    return 0
+
+
+class _Progress:
+    """A bar on a terminal; elsewhere a line whenever something changed."""
+
+    def __init__(self) -> None:
+        self._said = ""
+        self._bar = None
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import Progress
+
+            self._bar = Progress(console=Console(stderr=True))
+            self._task = self._bar.add_task("waiting", total=None)
+
+    def __enter__(self) -> Self:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def show(self, status: RunStatus) -> None:
+        text = counts_text(status.counts)
+        if self._bar is not None:
+            ended = sum(1 for step in status.steps if step.state.is_final)
+            self._bar.update(self._task, total=len(status.steps), completed=ended, description=text)
+        elif text != self._said:
+            print(text, file=sys.stderr, flush=True)
+        self._said = text

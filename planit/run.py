@@ -1,0 +1,158 @@
+"""`Run`: what was submitted, from any later process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from planit.backends.slurm import SlurmBackend
+from planit.errors import StepsFailedError
+from planit.nodes import Resources
+from planit.nodes.slurm import changed
+from planit.runs import history as histories
+from planit.runs import index
+from planit.runs.cancel import Cancelled, cancel
+from planit.runs.resume import Decision, Resume
+from planit.runs.rundir import RunDir
+from planit.runs.status import RunStatus, State, look
+
+_FIRST_PAUSE_S = 0.5
+
+
+class Run:
+    """A submitted plan: ``Run.open()`` is the latest one.
+
+    Attributes:
+        path: its run directory.
+        run_id: its id, unique below the folder of the runs.
+    """
+
+    def __init__(self, path: Path, *, backend: SlurmBackend | None = None) -> None:
+        self._dir = RunDir(Path(path))
+        self._backend = backend or _backend_of(self._dir)
+
+    @classmethod
+    def open(cls, run: str | None = None, *, base: str | Path = index.DEFAULT_BASE) -> Run:
+        """A run by id, the beginning of an id, plan name or path; by default the latest.
+
+        Raises:
+            RunError: there is none, or there are several.
+        """
+        return cls(index.find(Path(base), run).path)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
+    @property
+    def path(self) -> Path:
+        return self._dir.path
+
+    @property
+    def run_id(self) -> str:
+        return self._dir.run_id
+
+    @property
+    def plan(self) -> str:
+        """Name of its plan."""
+        return str(self._dir.manifest["plan"])
+
+    def status(self) -> RunStatus:
+        """The state of every step now; at most one squeue and one sacct call per cluster.
+
+        Raises:
+            RunError: the folder is not a run directory.
+        """
+        return look(self._dir, self._backend.client)
+
+    def cancel(self, *steps: str) -> Cancelled:
+        """Cancel the given steps and everything behind them; without any, all that is not final.
+
+        Raises:
+            RunError: an unknown step, or somebody else is working on the run.
+            SchedulerError: Slurm does not answer.
+        """
+        return cancel(self._dir, self._backend, steps)
+
+    def resume(
+        self,
+        *,
+        start_from: Collection[str] = (),
+        only: Collection[str] = (),
+        slurm: Mapping[str, Any] | None = None,
+        resources: Mapping[str, Resources] | None = None,
+        dry_run: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> list[Decision]:
+        """Submit again what is not done, and everything behind it; keep the rest.
+
+        Args:
+            start_from: rerun these steps and everything behind them, done or not.
+            only: rerun just these steps.
+            slurm: `SlurmArgs` fields to change for all that is rerun, such as ``{"time": "8"}``.
+            resources: new submission parameters by step; they win over `slurm`.
+            dry_run: only tell what would be done.
+            progress: told how many of how many jobs are submitted.
+
+        Raises:
+            RunError: an unknown or running step, or somebody else is working on the run.
+            PlanError: a function cannot be imported, or a changed field is not valid.
+            SchedulerError: Slurm does not answer.
+            SubmissionError: Slurm refused a job; nothing new is left in the queue.
+        """
+        wanted = dict(resources or {})
+        if slurm:
+            places = histories.read(self._dir).placements
+            now = {name: Resources(place.options) for name, place in places.items()}
+            wanted = {name: changed(old, slurm) for name, old in now.items()} | wanted
+        job = Resume(self._dir, self._backend, start_from, only, wanted)
+        if progress is not None:
+            job.progress = progress
+        return job.plan() if dry_run else job.execute()
+
+    def wait(
+        self,
+        *,
+        most_s: float = 10.0,
+        seen: Callable[[RunStatus], None] | None = None,
+    ) -> RunStatus:
+        """Block until every step is final; the states then.
+
+        Args:
+            most_s: longest pause between two looks.
+            seen: told each status on the way.
+
+        Raises:
+            StepsFailedError: names every step that failed, with its traceback.
+        """
+        pause = _FIRST_PAUSE_S
+        while True:
+            status = self.status()
+            if seen is not None:
+                seen(status)
+            if status.is_final or status.incomplete:
+                break
+            time.sleep(pause)
+            pause = min(most_s, pause * 1.5)
+        if not status.succeeded:
+            raise failure_of(status)
+        return status
+
+
+def failure_of(status: RunStatus) -> StepsFailedError:
+    """One error that names all that failed, and what never ran because of it."""
+    failures = {
+        step.name: (step.error or {}).get("traceback") or f"{step.state}: {step.cause or ''}"
+        for step in status.steps
+        if step.state.is_failure
+    }
+    done = {State.DONE}
+    blocked = [s.name for s in status.steps if not s.state.is_failure and s.state not in done]
+    return StepsFailedError(status.plan, failures, blocked)
+
+
+def _backend_of(run: RunDir) -> SlurmBackend:
+    """Submit again as the run was submitted."""
+    settings = run.manifest.get("backend") or {}
+    return SlurmBackend(kill_on_invalid_dep=bool(settings.get("kill_on_invalid_dep", True)))

@@ -1,0 +1,89 @@
+"""Cancels what is not final, with everything behind it, on every cluster of the run."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from planit.backends.client import JobRef
+from planit.backends.slurm import SlurmBackend
+from planit.errors import RunError, SchedulerError, suggest
+from planit.runs import history as histories
+from planit.runs.history import History, Placement
+from planit.runs.lock import RunLock
+from planit.runs.rundir import RunDir
+from planit.runs.settle import settle
+from planit.runs.status import RunStatus, StepStatus, look
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    """What a cancellation did: the steps it cancelled, and those that had ended before."""
+
+    steps: tuple[str, ...]
+    ended: tuple[str, ...]
+
+
+def cancel(run: RunDir, backend: SlurmBackend, names: Collection[str] = ()) -> Cancelled:
+    """Cancel the named steps and everything behind them; without names, the whole run.
+
+    Doing it again does nothing more.
+
+    Raises:
+        RunError: an unknown step, or somebody else is working on the run.
+        SchedulerError: Slurm does not answer.
+    """
+    with RunLock(run.path):
+        past = settle(run, histories.read(run), backend, finish=False)
+        refuse_unknown(past, names)
+        chosen = past.behind(names) if names else {leaf.name for leaf in past.leaves}
+        status = look(run, backend.client, past=past)
+        if status.stale:
+            raise SchedulerError("; ".join(status.problems) or "Slurm does not answer")
+        open_steps = [
+            step.name
+            for step in status.steps
+            if step.name in chosen and _can_be_cancelled(step, past)
+        ]
+        if open_steps:
+            backend.cancel(jobs_of(past, status, open_steps))
+            run.journal.append("cancelled", number=past.last_submission, steps=open_steps)
+        ended = [s.name for s in status.steps if s.name in chosen and s.name not in open_steps]
+    return Cancelled(tuple(open_steps), tuple(ended))
+
+
+def _can_be_cancelled(step: StepStatus, past: History) -> bool:
+    """Blocked ones too, if their job waits for ever because Slurm was not told to cancel it."""
+    return (step.queued or not step.state.is_final) and not past.was_cancelled(step.name)
+
+
+def refuse_unknown(past: History, names: Collection[str]) -> None:
+    """Raise RunError for a name that is no step of the run."""
+    known = [leaf.name for leaf in past.leaves]
+    for name in names:
+        if name not in known:
+            shown = known if len(known) <= 30 else known[:30]
+            raise RunError(f"no step {name!r} in this run", hint=suggest(name, shown))
+
+
+def jobs_of(past: History, status: RunStatus, names: Collection[str]) -> list[JobRef]:
+    """The jobs of steps; an array whose open tasks are all among them is taken as a whole."""
+    wanted = set(names)
+    open_names = {step.name for step in status.steps if not step.state.is_final} | wanted
+    tasks: dict[JobRef, list[Placement]] = defaultdict(list)
+    spared: set[JobRef] = set()
+    for name, place in past.placements.items():
+        if place.job is None:
+            continue
+        if name in wanted:
+            tasks[place.job].append(place)
+        elif name in open_names:
+            spared.add(place.job)
+    jobs: list[JobRef] = []
+    for job, places in tasks.items():
+        if job in spared:
+            jobs += [JobRef(job.cluster, str(place.key)) for place in places]
+        else:
+            jobs.append(job)
+    return jobs

@@ -1,0 +1,55 @@
+"""The tree of a run, read back from its manifest, so that parts of it can be lowered again."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from planit.nodes import Chain, Node, Parallel, Resources, Task
+
+
+class StoredStep(Task):
+    """A step of an earlier submission: its call is pickled in the run directory already.
+
+    Attributes:
+        kind: "Step" or "Command", as it was.
+        func: dotted path of its function, if that can be imported.
+    """
+
+    __slots__ = ("func", "kind", "launches")
+
+    def __init__(self, leaf: Mapping[str, Any], resources: Resources) -> None:
+        self.name = leaf["name"]
+        self.kind = str(leaf["kind"])
+        self.func = leaf.get("func")
+        self.launches = self.kind != "Command"
+        self.resources = resources
+        self.slurm_args = resources.options
+
+
+_GROUPS: dict[str, type[Chain | Parallel]] = {"Chain": Chain, "Parallel": Parallel}
+
+
+def stored_tree(
+    tree: Mapping[str, Any], resources: Mapping[str, Resources], keep: Collection[str]
+) -> Node:
+    """The tree with only the steps in `keep`; groups that become empty are left out.
+
+    What stood before a left-out step and what stood behind it become neighbours, which is right
+    for a step that is done.
+    """
+    found = _kept(tree, resources, set(keep))
+    return found if found is not None else Chain()
+
+
+def _kept(
+    tree: Mapping[str, Any], resources: Mapping[str, Resources], keep: set[str]
+) -> Node | None:
+    if "children" not in tree:
+        name = tree["name"]
+        return StoredStep(tree, resources[name]) if name in keep else None
+    children = [_kept(child, resources, keep) for child in tree["children"]]
+    nodes = [child for child in children if child is not None]
+    if not nodes:
+        return None
+    return nodes[0] if len(nodes) == 1 else _GROUPS[tree["kind"]](*nodes)

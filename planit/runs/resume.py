@@ -173,6 +173,8 @@ def refuse_running(step: StepStatus) -> None:
 
 
 def _why(step: StepStatus) -> str:
+    if step.state is State.BLOCKED:
+        return step.cause or "blocked"
     return f"{step.state.lower()}: {step.cause}" if step.cause else step.state.lower()
 
 

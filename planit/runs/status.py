@@ -387,7 +387,8 @@ def _with_causes(steps: dict[str, StepStatus], past: History) -> dict[str, StepS
         waits = step.state in _NEVER_STARTED
         if blockers and never_ran and waits and not past.was_cancelled(name):
             first = dict.fromkeys(blockers)
-            step = replace(step, state=State.BLOCKED, cause=f"blocked by {'; '.join(first)}")
+            cause = f"blocked by {'; '.join(first)}"
+            step = replace(step, state=State.BLOCKED, cause=cause, elapsed_s=None)
             roots[name] = next(iter(first))
         elif step.state.is_failure:
             roots[name] = f"{name}: {step.state}" + (f", {step.cause}" if step.cause else "")

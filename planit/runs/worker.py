@@ -76,7 +76,7 @@ class _Worker:
             outcome, code, error = "terminated", 143, _error(stop)
         except BaseException as problem:
             error = _error(problem)
-            traceback.print_exc()
+            print(error["traceback"], end="", file=sys.stderr, flush=True)
         self._finish(started, outcome, error, code, value)
         return code
 
@@ -175,11 +175,16 @@ def _read_exit(stop: SystemExit) -> tuple[str, int]:
 
 
 def _error(problem: BaseException) -> dict[str, str]:
-    trace = "".join(traceback.format_exception(problem))
+    own = (str(Path(__file__).parents[1]), f"{os.sep}submitit{os.sep}core{os.sep}")
+    trace = problem.__traceback__
+    while trace is not None and any(part in trace.tb_frame.f_code.co_filename for part in own):
+        trace = trace.tb_next  # the step's author wants to see the step's own frames
+    shown = problem.with_traceback(trace) if trace is not None else problem
+    trace_text = "".join(traceback.format_exception(shown))
     return {
         "type": type(problem).__name__,
         "message": str(problem),
-        "traceback": trace[-TRACE_CHARACTERS:],
+        "traceback": trace_text[-TRACE_CHARACTERS:],
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
@@ -40,7 +39,8 @@ def status_text(status: RunStatus, tree: Mapping[str, Any], *, everything: bool 
     lines += [f"{left:<{width}}  {right}".rstrip() for left, right in rows]
     if status.incomplete:
         lines.append(
-            "Incomplete submission: nothing of it runs. planit resume finishes it, cancel clears it."
+            "Incomplete submission: nothing of it runs; planit resume finishes it, planit cancel"
+            " clears it."
         )
     if status.stale:
         lines.append("Stale: the scheduler does not answer; these are the last known states.")
@@ -106,7 +106,10 @@ def _names(node: Mapping[str, Any]) -> list[str]:
 
 def common_name(names: Iterable[str]) -> str:
     """What the names begin with."""
-    return os.path.commonprefix(list(names)).rstrip("_-.[=,") or "steps"
+    listed = sorted(names)
+    first, last = listed[0], listed[-1]
+    same = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), None)
+    return first[:same].rstrip("_-.[=,") or "steps"
 
 
 def step_text(step: StepStatus) -> str:

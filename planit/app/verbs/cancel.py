@@ -19,7 +19,7 @@ def run(words: list[str]) -> int:
         print(f"Cancelled {len(done.steps)} step(s) of run {found.run_id}: {_listed(done.steps)}")
     else:
         print(f"Nothing to cancel in run {found.run_id}")
-    if done.ended:
+    if done.ended and names:
         print(f"Left alone, as nothing of it is queued: {_listed(done.ended)}")
     return 0
 

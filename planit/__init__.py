@@ -11,7 +11,7 @@ from planit.errors import (
     StepsFailedError,
     SubmissionError,
 )
-from planit.nodes import Chain, Command, MailType, Node, Parallel, SlurmArgs, Step
+from planit.nodes import Chain, Command, MailType, Node, Parallel, SlurmArgs, Step, Sweep
 from planit.plan import Plan
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ __all__ = [
     "Step",
     "StepsFailedError",
     "SubmissionError",
+    "Sweep",
 ]
 
 

@@ -101,13 +101,15 @@ class Plan:
         from planit.nodes import tasks
         from planit.runs.prepare import call_of
 
-        parents = lower(self.root).task_parents()
+        graph = lower(self.root, stack=False)
         calls = {task.name: call_of(task) for task, _ in tasks(self.root)}
         jobs: dict[str, Job[Any]] = {
             name: executor.submit(call.function, *call.args, **call.kwargs)
             for name, call in calls.items()
         }
-        self._wait = lambda: debug.run_in_order(self.name, jobs, parents)
+        self._wait = lambda: debug.run_in_order(
+            self.name, jobs, graph.task_parents(), graph.task_lanes()
+        )
         return list(jobs.values())
 
     def _submit_slurm(self, view: Any, kill_on_invalid_dep: bool) -> list[Job[Any]]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from planit.errors import ConfigError, PlanError, suggest
-from planit.nodes import Chain, Command, Node, Parallel, SlurmArgs, Step
+from planit.nodes import Chain, Command, Node, Parallel, SlurmArgs, Step, Sweep
 from planit.nodes.slurm import SlurmSpec
 from planit.plan import Plan
 
@@ -21,19 +21,32 @@ MISSING = "???"  # how a configuration says that a value has to be given
 Presets = Callable[[str], Mapping[str, Any]]
 """Finds SLURM arguments by name: a mount of the configuration, or a preset of the group slurm."""
 
-_LEAVES = {"Step": ("name", "func", "slurm_args"), "Command": ("name", "command", "slurm_args")}
-_GROUPS: dict[str, Callable[..., Node]] = {"Chain": Chain, "Parallel": Parallel}
-_COMMAND_FIELDS = ("cwd", "env")
+Swept = Callable[[str, str], list[Any]]
+"""Reads Hydra's sweep syntax: the text and the key that it is for."""
+
+# The fields of each kind of leaf: those that it needs, the first three by position, and others.
+_LEAVES = {
+    "Step": (("name", "func", "slurm_args"), ()),
+    "Command": (("name", "command", "slurm_args"), ("cwd", "env")),
+    "Sweep": (("name", "func", "slurm_args", "over"), ("combine", "max_concurrent")),
+}
+_EVERY_LEAF = ("slurm", "_args_", "_target_", "kwargs")
+_CLASSES: dict[str, Callable[..., Node]] = {"Step": Step, "Command": Command, "Sweep": Sweep}
+_GROUPS = ("Chain", "Parallel")
 
 
 def build_plan(
-    config: Mapping[str, Any], presets: Presets, instantiate: Callable[[Any], Any]
+    config: Mapping[str, Any],
+    presets: Presets,
+    swept: Swept,
+    instantiate: Callable[[Any], Any],
 ) -> Plan:
     """Build the plan from the plain (resolved) content of the config key ``plan``.
 
     Args:
         config: the plan.
         presets: looks SLURM arguments up by name.
+        swept: reads Hydra's sweep syntax in a Sweep.
         instantiate: builds ``_target_`` values that are not planit's, in a step's arguments.
 
     Raises:
@@ -51,7 +64,7 @@ def build_plan(
     for key in config:
         if key not in known and not _is_private(key):
             raise ConfigError(f"plan.{key} is not a part of a plan", hint=suggest(key, known))
-    builder = _Builder(steps, presets, instantiate)
+    builder = _Builder(steps, presets, swept, instantiate)
     builder.refuse_half_steps()
     root = builder.node(config["root"], "plan.root")
     try:
@@ -69,6 +82,7 @@ def _is_private(key: Any) -> bool:
 class _Builder:
     steps: Mapping[str, Any]
     presets: Presets
+    swept: Swept
     instantiate: Callable[[Any], Any]
     cache: dict[str, SlurmArgs] = field(default_factory=dict)
 
@@ -107,40 +121,58 @@ class _Builder:
                 return made
         raise ConfigError(
             f"{where}: {value.get('_target_', 'a mapping without _target_')} is no node",
-            hint="nodes are planit.Step, planit.Command, planit.Chain and planit.Parallel",
+            hint="nodes are planit.Step, Command, Sweep, Chain and Parallel",
         )
 
     def group(self, kind: str, value: Mapping[str, Any], where: str) -> Node:
-        extra = sorted(set(value) - {"_target_", "_args_"})
+        known = {"_target_", "_args_"} | ({"max_concurrent"} if kind == "Parallel" else set())
+        extra = sorted(set(value) - known)
         if extra:
             raise ConfigError(f"{where}: {kind} has no {extra[0]!r}", hint="its nodes go in _args_")
         children = value.get("_args_") or []
         if not isinstance(children, list):
             raise ConfigError(f"{where}._args_ must be a list of nodes")
         nodes = [self.node(child, f"{where}._args_[{i}]") for i, child in enumerate(children)]
-        return _GROUPS[kind](*nodes)
-
-    def leaf(self, kind: str, value: Mapping[str, Any], where: str, name: str | None) -> Node:
-        own, rest = _split(value, (*_LEAVES[kind], "slurm", "_args_", "_target_", "kwargs"))
-        own.setdefault("name", name)
-        for needed in _LEAVES[kind]:
-            if own.get(needed) is None:
-                raise ConfigError(f"{where}: {kind} has no {needed}", hint=f"set {where}.{needed}")
-        slurm_args = self.slurm_args(own["slurm_args"], own.get("slurm") or {}, where)
-        first, second, _ = (own[needed] for needed in _LEAVES[kind])
-        kwargs = {**rest, **(own.get("kwargs") or {})}
+        most = value.get("max_concurrent")
         try:
-            if kind == "Command":
-                unknown = [key for key in kwargs if key not in _COMMAND_FIELDS]
-                if unknown:
-                    hint = suggest(unknown[0], (*_LEAVES[kind], *_COMMAND_FIELDS, "slurm"))
-                    raise ConfigError(f"{where}: Command has no {unknown[0]!r}", hint=hint)
-                return Command(first, second, slurm_args, **kwargs)
-            args = [self.value(item) for item in own.get("_args_") or []]
-            made = {key: self.value(item) for key, item in kwargs.items()}
-            return Step(first, second, slurm_args, *args, **made)
+            return Chain(*nodes) if kind == "Chain" else Parallel(*nodes, max_concurrent=most)
         except PlanError as error:
             raise ConfigError(f"{where}: {error.message}", hint=error.hint) from error
+
+    def leaf(self, kind: str, value: Mapping[str, Any], where: str, name: str | None) -> Node:
+        needed, optional = _LEAVES[kind]
+        own, rest = _split(value, (*needed, *optional, *_EVERY_LEAF))
+        own.setdefault("name", name)
+        for key in needed:
+            if own.get(key) is None:
+                raise ConfigError(f"{where}: {kind} has no {key}", hint=f"set {where}.{key}")
+        own["slurm_args"] = self.slurm_args(own["slurm_args"], own.get("slurm") or {}, where)
+        kwargs = {**rest, **(own.get("kwargs") or {})}
+        if kind == "Command" and kwargs:
+            hint = suggest(next(iter(kwargs)), (*needed, *optional, "slurm"))
+            raise ConfigError(f"{where}: Command has no {next(iter(kwargs))!r}", hint=hint)
+        if kind == "Sweep":
+            own["over"] = self.over(own["over"], where)
+        args = [self.value(item) for item in own.get("_args_") or []]
+        made = {key: self.value(item) for key, item in kwargs.items()}
+        given = {key: own[key] for key in (*needed[3:], *optional) if own.get(key) is not None}
+        first, second, third = (own[key] for key in needed[:3])
+        try:
+            return _CLASSES[kind](first, second, third, *args, **given, **made)
+        except PlanError as error:
+            raise ConfigError(f"{where}: {error.message}", hint=error.hint) from error
+
+    def over(self, over: Any, where: str) -> dict[str, Any]:
+        """The swept values of a Sweep; text is Hydra's sweep syntax."""
+        if not isinstance(over, Mapping):
+            raise ConfigError(f"{where}.over must map parameters to lists of values, not {over!r}")
+        try:
+            return {
+                str(key): self.swept(values, str(key)) if isinstance(values, str) else values
+                for key, values in over.items()
+            }
+        except ConfigError as error:
+            raise ConfigError(f"{where}.over.{error.message}", hint=error.hint) from error
 
     def value(self, value: Any) -> Any:
         """An argument of a step; what has a ``_target_`` is built, as Hydra would."""

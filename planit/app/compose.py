@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 import hydra
 import yaml
@@ -22,7 +23,21 @@ from planit.app.places import primary
 from planit.errors import ConfigError, suggest
 from planit.plan import Plan
 
-Task = Callable[[DictConfig], None]
+if TYPE_CHECKING:
+    from planit.app.branches import Composed
+
+
+class Task(Protocol):
+    """What is done with one composed configuration, or with all of those of a sweep."""
+
+    def __call__(self, config: DictConfig) -> None:
+        """One configuration."""
+
+    def sweep(
+        self, branches: Iterable[Composed], config: DictConfig, overrides: Sequence[str]
+    ) -> None:
+        """All configurations of a sweep."""
+
 
 # A describe leaves no folder behind, and printing is planit's own business.
 _QUIET = (
@@ -31,6 +46,11 @@ _QUIET = (
     "hydra.job.chdir=false",
     "hydra/job_logging=none",
     "hydra/hydra_logging=none",
+)
+
+_OTHER_PROGRAM = (
+    "choose one in its defaults list, or name planit's primary config planit.yaml"
+    " if conf/config.yaml belongs to another program"
 )
 
 
@@ -49,9 +69,17 @@ def run_app(task: Task, arguments: Sequence[str], config_dir: str | None) -> Non
         except Exception as error:  # Hydra would print a line of its own before it raises it
             escaped.append(error)
 
+    vars(guarded)["sweep"] = task.sweep  # for planit's own sweeper
     app = hydra.main(version_base="1.3", config_path=str(folder), config_name=name)(guarded)
-    overrides = [open_step(argument) for argument in arguments]
-    with _argv([sys.argv[0], *_QUIET, *overrides]), _errors_reach_us():
+    words = [open_step(argument) for argument in arguments]
+    own = list(_QUIET)
+    if _is_multirun(words) and not _chooses_sweeper(folder / f"{name}.yaml", words):
+        own.append("hydra/sweeper=planit")
+    with (
+        _argv([sys.argv[0], *_beside_overrides(words, own)]),
+        _errors_reach_us(),
+        _project_importable(),
+    ):
         try:
             app()
             if escaped:
@@ -61,16 +89,48 @@ def run_app(task: Task, arguments: Sequence[str], config_dir: str | None) -> Non
         except yaml.MarkedYAMLError as error:
             raise _yaml_error(error) from error
         except (HydraException, OmegaConfBaseException) as error:
+            if str(error).startswith("Could not override 'plan'. No match in the defaults list"):
+                message = f"{folder / name}.yaml has no plan in its defaults list"
+                raise ConfigError(message, hint=_OTHER_PROGRAM) from error
             raise as_config_error(error) from error
 
 
+def _beside_overrides(words: list[str], own: list[str]) -> list[str]:
+    """Put `own` overrides before the user's: Hydra wants all of them in one piece."""
+    places = (i for i, word in enumerate(words) if "=" in word and not word.startswith("-"))
+    first = next(places, len(words))
+    return [*words[:first], *own, *words[first:]]
+
+
+def _is_multirun(arguments: Sequence[str]) -> bool:
+    return any(argument in ("-m", "--multirun", "hydra.mode=MULTIRUN") for argument in arguments)
+
+
+def _chooses_sweeper(primary_config: Path, arguments: Sequence[str]) -> bool:
+    """Whether the user already says who sweeps or launches."""
+    if any(argument.startswith(("hydra/sweeper", "hydra/launcher")) for argument in arguments):
+        return True
+    try:
+        loaded = OmegaConf.load(primary_config)
+    except (OSError, yaml.YAMLError):
+        return False
+    defaults = loaded.get("defaults") or [] if isinstance(loaded, DictConfig) else []
+    return any("hydra/sweeper" in str(item) or "hydra/launcher" in str(item) for item in defaults)
+
+
 def open_step(argument: str) -> str:
-    """Let ``plan.steps.NAME.slurm.FIELD=...`` add a field that the plan's file does not set."""
+    """Let overrides add what the composed files need not have.
+
+    ``plan.steps.NAME.slurm.FIELD=...`` sets a field that the plan's file does not, and
+    ``sweep.join=...`` and ``share=...`` are planit's own.
+    """
     key = argument.partition("=")[0]
     parts = key.split(".")
     if key.startswith("plan.steps.") and len(parts) >= 5 and parts[3] == "slurm":
         return f"++{argument}"
-    return argument
+    if key == "share":
+        return f"++sweep.{argument}"
+    return f"++{argument}" if key in ("sweep.join", "sweep.share") else argument
 
 
 def plan_of(config: DictConfig) -> Plan:
@@ -83,8 +143,7 @@ def plan_of(config: DictConfig) -> Plan:
     if node is None:
         raise ConfigError(
             "the configuration has no plan",
-            hint="choose one with plan=..., or name planit's primary config planit.yaml"
-            " if conf/config.yaml belongs to another program",
+            hint=_OTHER_PROGRAM,
         )
     if not isinstance(node, DictConfig):
         raise ConfigError(f"plan must be a mapping, not {node!r}", hint="see conf/plan/thesis.yaml")
@@ -99,7 +158,9 @@ def plan_of(config: DictConfig) -> Plan:
         raise as_config_error(error) from error
     assert isinstance(content, dict)
     plain = {str(key): value for key, value in content.items()}
-    return build_plan(plain, lambda preset: _preset(config, preset), hydra.utils.instantiate)
+    return build_plan(
+        plain, lambda preset: _preset(config, preset), _swept_values, hydra.utils.instantiate
+    )
 
 
 def _preset_key(config: DictConfig, key: str) -> str:
@@ -144,6 +205,12 @@ def group_preset(name: str, also_known: Sequence[str] = ()) -> DictConfig:
     loaded = loader.load_configuration(f"slurm/{name}", [], RunMode.RUN)
     preset: DictConfig = loaded.slurm
     return preset
+
+
+def _swept_values(text: str, key: str) -> list[Any]:
+    from planit.app.branches import swept_values
+
+    return swept_values(text, key, GlobalHydra.instance().config_loader())
 
 
 def _is_slurm(config: DictConfig, key: str) -> bool:
@@ -196,6 +263,20 @@ def _argv(arguments: list[str]) -> Iterator[None]:
         yield
     finally:
         sys.argv = before
+
+
+@contextmanager
+def _project_importable() -> Iterator[None]:
+    """The working directory on sys.path, as ``python -m`` has it and a console script has not."""
+    here = str(Path.cwd())
+    if here in sys.path or "" in sys.path:
+        yield
+        return
+    sys.path.insert(0, here)
+    try:
+        yield
+    finally:
+        sys.path.remove(here)
 
 
 @contextmanager

@@ -10,9 +10,12 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from planit.app.action import merge_rows
 from planit.app.compose import as_config_error, group_preset, plan_of
+from planit.app.frozen import thaw
 from planit.app.places import primary
 from planit.errors import ConfigError, suggest
+from planit.graph import Branch
 from planit.nodes import Resources, tasks
 from planit.nodes.slurm import changed
 from planit.runs.history import History
@@ -27,17 +30,33 @@ def changed_resources(
         ConfigError: an override that is not about SLURM arguments, or not valid.
     """
     parsed = _parse(overrides)
-    frozen = manifest.get("source")
-    if not isinstance(frozen, dict):
+    if "sweep" not in manifest and "source" not in manifest:
         return _changed_everywhere(past, parsed)
-    config = OmegaConf.create(frozen)
     with hydra.initialize_config_dir(str(primary(None)[0]), version_base="1.3"):
-        before = _resources(config)
-        mounts = [str(key) for key in config if "SlurmArgs" in str(_target(config, str(key)))]
-        for key, value in parsed.items():
-            _apply(config, key, value, mounts)
-        after = _resources(config)
+        before = _resources(manifest, {})
+        after = _resources(manifest, parsed)
     return {name: new for name, new in after.items() if new.key != before[name].key}
+
+
+def _resources(manifest: dict[str, Any], changes: dict[str, Any]) -> dict[str, Resources]:
+    """Each step's submission parameters, from the frozen configuration with `changes` on top."""
+    if "sweep" in manifest:
+        rows = []
+        for values, config in thaw(manifest["sweep"]):
+            _apply_all(config, changes)
+            rows.append(Branch(values, plan_of(config).root))
+        root = merge_rows(rows, manifest["sweep"])
+    else:
+        config = OmegaConf.create(manifest["source"])
+        _apply_all(config, changes)
+        root = plan_of(config).root
+    return {task.name: task.resources for task, _ in tasks(root)}
+
+
+def _apply_all(config: DictConfig, changes: dict[str, Any]) -> None:
+    mounts = [str(key) for key in config if "SlurmArgs" in str(_target(config, str(key)))]
+    for key, value in changes.items():
+        _apply(config, key, value, mounts)
 
 
 def _parse(overrides: list[str]) -> dict[str, Any]:
@@ -54,10 +73,6 @@ def _parse(overrides: list[str]) -> dict[str, Any]:
 def _target(config: DictConfig, key: str) -> Any:
     node = config._get_node(key)
     return node.get("_target_") if isinstance(node, DictConfig) else None
-
-
-def _resources(config: DictConfig) -> dict[str, Resources]:
-    return {task.name: task.resources for task, _ in tasks(plan_of(config).root)}
 
 
 def _apply(config: DictConfig, key: str, value: Any, mounts: list[str]) -> None:

@@ -23,55 +23,75 @@ class DebugJob(Protocol):
 
 
 def run_in_order(
-    plan: str, jobs: Mapping[str, DebugJob], parents: Mapping[str, Sequence[str]]
+    plan: str,
+    jobs: Mapping[str, DebugJob],
+    parents: Mapping[str, Sequence[str]],
+    lanes: Mapping[str, Sequence[str]],
 ) -> None:
-    """Run each job when its parents succeeded, as many at once as the plan allows.
+    """Run each job when its parents succeeded and those before it in its lane have ended.
 
     A failed step stops what depends on it; everything else still runs.
 
     Raises:
         StepsFailedError: names every failed step with its traceback.
     """
-    order = _Order(jobs, parents)
+    order = _Order(jobs, parents, lanes)
     with ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="planit") as pool:
         try:
             order.run(pool)
         except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    for name in order.waiting:
+    for name in order.blocked:
         jobs[name].cancel()
     if order.failures:
-        raise StepsFailedError(plan, order.failures, order.waiting)
+        raise StepsFailedError(plan, order.failures, order.blocked)
 
 
 class _Order:
-    def __init__(self, jobs: Mapping[str, DebugJob], parents: Mapping[str, Sequence[str]]) -> None:
+    def __init__(
+        self,
+        jobs: Mapping[str, DebugJob],
+        parents: Mapping[str, Sequence[str]],
+        lanes: Mapping[str, Sequence[str]],
+    ) -> None:
         self.jobs = jobs
-        self.waiting = {name: set(parents.get(name, ())) for name in jobs}
-        self.children: dict[str, list[str]] = {name: [] for name in jobs}
+        self.waiting = {name: {*parents.get(name, ()), *lanes.get(name, ())} for name in jobs}
+        self.parents = {name: set(before) for name, before in parents.items()}
+        self.behind: dict[str, list[str]] = {name: [] for name in jobs}
         self.failures: dict[str, str] = {}
+        self.blocked: list[str] = []
         self.running: dict[Future[Any], str] = {}
         for name, before in self.waiting.items():
-            for parent in before:
-                self.children[parent].append(name)
+            for earlier in before:
+                self.behind[earlier].append(name)
 
     def run(self, pool: ThreadPoolExecutor) -> None:
         for name in [name for name, before in self.waiting.items() if not before]:
             self._start(name, pool)
         while self.running:
             for future in wait(self.running, return_when=FIRST_COMPLETED).done:
-                self._ended(self.running.pop(future), future.exception(), pool)
+                name = self.running.pop(future)
+                if (error := future.exception()) is not None:
+                    self.failures[name] = "".join(traceback.format_exception(error))
+                self._ended(name, pool, succeeded=error is None)
 
     def _start(self, name: str, pool: ThreadPoolExecutor) -> None:
         del self.waiting[name]
         self.running[pool.submit(self.jobs[name].submission().result)] = name
 
-    def _ended(self, name: str, error: BaseException | None, pool: ThreadPoolExecutor) -> None:
-        if error is not None:
-            self.failures[name] = "".join(traceback.format_exception(error))
-            return
-        for child in self.children[name]:
-            self.waiting[child].discard(name)
-            if not self.waiting[child]:
-                self._start(child, pool)
+    def _ended(self, name: str, pool: ThreadPoolExecutor, *, succeeded: bool) -> None:
+        """Start what waited for this step; what needed its success never runs, and so ends too."""
+        ended = [(name, succeeded)]
+        while ended:
+            earlier, well = ended.pop()
+            for later in self.behind[earlier]:
+                if later not in self.waiting:
+                    continue
+                self.waiting[later].discard(earlier)
+                if not well and earlier in self.parents.get(later, ()):
+                    del self.waiting[later]
+                    self.blocked.append(later)
+                    ended.append((later, False))
+                elif not self.waiting[later]:
+                    self._start(later, pool)

@@ -64,9 +64,10 @@ class ScriptSpec:
         """The script of a single job."""
         return replace(self, step=step, step_dir=step_dir)
 
-    def for_array(self, task_list: Path, count: int) -> ScriptSpec:
-        """The script of an array of `count` tasks."""
-        return replace(self, task_list=task_list, array=f"0-{count - 1}")
+    def for_array(self, task_list: Path, count: int, most: int | None = None) -> ScriptSpec:
+        """The script of an array of `count` tasks, of which at most `most` run at once."""
+        limit = f"%{most}" if most is not None else ""
+        return replace(self, task_list=task_list, array=f"0-{count - 1}{limit}")
 
 
 def script_text(spec: ScriptSpec) -> str:

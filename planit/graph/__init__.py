@@ -1,6 +1,7 @@
 """What must happen: stages, typed edges, estimates. Pure: no files, no scheduler."""
 
 from planit.graph.estimate import durations
+from planit.graph.merge import Branch, merge
 from planit.graph.stages import Edge, EdgeKind, Graph, Stage, lower
 
-__all__ = ["Edge", "EdgeKind", "Graph", "Stage", "durations", "lower"]
+__all__ = ["Branch", "Edge", "EdgeKind", "Graph", "Stage", "durations", "lower", "merge"]

@@ -23,6 +23,7 @@ class EdgeKind(enum.StrEnum):
 
     AFTEROK = "afterok"
     AFTERCORR = "aftercorr"
+    AFTERANY = "afterany"
 
 
 @dataclass(frozen=True)
@@ -35,12 +36,21 @@ class Edge:
 
 @dataclass(frozen=True)
 class Stage:
-    """One sbatch call: a single job (one task) or a job array (task i has array index i)."""
+    """One sbatch call: a single job (one task) or a job array (task i has array index i).
+
+    Attributes:
+        number: its place in the order of submission.
+        tasks: the steps.
+        resources: their submission parameters.
+        edges: what it waits for.
+        max_concurrent: the most tasks of the array that run at once, or None.
+    """
 
     number: int
     tasks: tuple[Task, ...]
     resources: Resources
     edges: tuple[Edge, ...]
+    max_concurrent: int | None = None
 
     @property
     def is_array(self) -> bool:
@@ -68,7 +78,7 @@ class Graph:
     stages: tuple[Stage, ...]
 
     def task_parents(self) -> dict[str, tuple[str, ...]]:
-        """For each step the steps that it waits for directly."""
+        """For each step the steps that must have succeeded before it starts."""
         whole: dict[int, tuple[str, ...]] = {
             stage.number: tuple(task.name for task in stage.tasks) for stage in self.stages
         }
@@ -82,14 +92,35 @@ class Graph:
                 parents[task.name] = shared + own if own else shared
         return parents
 
+    def task_lanes(self) -> dict[str, tuple[str, ...]]:
+        """For each step the steps that must have ended before it starts, well or not."""
+        whole = {stage.number: tuple(t.name for t in stage.tasks) for stage in self.stages}
+        return {
+            task.name: tuple(
+                name
+                for edge in stage.edges
+                if edge.kind is EdgeKind.AFTERANY
+                for name in whole[edge.parent]
+            )
+            for stage in self.stages
+            for task in stage.tasks
+        }
+
 
 @dataclass(frozen=True)
 class _Exit:
-    """A stage that what follows must wait for, and the stack (if any) that it is a part of."""
+    """A stage that what follows must wait for.
+
+    Attributes:
+        stage: its number.
+        stack, chunk: the stack that it is a part of, if any, and the chunk of that.
+        ended: whether it is enough that the stage has ended, well or not.
+    """
 
     stage: int
-    stack: int | None
+    stack: int | None = None
     chunk: int = 0
+    ended: bool = False
 
 
 @dataclass
@@ -97,8 +128,10 @@ class _Lowering:
     resources_of: Callable[[Task], Resources]
     key_of: Callable[[Task], str]
     max_array_size: Callable[[str | None], int]
+    stack: bool = True
     stages: list[Stage] = field(default_factory=list)
     stacks: int = 0
+    throttle: int | None = None
     shapes: dict[int, str] = field(default_factory=dict)
     costs: dict[int, int] = field(default_factory=dict)
 
@@ -110,13 +143,60 @@ class _Lowering:
                 entry = self.single(child, entry)
             return entry
         exits: list[_Exit] = []
-        for group in self.groups(node.children):
-            if len(group) > 1:
-                self.stacks += 1
-                exits += self.stacked(group, entry, self.stacks)
-            else:
-                exits += self.single(group[0], entry)
+        groups = self.groups(node.children)
+        limit = node.max_concurrent if isinstance(node, Parallel) else None
+        if limit is not None and limit < len(node.children):
+            exits += self.limited(node.children, groups, entry, limit)
+        else:
+            for group in groups:
+                exits += self.group(group, entry)
         return _distinct(exits) if node.children else entry
+
+    def group(self, nodes: Sequence[Node], entry: tuple[_Exit, ...]) -> tuple[_Exit, ...]:
+        """Lower nodes of one shape: as a stack if there are several."""
+        if len(nodes) == 1:
+            return self.single(nodes[0], entry)
+        self.stacks += 1
+        return self.stacked(nodes, entry, self.stacks)
+
+    def limited(
+        self,
+        children: Sequence[Node],
+        groups: Sequence[Sequence[Node]],
+        entry: tuple[_Exit, ...],
+        limit: int,
+    ) -> list[_Exit]:
+        """Lower branches of which only `limit` may run at once.
+
+        Branches of one shape become arrays with a limit of their own, and where one array does
+        not hold them all, each block waits for the end of the one before. Other branches go in
+        `limit` lanes, each of which runs one branch after another.
+        """
+        if len(groups) == 1:
+            size = self.max_array_size(self.cluster_of(children[0]))
+            parts = [children[i : i + size] for i in range(0, len(children), size)]
+            lanes = 1
+        else:
+            parts, lanes = [[child] for child in children], limit
+        before: list[tuple[_Exit, ...]] = [()] * lanes
+        exits: list[_Exit] = []
+        for number, part in enumerate(parts):
+            first = len(self.stages)
+            lane = number % lanes
+            self.throttle = limit if len(part) > 1 else None
+            found = self.group(part, entry + before[lane])
+            exits += [exit_ for exit_ in found if not exit_.ended]
+            if len(self.stages) > first:
+                ended = range(first, len(self.stages))
+                before[lane] = tuple(_Exit(stage, ended=True) for stage in ended)
+        self.throttle = None
+        return exits
+
+    def cluster_of(self, node: Node) -> str | None:
+        """The cluster of the first step in a node."""
+        while node.children:
+            node = node.children[0]
+        return self.resources_of(node).cluster if isinstance(node, Task) else None
 
     def stacked(
         self, nodes: Sequence[Node], entry: tuple[_Exit, ...], stack: int
@@ -149,11 +229,13 @@ class _Lowering:
             if aligned and exit_.chunk != chunk:
                 continue
             self.refuse_between_clusters(self.stages[exit_.stage], tasks[0], resources)
-            # A chunk of one task is no array, and Slurm has aftercorr for arrays only.
-            kind = EdgeKind.AFTERCORR if aligned and len(tasks) > 1 else EdgeKind.AFTEROK
+            kind = EdgeKind.AFTERANY if exit_.ended else EdgeKind.AFTEROK
+            if aligned and len(tasks) > 1:  # Slurm has aftercorr for arrays only
+                kind = EdgeKind.AFTERCORR
             edges.append(Edge(exit_.stage, kind))
         number = len(self.stages)
-        self.stages.append(Stage(number, tuple(tasks), resources, tuple(edges)))
+        limit = self.throttle if len(tasks) > 1 else None
+        self.stages.append(Stage(number, tuple(tasks), resources, tuple(edges), limit))
         return (_Exit(number, stack, chunk),)
 
     def refuse_between_clusters(self, parent: Stage, child: Task, resources: Resources) -> None:
@@ -167,7 +249,7 @@ class _Lowering:
 
     def groups(self, children: Sequence[Node]) -> list[list[Node]]:
         """Children by shape, in order of appearance, where a stack is cheaper than its parts."""
-        if len(children) < 2:
+        if len(children) < 2 or not self.stack:
             return [[child] for child in children]
         by_shape: dict[str, list[Node]] = {}
         for child in children:
@@ -188,7 +270,9 @@ class _Lowering:
                 text = f"{type(node).__name__}:{self.key_of(node)}"
             else:
                 inner = ";".join(self.shape(child) for child in node.children)
-                text = f"{type(node).__name__}({inner})"
+                text = f"{'Chain' if isinstance(node, Chain) else 'Parallel'}({inner})"
+                if isinstance(node, Parallel) and node.max_concurrent is not None:
+                    text += f"#{key}"  # a limit holds within a branch: such branches do not stack
             self.shapes[key] = text
         return self.shapes[key]
 
@@ -227,6 +311,7 @@ def lower(
     *,
     resources_of: Callable[[Task], Resources] = lambda task: task.resources,
     key_of: Callable[[Task], str] | None = None,
+    stack: bool = True,
     max_array_size: Callable[[str | None], int] = lambda cluster: DEFAULT_MAX_ARRAY_SIZE,
 ) -> Graph:
     """The stages of a tree, in an order in which they can be submitted.
@@ -235,13 +320,14 @@ def lower(
         root: the tree.
         resources_of: the parameters that a step is really submitted with; by default its own.
         key_of: equal for steps that may share an array; by default their parameters decide.
+        stack: whether branches of one shape become arrays; otherwise every step is a single job.
         max_array_size: the most tasks that one array may have, by cluster (None: the default one).
 
     Raises:
         PlanError: a step waits for one on another cluster, or the tree is nested too deeply.
     """
     lowering = _Lowering(
-        resources_of, key_of or (lambda task: resources_of(task).key), max_array_size
+        resources_of, key_of or (lambda task: resources_of(task).key), max_array_size, stack
     )
     try:
         lowering.single(root, ())

@@ -2,12 +2,24 @@
 
 from planit.nodes.functions import Function
 from planit.nodes.slurm import MailType, Resources, SlurmArgs, SlurmSpec
-from planit.nodes.tree import Chain, Command, Node, Parallel, Step, Task, check_unique_names, tasks
+from planit.nodes.sweep import Sweep
+from planit.nodes.tree import (
+    Chain,
+    Command,
+    Group,
+    Node,
+    Parallel,
+    Step,
+    Task,
+    check_unique_names,
+    tasks,
+)
 
 __all__ = [
     "Chain",
     "Command",
     "Function",
+    "Group",
     "MailType",
     "Node",
     "Parallel",
@@ -15,6 +27,7 @@ __all__ = [
     "SlurmArgs",
     "SlurmSpec",
     "Step",
+    "Sweep",
     "Task",
     "check_unique_names",
     "tasks",

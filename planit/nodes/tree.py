@@ -6,8 +6,8 @@ Nodes are values. They import nothing, submit nothing and know no scheduler.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, overload
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Self, overload
 
 from planit.errors import PlanError
 from planit.nodes.functions import Function, check_function
@@ -53,6 +53,12 @@ class Task(Node):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
+
+    def renamed(self, name: str) -> Self:
+        """The same step under another name."""
+        other = copy.copy(self)
+        other.name = name
+        return other
 
 
 _OWN = ("name", "func", "slurm_args")
@@ -153,32 +159,74 @@ class Command(Task):
         self.env = {str(key): str(value) for key, value in (env or {}).items()}
 
 
-class _Group(Node):
-    __slots__ = ("children",)
+class Group(Node):
+    """What holds other nodes.
 
-    def __init__(self, *nodes: Node) -> None:
+    Attributes:
+        children: the nodes, in order.
+        label: what is shown instead of the kind, such as the overrides of a sweep's branch.
+    """
+
+    __slots__ = ("children", "label")
+
+    kind = "Group"
+    label: str | None
+
+    def __init__(self, *nodes: Node, label: str | None = None) -> None:
         for position, node in enumerate(nodes):
             if not isinstance(node, Node):
                 raise PlanError(
-                    f"{type(self).__name__} expects nodes, but child {position} is {_shown(node)}",
-                    hint=not_a_node_hint(node, type(self).__name__),
+                    f"{self.kind} expects nodes, but child {position} is {_shown(node)}",
+                    hint=not_a_node_hint(node, self.kind),
                 )
         self.children = nodes
+        self.label = label
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(map(repr, self.children))})"
 
+    def with_children(self, children: Iterable[Node]) -> Self:
+        """The same group with other nodes in it."""
+        other = copy.copy(self)
+        other.children = tuple(children)
+        return other
 
-class Chain(_Group):
+
+class Chain(Group):
     """Runs its children one after another: each starts when all of the one before succeeded."""
 
     __slots__ = ()
 
+    kind = "Chain"
 
-class Parallel(_Group):
-    """Runs its children at the same time: all start when what stands before it succeeded."""
 
-    __slots__ = ()
+class Parallel(Group):
+    """Runs its children at the same time: all start when what stands before it succeeded.
+
+    Args:
+        *nodes: the children, also called branches.
+        max_concurrent: the most branches that run at once; by default no limit. A branch that
+            fails makes room for the next one like any other.
+    """
+
+    __slots__ = ("max_concurrent",)
+
+    kind = "Parallel"
+    max_concurrent: int | None
+
+    def __init__(
+        self, *nodes: Node, max_concurrent: int | None = None, label: str | None = None
+    ) -> None:
+        super().__init__(*nodes, label=label)
+        if max_concurrent is not None and (
+            isinstance(max_concurrent, bool)
+            or not isinstance(max_concurrent, int)
+            or max_concurrent < 1
+        ):
+            raise PlanError(
+                f"max_concurrent must be a whole number of at least 1, not {max_concurrent!r}"
+            )
+        self.max_concurrent = max_concurrent
 
 
 def _shown(value: Any) -> str:
@@ -191,7 +239,7 @@ def not_a_node_hint(value: Any, parent: str) -> str:
         return f"unpack the list: {parent}(*nodes)"
     if isinstance(value, type):
         return f"make one: {value.__name__}(...)"
-    return "a node is a Step, Command, Chain or Parallel"
+    return "a node is a Step, Command, Chain, Parallel or Sweep"
 
 
 def in_step(name: str, error: PlanError) -> PlanError:
@@ -210,7 +258,8 @@ def tasks(root: Node) -> Iterator[tuple[Task, str]]:
         if isinstance(node, Task):
             yield node, place or "the root"
             continue
-        prefix = f"{place}.{type(node).__name__}" if place else type(node).__name__
+        kind = node.kind if isinstance(node, Group) else type(node).__name__
+        prefix = f"{place}.{kind}" if place else kind
         count = len(node.children)
         stack.extend((node.children[i], f"{prefix}[{i}]") for i in range(count - 1, -1, -1))
 

@@ -139,7 +139,7 @@ def _apply(history: History, event: dict[str, Any]) -> None:
 def _place(history: History, number: int, stages: list[dict[str, Any]]) -> None:
     names = {stage["number"]: stage["tasks"] for stage in stages}
     for stage in stages:
-        whole = [n for kind, p in stage["edges"] if kind != "aftercorr" for n in names[p]]
+        whole = [n for kind, p in stage["edges"] if kind == "afterok" for n in names[p]]
         aligned = [names[p] for kind, p in stage["edges"] if kind == "aftercorr"]
         job = history.jobs.get((number, stage["number"]))
         shared = tuple(whole)

@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from planit.nodes import Command, Node, Step, Task
+from planit.nodes import Chain, Command, Group, Node, Parallel, Step, Task
 from planit.nodes.functions import dotted_path
 
 _PACKAGES = ("planit-slurm", "submitit", "hydra-core", "omegaconf", "cloudpickle")
@@ -52,8 +52,17 @@ def _tree(root: Node, slugs: Mapping[str, str]) -> dict[str, Any]:
             made[id(node)] = _leaf(node, slugs[node.name])
         else:
             children = [made[id(child)] for child in node.children]
-            made[id(node)] = {"kind": type(node).__name__, "children": children}
+            made[id(node)] = _group(node, children)
     return made[id(root)]
+
+
+def _group(node: Node, children: list[dict[str, Any]]) -> dict[str, Any]:
+    group: dict[str, Any] = {"kind": "Chain" if isinstance(node, Chain) else "Parallel"}
+    if isinstance(node, Group) and node.label is not None:
+        group["label"] = node.label
+    if isinstance(node, Parallel) and node.max_concurrent is not None:
+        group["max_concurrent"] = node.max_concurrent
+    return {**group, "children": children}
 
 
 def _leaf(task: Task, slug: str) -> dict[str, Any]:

@@ -122,7 +122,7 @@ def write_stage(
         lines = [f"{slugs[task.name]}\t{task.name}\n" for task in stage.tasks]
         write_new(tasks, "".join(lines))
         script = folder / "script.sh"
-        spec = spec.for_array(tasks, len(stage.tasks))
+        spec = spec.for_array(tasks, len(stage.tasks), stage.max_concurrent)
     else:
         script = step_dirs[0] / f"script-{submission}.sh"
         spec = spec.for_step(stage.tasks[0].name, step_dirs[0])

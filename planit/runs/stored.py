@@ -27,9 +27,6 @@ class StoredStep(Task):
         self.slurm_args = resources.options
 
 
-_GROUPS: dict[str, type[Chain | Parallel]] = {"Chain": Chain, "Parallel": Parallel}
-
-
 def stored_tree(
     tree: Mapping[str, Any], resources: Mapping[str, Resources], keep: Collection[str]
 ) -> Node:
@@ -50,6 +47,8 @@ def _kept(
         return StoredStep(tree, resources[name]) if name in keep else None
     children = [_kept(child, resources, keep) for child in tree["children"]]
     nodes = [child for child in children if child is not None]
-    if not nodes:
-        return None
-    return nodes[0] if len(nodes) == 1 else _GROUPS[tree["kind"]](*nodes)
+    if len(nodes) < 2:
+        return nodes[0] if nodes else None
+    if tree["kind"] == "Chain":
+        return Chain(*nodes)
+    return Parallel(*nodes, max_concurrent=tree.get("max_concurrent"))

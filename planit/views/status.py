@@ -63,7 +63,8 @@ def _rows(
         if "children" not in node:
             yield f"{head}● {node['name']}", step_text(states[node["name"]])
             continue
-        yield f"{head}{'▼' if node['kind'] == 'Chain' else '⇉'} {node['kind']}", ""
+        sign = "▼" if node["kind"] == "Chain" else "⇉"
+        yield f"{head}{sign} {node.get('label') or node['kind']}", ""
         below = indent + ("    " if last else "│   ")
         children = node["children"]
         if node["kind"] == "Parallel" and not everything:

@@ -1,0 +1,91 @@
+"""`Sweep`: one step for each combination of values, in parallel."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from planit.errors import PlanError
+from planit.nodes.functions import Function
+from planit.nodes.slurm import SlurmSpec
+from planit.nodes.tree import Parallel, Step, in_step
+
+COMBINATIONS = ("product", "zip")
+
+
+class Sweep(Parallel):
+    """A Parallel of Steps, one for each combination of values.
+
+    ``Sweep("train", train, GPU, over={"lr": [1e-3, 1e-4], "model": ["bert", "roberta"]})`` has the
+    steps ``train[lr=0.001,model=bert]``, ``train[lr=0.001,model=roberta]`` and so on.
+
+    Args:
+        name, func, slurm_args, *args, **kwargs: as for `Step`; the same for every combination.
+        over: a list of values for each swept parameter of `func`.
+        combine: "product" for every value with every other, "zip" for the first values together,
+            the second together, and so on.
+        max_concurrent: the most steps that run at once; by default no limit.
+
+    Raises:
+        PlanError: nothing to sweep, a parameter that is given twice, lists of different lengths.
+    """
+
+    __slots__ = ("name",)
+
+    def __init__(
+        self,
+        name: str,
+        func: Function,
+        slurm_args: SlurmSpec,
+        *args: Any,
+        over: Mapping[str, Iterable[Any]],
+        combine: str = "product",
+        max_concurrent: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        try:
+            rows = combinations(over, combine)
+        except PlanError as error:
+            raise in_step(name, error) from None
+        twice = sorted(set(over) & set(kwargs))
+        if twice:
+            raise PlanError(f"step {name!r}: {twice[0]!r} is both swept and given")
+        steps = (
+            Step(step_name(name, row), func, slurm_args, *args, **kwargs, **row) for row in rows
+        )
+        label = f"Sweep {name} over {', '.join(over)}"
+        super().__init__(*steps, max_concurrent=max_concurrent, label=label)
+        self.name = name
+
+
+def combinations(over: Mapping[str, Iterable[Any]], combine: str) -> list[dict[str, Any]]:
+    """The swept parameters of each step.
+
+    Raises:
+        PlanError: no parameter, a parameter without values, lists of different lengths to zip.
+    """
+    if combine not in COMBINATIONS:
+        raise PlanError(f"combine must be product or zip, not {combine!r}")
+    if not isinstance(over, Mapping) or not over:
+        raise PlanError(f"over must map parameters to lists of values, not {over!r}")
+    columns: dict[str, Sequence[Any]] = {}
+    for parameter, values in over.items():
+        if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+            raise PlanError(f"over: {parameter} must have a list of values, not {values!r}")
+        columns[str(parameter)] = list(values)
+        if not columns[str(parameter)]:
+            raise PlanError(f"over: {parameter} has no values")
+    if combine == "zip":
+        lengths = {parameter: len(values) for parameter, values in columns.items()}
+        if len(set(lengths.values())) > 1:
+            raise PlanError(f"over: lists of different lengths cannot be zipped: {lengths}")
+        rows: Iterable[tuple[Any, ...]] = zip(*columns.values(), strict=True)
+    else:
+        rows = itertools.product(*columns.values())
+    return [dict(zip(columns, row, strict=True)) for row in rows]
+
+
+def step_name(name: str, values: Mapping[str, Any]) -> str:
+    """``train[lr=0.001,model=bert]``."""
+    return f"{name}[{','.join(f'{key}={value}' for key, value in values.items())}]"

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from planit.app import compose
+from planit.app.compose import command_line
 from planit.app.frozen import FrozenSweep
+from planit.app.plans import Plans, plan_of
 from planit.app.verbs._common import show_progress
 from planit.errors import ConfigError, PlanError, suggest
 from planit.graph import Branch, merge
@@ -34,10 +35,10 @@ class Action:
 
     def __call__(self, config: DictConfig) -> None:
         """One configuration, one plan."""
-        plan = compose.plan_of(config)
+        plan = plan_of(config)
         source = {
             "config": OmegaConf.to_container(config, resolve=True),
-            "overrides": compose.command_line(),
+            "overrides": command_line(),
             "source": OmegaConf.to_container(config, resolve=False),
         }
         self._act(plan, config, source)
@@ -52,10 +53,10 @@ class Action:
             config: the one without the swept values.
             overrides: the command line.
         """
-        rows, frozen = [], FrozenSweep()
+        rows, frozen, plans = [], FrozenSweep(), Plans()
         names: dict[str, None] = {}
         for branch in branches:
-            plan = compose.plan_of(branch.config)
+            plan = plans.of(branch.config, branch.content)
             names[plan.name] = None
             rows.append(Branch(branch.values, plan.root))
             frozen.add(branch)

@@ -13,7 +13,7 @@ import copy
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_loader import ConfigLoader
@@ -23,6 +23,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
+from planit.app.template import Template, is_near
 from planit.errors import ConfigError
 
 
@@ -32,26 +33,36 @@ class Composed:
 
     Attributes:
         values: the swept overrides, as text.
-        groups: the overrides that choose from a config group.
-        settings: the overrides of values.
-        config: the composed configuration. The next branch may change it: use it before.
+        fixed: the overrides that its base was composed with.
+        settings: the overrides of values that it sets on top.
+        config: the configuration; of many branches the same object, so use it before the next.
+        content: the resolved content of its key ``plan``, where that is known without `config`,
+            which then does not hold this branch's values.
     """
 
     values: Mapping[str, str]
-    groups: tuple[str, ...]
+    fixed: tuple[str, ...]
     settings: tuple[str, ...]
     config: DictConfig
+    content: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
 class _Choice:
-    """One value of one override."""
+    """One value of one override.
+
+    Attributes:
+        is_late: set on top of the base in every branch, rather than composed into it.
+    """
 
     key: str
     text: str
     parsed: Override
     swept: bool
-    is_group: bool
+    is_late: bool
+
+
+_Axes: TypeAlias = list[list[_Choice]]
 
 
 def compose_branches(
@@ -70,74 +81,94 @@ def compose_branches(
     axes = _axes(loader, arguments)
     bases: dict[tuple[str, ...], _Base] = {}
     for row in itertools.product(*axes):
-        groups = tuple(choice.text for choice in row if choice.is_group)
-        if groups not in bases:
-            bases[groups] = _Base(loader, master, groups, axes)
+        fixed = tuple(choice.text for choice in row if not choice.is_late)
+        if fixed not in bases:
+            bases[fixed] = _Base(loader, master, fixed, axes)
         yield Composed(
             {choice.key: choice.text.partition("=")[2] for choice in row if choice.swept},
-            groups,
-            tuple(choice.text for choice in row if not choice.is_group),
-            bases[groups].with_values(row),
+            fixed,
+            tuple(choice.text for choice in row if choice.is_late),
+            *bases[fixed].branch(row),
         )
 
 
 class _Base:
-    """A combination of groups, composed once."""
+    """What branches share that differ only in plain values: composed once, by Hydra."""
 
     def __init__(
-        self,
-        loader: ConfigLoader,
-        master: DictConfig,
-        groups: tuple[str, ...],
-        axes: Sequence[Sequence[_Choice]],
+        self, loader: ConfigLoader, master: DictConfig, fixed: Sequence[str], axes: _Axes
     ) -> None:
         self._loader = loader
         self._master = master
-        self._config = loader.load_sweep_config(master, list(groups))
-        values = [choice.parsed for axis in axes for choice in axis if not choice.is_group]
-        self._is_certain = _stands_alone(self._config) and not _moves_search_path(values)
-        self._in_place = all(_is_plain(value) for value in values)
+        self._config = loader.load_sweep_config(master, list(fixed))
+        self._is_certain = _stands_alone(self._config)
+        late = [choice.parsed for axis in axes for choice in axis if choice.is_late]
+        self._in_place = all(_is_plain(value) for value in late)
+        self._template: Template | None = None
+        if self._is_certain and all(_is_literal(value) for value in late):
+            keys = dict.fromkeys(value.key_or_group for value in late)
+            self._template = Template.find(self._config, list(keys))
 
-    def with_values(self, row: Sequence[_Choice]) -> DictConfig:
+    def branch(self, row: Sequence[_Choice]) -> tuple[DictConfig, dict[str, Any] | None]:
+        """A branch's configuration, and the content of its plan if a template gives it."""
+        late = [choice.parsed for choice in row if choice.is_late]
         if not self._is_certain:
             whole = self._loader.load_sweep_config(self._master, [choice.text for choice in row])
             HydraConfig.instance().set_config(whole)
-            return whole
+            return whole, None
+        if self._template is not None:
+            values = {value.key_or_group: value.value() for value in late}
+            return self._config, self._template.with_values(values)
         # Every branch sets the same keys, so that plain values can be set in place.
         config = self._config if self._in_place else copy.deepcopy(self._config)
-        values = [choice.parsed for choice in row if not choice.is_group]
-        ConfigLoaderImpl._apply_overrides_to_config(values, config)
-        return config
+        ConfigLoaderImpl._apply_overrides_to_config(late, config)
+        return config, None
 
 
-def _axes(loader: ConfigLoader, arguments: Sequence[str]) -> list[list[_Choice]]:
+def _axes(loader: ConfigLoader, arguments: Sequence[str]) -> _Axes:
     """All values of each override; a later override of a key replaces an earlier one."""
     parser = OverridesParser.create(config_loader=loader)
+    overrides = {
+        override.get_key_element(): override for override in parser.parse_overrides(list(arguments))
+    }
     sources = list(loader.get_sources())
-    axes: dict[str, list[_Choice]] = {}
-    for override in parser.parse_overrides(list(arguments)):
-        key = override.get_key_element()
-        if override.is_sweep_override():
-            if not override.is_discrete_sweep():
-                raise ConfigError(
-                    f"{override.input_line} has no end", hint="use choice(...) or range(...)"
-                )
-            texts = [f"{key}={value}" for value in override.sweep_string_iterator()]
-        else:
-            texts = [_plain_text(override)]
-        is_group = any(source.is_group(override.key_or_group) for source in sources)
-        plain = OverridesParser.create().parse_overrides(texts)
-        axes[key] = [
-            _Choice(
-                key=key.lstrip("+"),
-                text=text,
-                parsed=parsed,
-                swept=override.is_sweep_override(),
-                is_group=is_group and not isinstance(parsed.value(), dict),
-            )
-            for text, parsed in zip(texts, plain, strict=True)
-        ]
-    return list(axes.values())
+    groups = {
+        key
+        for key, override in overrides.items()
+        if any(source.is_group(override.key_or_group) for source in sources)
+    }
+    swept = [
+        override.key_or_group
+        for key, override in overrides.items()
+        if override.is_sweep_override() and key not in groups
+    ]
+    return [
+        _axis(override, is_group=key in groups, swept=swept) for key, override in overrides.items()
+    ]
+
+
+def _axis(override: Override, *, is_group: bool, swept: Sequence[str]) -> list[_Choice]:
+    """The values of one override."""
+    key = override.get_key_element()
+    if not override.is_sweep_override():
+        texts = [_plain_text(override)]
+    elif override.is_discrete_sweep():
+        texts = [f"{key}={value}" for value in override.sweep_string_iterator()]
+    else:
+        hint = "use choice(...) or range(...)"
+        raise ConfigError(f"{override.input_line} has no end", hint=hint)
+    # An override of a value that no swept one can touch gives the same in any order.
+    is_late = any(is_near(override.key_or_group, other) for other in swept)
+    return [
+        _Choice(
+            key=key.lstrip("+"),
+            text=text,
+            parsed=parsed,
+            swept=override.is_sweep_override(),
+            is_late=is_late and (not is_group or isinstance(parsed.value(), dict)),
+        )
+        for text, parsed in zip(texts, OverridesParser.create().parse_overrides(texts), strict=True)
+    ]
 
 
 def _plain_text(override: Override) -> str:
@@ -151,6 +182,18 @@ def _is_plain(override: Override) -> bool:
     if override.is_delete() or override.is_add():
         return False
     return not isinstance(override.value(), dict | list)
+
+
+def _is_literal(override: Override) -> bool:
+    """Whether the key exists and takes the value as it is."""
+    value = override.value()
+    if not _is_plain(override) or override.is_force_add():
+        return False
+    return (
+        value is None
+        or isinstance(value, bool | int | float)
+        or (isinstance(value, str) and "${" not in value and value != "???")
+    )
 
 
 def _stands_alone(config: DictConfig) -> bool:
@@ -168,10 +211,6 @@ def _mentions(value: Any, text: str) -> bool:
     if isinstance(value, dict):
         return any(_mentions(item, text) for item in value.values())
     return isinstance(value, list) and any(_mentions(item, text) for item in value)
-
-
-def _moves_search_path(values: Sequence[Override]) -> bool:
-    return any(value.key_or_group == "hydra.searchpath" for value in values)
 
 
 def swept_values(text: str, key: str, loader: ConfigLoader | None) -> list[Any]:

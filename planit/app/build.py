@@ -35,56 +35,55 @@ _CLASSES: dict[str, Callable[..., Node]] = {"Step": Step, "Command": Command, "S
 _GROUPS = ("Chain", "Parallel")
 
 
-def build_plan(
-    config: Mapping[str, Any],
-    presets: Presets,
-    swept: Swept,
-    instantiate: Callable[[Any], Any],
-) -> Plan:
-    """Build the plan from the plain (resolved) content of the config key ``plan``.
-
-    Args:
-        config: the plan.
-        presets: looks SLURM arguments up by name.
-        swept: reads Hydra's sweep syntax in a Sweep.
-        instantiate: builds ``_target_`` values that are not planit's, in a step's arguments.
-
-    Raises:
-        ConfigError: with the config key of whatever is wrong.
-    """
-    known = ("_target_", "name", "steps", "root")
-    for key in ("name", "root"):
-        if config.get(key) is None:
-            raise ConfigError(
-                f"plan has no {key}", hint=f"set plan.{key}; see conf/plan/thesis.yaml"
-            )
-    steps = config.get("steps") or {}
-    if not isinstance(steps, Mapping):
-        raise ConfigError("plan.steps must map names to steps")
-    for key in config:
-        if key not in known and not _is_private(key):
-            raise ConfigError(f"plan.{key} is not a part of a plan", hint=suggest(key, known))
-    builder = _Builder(steps, presets, swept, instantiate)
-    builder.refuse_half_steps()
-    root = builder.node(config["root"], "plan.root")
-    try:
-        return Plan(str(config["name"]), root)
-    except PlanError as error:
-        raise ConfigError(f"plan: {error.message}", hint=error.hint) from error
-
-
 def _is_private(key: Any) -> bool:
     """Keys that only other keys refer to; a plan may hold values of its own under vars."""
     return str(key).startswith("_") or key == "vars"
 
 
+_PLAN_FIELDS = ("_target_", "name", "steps", "root")
+
+
 @dataclass
-class _Builder:
-    steps: Mapping[str, Any]
+class Builder:
+    """Builds plans from plain (resolved) content; what several plans share is built once.
+
+    Attributes:
+        presets: looks SLURM arguments up by name.
+        swept: reads Hydra's sweep syntax in a Sweep.
+        instantiate: builds ``_target_`` values that are not planit's, in a step's arguments.
+    """
+
     presets: Presets
     swept: Swept
     instantiate: Callable[[Any], Any]
-    cache: dict[str, SlurmArgs] = field(default_factory=dict)
+    steps: Mapping[str, Any] = field(default_factory=dict)
+    slurm: dict[str, SlurmArgs] = field(default_factory=dict)
+    made: dict[int, tuple[Any, Node]] = field(default_factory=dict)
+
+    def plan(self, config: Mapping[str, Any]) -> Plan:
+        """Build the plan from the content of the config key ``plan``.
+
+        Raises:
+            ConfigError: with the config key of whatever is wrong.
+        """
+        for key in ("name", "root"):
+            if config.get(key) is None:
+                raise ConfigError(
+                    f"plan has no {key}", hint=f"set plan.{key}; see conf/plan/thesis.yaml"
+                )
+        self.steps = config.get("steps") or {}
+        if not isinstance(self.steps, Mapping):
+            raise ConfigError("plan.steps must map names to steps")
+        for key in config:
+            if key not in _PLAN_FIELDS and not _is_private(key):
+                hint = suggest(key, _PLAN_FIELDS)
+                raise ConfigError(f"plan.{key} is not a part of a plan", hint=hint)
+        self.refuse_half_steps()
+        root = self.node(config["root"], "plan.root")
+        try:
+            return Plan(str(config["name"]), root)
+        except PlanError as error:
+            raise ConfigError(f"plan: {error.message}", hint=error.hint) from error
 
     def refuse_half_steps(self) -> None:
         """An override of a step that does not exist makes a step with nothing but that value."""
@@ -101,8 +100,15 @@ class _Builder:
                 raise ConfigError(
                     f"{where}: plan.steps has no step {value!r}", hint=suggest(value, self.steps)
                 )
-            return self.node_of(self.steps[value], f"plan.steps.{value}", value)
+            return self.step(value)
         return self.node_of(value, where, None)
+
+    def step(self, name: str) -> Node:
+        """The step of a name; a step whose content is the very same object is built once."""
+        content = self.steps[name]
+        if id(content) not in self.made:
+            self.made[id(content)] = (content, self.node_of(content, f"plan.steps.{name}", name))
+        return self.made[id(content)][1]
 
     def node_of(self, value: Any, where: str, name: str | None) -> Node:
         if not isinstance(value, Mapping):
@@ -198,13 +204,13 @@ class _Builder:
         if "slurm_time" in fields:
             return fields
         key = repr(fields)
-        if key not in self.cache:
+        if key not in self.slurm:
             try:
-                self.cache[key] = SlurmArgs.from_mapping(fields)
+                self.slurm[key] = SlurmArgs.from_mapping(fields)
             except PlanError as error:
                 message = f"{where}.slurm_args: {error.message}"
                 raise ConfigError(message, hint=error.hint) from error
-        return self.cache[key]
+        return self.slurm[key]
 
 
 def _kind(value: Mapping[str, Any], default: str | None) -> str | None:

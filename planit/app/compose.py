@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import hydra
 import yaml
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, MissingConfigException
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import OmegaConfBaseException
 
-from planit.app.build import build_plan
 from planit.app.places import primary
-from planit.errors import ConfigError, suggest
-from planit.plan import Plan
+from planit.app.refusals import OTHER_PROGRAM, as_config_error, unknown_config, yaml_error
+from planit.errors import ConfigError
 
 if TYPE_CHECKING:
     from planit.app.branches import Composed
@@ -48,11 +46,6 @@ _QUIET = (
     "hydra/hydra_logging=none",
 )
 
-_OTHER_PROGRAM = (
-    "choose one in its defaults list, or name planit's primary config planit.yaml"
-    " if conf/config.yaml belongs to another program"
-)
-
 
 def run_app(task: Task, arguments: Sequence[str], config_dir: str | None) -> None:
     """Run `task` on the configuration that `arguments` (Hydra's own) ask for.
@@ -70,7 +63,9 @@ def run_app(task: Task, arguments: Sequence[str], config_dir: str | None) -> Non
             escaped.append(error)
 
     vars(guarded)["sweep"] = task.sweep  # for planit's own sweeper
-    app = hydra.main(version_base="1.3", config_path=str(folder), config_name=name)(guarded)
+    with warnings.catch_warnings():  # Hydra 1.4 no longer wants what 1.3 still needs
+        warnings.filterwarnings("ignore", message="The version_base parameter is deprecated")
+        app = hydra.main(version_base="1.3", config_path=str(folder), config_name=name)(guarded)
     words = [open_step(argument) for argument in arguments]
     own = list(_QUIET)
     if _is_multirun(words) and not _chooses_sweeper(folder / f"{name}.yaml", words):
@@ -85,13 +80,13 @@ def run_app(task: Task, arguments: Sequence[str], config_dir: str | None) -> Non
             if escaped:
                 raise escaped[0]
         except MissingConfigException as error:
-            raise _unknown_config(error) from error
+            raise unknown_config(error) from error
         except yaml.MarkedYAMLError as error:
-            raise _yaml_error(error) from error
+            raise yaml_error(error) from error
         except (HydraException, OmegaConfBaseException) as error:
             if str(error).startswith("Could not override 'plan'. No match in the defaults list"):
                 message = f"{folder / name}.yaml has no plan in its defaults list"
-                raise ConfigError(message, hint=_OTHER_PROGRAM) from error
+                raise ConfigError(message, hint=OTHER_PROGRAM) from error
             raise as_config_error(error) from error
 
 
@@ -133,126 +128,9 @@ def open_step(argument: str) -> str:
     return f"++{argument}" if key in ("sweep.join", "sweep.share") else argument
 
 
-def plan_of(config: DictConfig) -> Plan:
-    """The plan in a composed configuration.
-
-    Raises:
-        ConfigError: with the config key of whatever is wrong.
-    """
-    node = config.get("plan")
-    if node is None:
-        raise ConfigError(
-            "the configuration has no plan",
-            hint=_OTHER_PROGRAM,
-        )
-    if not isinstance(node, DictConfig):
-        raise ConfigError(f"plan must be a mapping, not {node!r}", hint="see conf/plan/thesis.yaml")
-    try:
-        content = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
-    except MissingMandatoryValue as error:
-        key = str(error.full_key or error).removeprefix("plan.")
-        raise ConfigError(
-            f"{key} is not set", hint=f"set {_preset_key(config, key)}=..."
-        ) from error
-    except OmegaConfBaseException as error:
-        raise as_config_error(error) from error
-    assert isinstance(content, dict)
-    plain = {str(key): value for key, value in content.items()}
-    return build_plan(
-        plain, lambda preset: _preset(config, preset), _swept_values, hydra.utils.instantiate
-    )
-
-
-def _preset_key(config: DictConfig, key: str) -> str:
-    """The mount (``slurm``, ``cpu``) that a missing value of a step really comes from."""
-    step, _, name = key.rpartition(".slurm_args.")
-    if step:
-        node: Any = OmegaConf.to_container(config.plan, resolve=False)
-        try:
-            for part in step.split("."):
-                node = node[part]
-            reference = node["slurm_args"]
-        except (KeyError, TypeError):
-            return key
-        if isinstance(reference, str) and reference.startswith("${"):
-            return f"{reference[2:-1]}.{name}"
-    return key
-
-
-def _preset(config: DictConfig, name: str) -> Mapping[str, Any]:
-    """SLURM arguments by name: a mount of the configuration, else a preset of the group."""
-    node = config.get(name)
-    if node is None:
-        mounts = [str(key) for key in config if _is_slurm(config, str(key))]
-        node = group_preset(name, mounts)
-    content = OmegaConf.to_container(node, resolve=True)  # a step may fill in what is missing
-    assert isinstance(content, dict)
-    return {str(key): value for key, value in content.items()}
-
-
-def group_preset(name: str, also_known: Sequence[str] = ()) -> DictConfig:
-    """A preset of the group slurm, from wherever Hydra looks at this moment.
-
-    Raises:
-        ConfigError: there is none of this name; `also_known` are suggested too.
-    """
-    loader = GlobalHydra.instance().config_loader()
-    known = loader.get_group_options("slurm")
-    if name not in known:
-        raise ConfigError(
-            f"unknown SLURM preset {name!r}", hint=suggest(name, {*known, *also_known})
-        )
-    loaded = loader.load_configuration(f"slurm/{name}", [], RunMode.RUN)
-    preset: DictConfig = loaded.slurm
-    return preset
-
-
-def _swept_values(text: str, key: str) -> list[Any]:
-    from planit.app.branches import swept_values
-
-    return swept_values(text, key, GlobalHydra.instance().config_loader())
-
-
-def _is_slurm(config: DictConfig, key: str) -> bool:
-    node = config._get_node(key)
-    return isinstance(node, DictConfig) and "SlurmArgs" in str(node.get("_target_"))
-
-
 def command_line() -> list[str]:
     """The overrides that the user gave, without planit's own."""
     return [text for text in HydraConfig.get().overrides.task if text not in _QUIET]
-
-
-def _unknown_config(error: MissingConfigException) -> ConfigError:
-    missing = str(error.missing_cfg_file or "").removesuffix(".yaml")
-    group, _, name = missing.rpartition("/")
-    if not group:
-        return as_config_error(error)
-    noun = {"slurm": "SLURM preset", "plan": "plan"}.get(group, f"{group} config")
-    hint = suggest(name, error.options or [])
-    return ConfigError(f"unknown {noun} {name!r}", hint=hint)
-
-
-def as_config_error(error: BaseException) -> ConfigError:
-    """A refusal of Hydra or OmegaConf as one line, with whatever else it said as the hint."""
-    text = str(error)
-    if isinstance(error.__cause__, OmegaConfBaseException):
-        text += "\n" + str(error.__cause__)
-    key = getattr(error, "full_key", None)
-    if key and not isinstance(error, HydraException):
-        text = f"{key}: {text}"
-    lines = [line.strip() for line in text.splitlines()]
-    lines = [line for line in lines if line and not line.startswith(("full_key:", "object_type="))]
-    if not lines:
-        return ConfigError(type(error).__name__)
-    hint = "; ".join(lines[1:]).replace(":; ", ": ")
-    return ConfigError(lines[0], hint=hint or None)
-
-
-def _yaml_error(error: yaml.MarkedYAMLError) -> ConfigError:
-    mark = error.problem_mark or error.context_mark
-    where = f"{mark.name}, line {mark.line + 1}: " if mark else ""
-    return ConfigError(f"{where}{error.problem or error.context}", hint="mend the YAML")
 
 
 @contextmanager

@@ -24,12 +24,12 @@ class FrozenSweep:
 
     def add(self, branch: Composed) -> None:
         """Keep a branch; its configuration is read now."""
-        if branch.groups not in self._bases:
-            self._bases[branch.groups] = len(self._sources)
+        if branch.fixed not in self._bases:
+            self._bases[branch.fixed] = len(self._sources)
             self._sources.append(OmegaConf.to_container(branch.config, resolve=False))
         self._branches.append(
             {
-                "base": self._bases[branch.groups],
+                "base": self._bases[branch.fixed],
                 "values": dict(branch.values),
                 "set": list(branch.settings),
             }

@@ -11,9 +11,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from planit.app.action import merge_rows
-from planit.app.compose import as_config_error, group_preset, plan_of
 from planit.app.frozen import thaw
 from planit.app.places import primary
+from planit.app.plans import Plans, group_preset
+from planit.app.refusals import as_config_error
 from planit.errors import ConfigError, suggest
 from planit.graph import Branch
 from planit.nodes import Resources, tasks
@@ -41,15 +42,15 @@ def changed_resources(
 def _resources(manifest: dict[str, Any], changes: dict[str, Any]) -> dict[str, Resources]:
     """Each step's submission parameters, from the frozen configuration with `changes` on top."""
     if "sweep" in manifest:
-        rows = []
+        rows, plans = [], Plans()
         for values, config in thaw(manifest["sweep"]):
             _apply_all(config, changes)
-            rows.append(Branch(values, plan_of(config).root))
+            rows.append(Branch(values, plans.of(config).root))
         root = merge_rows(rows, manifest["sweep"])
     else:
         config = OmegaConf.create(manifest["source"])
         _apply_all(config, changes)
-        root = plan_of(config).root
+        root = Plans().of(config).root
     return {task.name: task.resources for task, _ in tasks(root)}
 
 

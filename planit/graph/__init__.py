@@ -2,6 +2,6 @@
 
 from planit.graph.estimate import durations
 from planit.graph.merge import Branch, merge
-from planit.graph.stages import Edge, EdgeKind, Graph, Stage, lower
+from planit.graph.stages import Edge, EdgeKind, Graph, Stage, common_start, lower
 
-__all__ = ["Branch", "Edge", "EdgeKind", "Graph", "Stage", "durations", "lower", "merge"]
+__all__ = ["Branch", "Edge", "EdgeKind", "Graph", "Stage", "common_start", "durations", "lower", "merge"]

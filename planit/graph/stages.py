@@ -26,6 +26,17 @@ class EdgeKind(enum.StrEnum):
     AFTERANY = "afterany"
 
 
+def common_start(names: Iterable[str]) -> str:
+    """What names begin with, such as ``train`` for ``train[lr=0.1]`` and ``train[lr=0.2]``."""
+    listed = sorted(names)
+    first, last = listed[0], listed[-1]
+    same = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), None)
+    common = first[:same]
+    if "[" in common and not common.endswith("]"):
+        common = common[: common.rindex("[")]
+    return common.rstrip("_-.=,")
+
+
 @dataclass(frozen=True)
 class Edge:
     """A stage waits for the stage with number `parent`."""
@@ -67,8 +78,7 @@ class Stage:
         first, last = self.tasks[0].name, self.tasks[-1].name
         if not self.is_array:
             return first
-        common = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), 0)
-        return first[:common].rstrip("_-.[=,") or first
+        return common_start((first, last)) or first
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ class Plan:
 
     Attributes:
         run: the `Run` of the last submission to Slurm, or None.
+        jobs: what the last `submit` returned.
 
     Raises:
         PlanError: no name, no root, or two steps of one name.
@@ -44,6 +45,7 @@ class Plan:
         self.name = name
         self.root = root
         self.run: Run | None = None
+        self.jobs: list[Job[Any]] = []
         self._wait: Callable[[], object] | None = None
 
     def __repr__(self) -> str:
@@ -81,8 +83,10 @@ class Plan:
 
         view = executors.view(executor)
         if view.kind == "debug":
-            return self._submit_debug(executor)
-        return self._submit_slurm(view, kill_on_invalid_dep)
+            self.jobs = self._submit_debug(executor)
+        else:
+            self.jobs = self._submit_slurm(view, kill_on_invalid_dep)
+        return self.jobs
 
     def wait(self) -> None:
         """Block until every step ended. With the debug executor, run them now, in this process.

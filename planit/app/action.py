@@ -22,6 +22,7 @@ from planit.views.tree import tree_text
 
 if TYPE_CHECKING:
     from planit.app.branches import Composed
+    from planit.run import Run
 
 _ACTIONS = ("describe", "submit")
 _BACKENDS = ("slurm", "debug")
@@ -64,6 +65,18 @@ class Action:
         root = merge_rows(rows, settings)
         source = {"sweep": {**frozen.content(), **settings}, "overrides": list(overrides)}
         self._act(Plan("+".join(names), root), config, source)
+
+    def batch(
+        self,
+        configs: Sequence[DictConfig],
+        overrides: Sequence[Sequence[str]],
+        first: int,
+        objective: str | None,
+    ) -> list[Any]:
+        """A batch of another sweeper, run and waited for; see `planit.app.batch.run_batch`."""
+        from planit.app.batch import run_batch
+
+        return run_batch(configs, overrides, first, objective)
 
     def _act(self, plan: Plan, config: DictConfig, source: Mapping[str, Any]) -> None:
         chosen = self.verb or str(config.get("action", "describe"))
@@ -113,20 +126,24 @@ def runs_dir(config: DictConfig) -> Path:
     return Path(str(config.get("runs_dir") or DEFAULT_BASE))
 
 
-def run_here(plan: Plan, config: DictConfig) -> None:
-    """Run a plan in this process."""
+def run_here(plan: Plan, config: DictConfig) -> list[Any]:
+    """Run a plan in this process, and return its jobs."""
     from planit.backends.executors import debug_executor
 
     count = sum(1 for _ in tasks(plan.root))
     print(f"Running the {count} step(s) of plan {plan.name} in this process", flush=True)
-    plan.submit(debug_executor(runs_dir(config) / plan.name))
+    jobs = plan.submit(debug_executor(runs_dir(config) / plan.name))
     plan.wait()
     print(f"All {count} step(s) of plan {plan.name} succeeded")
+    return jobs
 
 
-def submit_to_slurm(plan: Plan, config: DictConfig, source: Mapping[str, Any]) -> Path:
-    """Submit a plan, say what was done, and return its run directory."""
+def submit_to_slurm(
+    plan: Plan, config: DictConfig, source: Mapping[str, Any]
+) -> tuple[Run, list[Any]]:
+    """Submit a plan, say what was done, and return the run and the steps' jobs."""
     from planit.backends.slurm import SlurmBackend
+    from planit.run import Run
     from planit.runs.start import NewRun
 
     backend = config.get("backend") or {}
@@ -145,4 +162,4 @@ def submit_to_slurm(plan: Plan, config: DictConfig, source: Mapping[str, Any]) -
     print(f"Recorded in {run.path}")
     elsewhere = f" --runs-dir {new.base}" if new.base != DEFAULT_BASE else ""
     print(f"See planit status{elsewhere}, planit logs{elsewhere} STEP, planit cancel{elsewhere}")
-    return run.path
+    return Run(run.path, backend=new.backend), list(jobs)

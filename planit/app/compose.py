@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import hydra
 import yaml
@@ -36,6 +36,15 @@ class Task(Protocol):
     ) -> None:
         """All configurations of a sweep."""
 
+    def batch(
+        self,
+        configs: Sequence[DictConfig],
+        overrides: Sequence[Sequence[str]],
+        first: int,
+        objective: str | None,
+    ) -> list[Any]:
+        """A batch of another sweeper's configurations."""
+
 
 # A describe leaves no folder behind, and printing is planit's own business.
 _QUIET = (
@@ -62,7 +71,7 @@ def run_app(task: Task, arguments: Sequence[str], config_dir: str | None) -> Non
         except Exception as error:  # Hydra would print a line of its own before it raises it
             escaped.append(error)
 
-    vars(guarded)["sweep"] = task.sweep  # for planit's own sweeper
+    vars(guarded).update(sweep=task.sweep, batch=task.batch)  # for planit's sweeper and launcher
     with warnings.catch_warnings():  # Hydra 1.4 no longer wants what 1.3 still needs
         warnings.filterwarnings("ignore", message="The version_base parameter is deprecated")
         app = hydra.main(version_base="1.3", config_path=str(folder), config_name=name)(guarded)

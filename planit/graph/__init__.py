@@ -1,7 +1,18 @@
 """What must happen: stages, typed edges, estimates. Pure: no files, no scheduler."""
 
 from planit.graph.estimate import durations
-from planit.graph.merge import Branch, merge
+from planit.graph.merge import Branch, label_of, merge
 from planit.graph.stages import Edge, EdgeKind, Graph, Stage, common_start, lower
 
-__all__ = ["Branch", "Edge", "EdgeKind", "Graph", "Stage", "common_start", "durations", "lower", "merge"]
+__all__ = [
+    "Branch",
+    "Edge",
+    "EdgeKind",
+    "Graph",
+    "Stage",
+    "common_start",
+    "durations",
+    "label_of",
+    "lower",
+    "merge",
+]

@@ -15,9 +15,11 @@ def run(words: list[str]) -> int:
     options = parser.parse_args(words)
     found, names = _common.run_and_steps(options.runs_dir, options.words)
     done = Run(found.path).cancel(*names)
+    if done.cleared:
+        print(f"Cleared an incomplete submission of run {found.run_id}: {_listed(done.cleared)}")
     if done.steps:
         print(f"Cancelled {len(done.steps)} step(s) of run {found.run_id}: {_listed(done.steps)}")
-    else:
+    elif not done.cleared:
         print(f"Nothing to cancel in run {found.run_id}")
     if done.ended and names:
         print(f"Left alone, as nothing of it is queued: {_listed(done.ended)}")

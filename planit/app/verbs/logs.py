@@ -12,7 +12,7 @@ from planit.runs import logs
 from planit.runs.cancel import refuse_unknown
 from planit.runs.history import History, Leaf
 from planit.runs.rundir import RunDir
-from planit.runs.status import State
+from planit.runs.states import State
 
 
 def run(words: list[str]) -> int:

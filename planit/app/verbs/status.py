@@ -12,7 +12,7 @@ from planit.errors import SchedulerError
 from planit.run import Run
 from planit.runs import index
 from planit.runs.rundir import RunDir
-from planit.runs.status import RunStatus
+from planit.runs.states import RunStatus
 from planit.views.status import status_json, status_text
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from planit.app.verbs import _common
 from planit.errors import StepsFailedError
 from planit.run import Run
 from planit.runs import index
-from planit.runs.status import RunStatus
+from planit.runs.states import RunStatus
 from planit.views.status import counts_text, step_text
 
 

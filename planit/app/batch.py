@@ -1,0 +1,112 @@
+"""A batch of configurations as one plan that is waited for: what ``hydra/launcher=planit`` runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from omegaconf import DictConfig
+
+from planit.app.action import merge_rows, run_here, submit_to_slurm, sweep_settings
+from planit.app.plans import Plans
+from planit.errors import ConfigError, StepsFailedError, suggest
+from planit.graph import Branch, label_of
+from planit.nodes import Node, tasks
+from planit.plan import Plan
+
+Result = Callable[[], Any]
+"""Gives what a step returned, or raises what it raised."""
+
+
+def run_batch(
+    configs: Sequence[DictConfig],
+    overrides: Sequence[Sequence[str]],
+    first: int,
+    objective: str | None,
+) -> list[Any]:
+    """Run all configurations as branches of one plan; per branch its value, or its exception.
+
+    Args:
+        configs: the composed configurations.
+        overrides: what each was composed with.
+        first: number of the first one in the whole sweep.
+        objective: name of the step whose return value is the branch's; by default the last one.
+
+    Raises:
+        ConfigError: no step is called `objective`, or the plan is wrong.
+    """
+    plans, rows, wanted = Plans(), [], []
+    labels = branch_labels(overrides, first)
+    plan = None
+    for config, values in zip(configs, labels, strict=True):
+        plan = plans.of(config)
+        rows.append(Branch(values, plan.root))
+        wanted.append(f"{_objective(plan.root, objective)}[{label_of(values)}]")
+    assert plan is not None
+    settings = {**sweep_settings(configs[0]), "share": False, "join": []}
+    results = _run(Plan(plan.name, merge_rows(rows, settings)), configs[0], overrides)
+    return [_outcome(results, name) for name in wanted]
+
+
+def branch_labels(overrides: Sequence[Sequence[str]], first: int) -> list[dict[str, str]]:
+    """What tells the branches apart: the overrides that differ, or the number of the trial."""
+    rows = [
+        dict(text.lstrip("+").split("=", 1) for text in row if "=" in text) for row in overrides
+    ]
+    varying = [key for key in rows[0] if len({row.get(key) for row in rows}) > 1]
+    found = [{key: row[key] for key in varying if key in row} for row in rows]
+    if len({label_of(values) for values in found}) == len(rows) and varying:
+        return found
+    return [{"trial": str(first + index)} for index in range(len(rows))]
+
+
+def _objective(root: Node, objective: str | None) -> str:
+    names = [task.name for task, _ in tasks(root)]
+    if objective is None:
+        return names[-1]
+    if objective not in names:
+        raise ConfigError(
+            f"hydra.launcher.objective: no step {objective!r}", hint=suggest(objective, names)
+        )
+    return objective
+
+
+def _run(
+    plan: Plan, config: DictConfig, overrides: Sequence[Sequence[str]]
+) -> Mapping[str, Result]:
+    backend = config.get("backend") or {}
+    if backend.get("name") == "debug":
+        return _run_debug(plan, config)
+    run, jobs = submit_to_slurm(plan, config, {"overrides": [list(row) for row in overrides]})
+    with suppress(StepsFailedError):  # each branch raises its own
+        run.wait()
+    return {job.name: job.result for job in jobs}
+
+
+def _run_debug(plan: Plan, config: DictConfig) -> Mapping[str, Result]:
+    names = [task.name for task, _ in tasks(plan.root)]
+    failures: Mapping[str, str] = {}
+    jobs: Sequence[Any] = []
+    try:
+        jobs = run_here(plan, config)
+    except StepsFailedError as error:
+        failures = {**dict.fromkeys(error.blocked, "a step before it failed"), **error.failures}
+        jobs = plan.jobs
+
+    def result_of(name: str, job: Any) -> Result:
+        def result() -> Any:
+            if name in failures:
+                raise StepsFailedError(plan.name, {name: failures[name]})
+            return job.result()
+
+        return result
+
+    return {name: result_of(name, job) for name, job in zip(names, jobs, strict=True)}
+
+
+def _outcome(results: Mapping[str, Result], name: str) -> Any:
+    try:
+        return results[name]()
+    except Exception as error:
+        return error

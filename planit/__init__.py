@@ -1,20 +1,23 @@
-"""planit: declaratively build workflow DAGs for SLURM clusters."""
+"""planit: declaratively build workflow DAGs for SLURM clusters.
+
+The public names are loaded when they are asked for: the worker in every job imports this package
+too, and needs none of them.
+"""
 
 from typing import TYPE_CHECKING, Any
 
-from planit.errors import (
-    ConfigError,
-    PlanError,
-    PlanitError,
-    RunError,
-    SchedulerError,
-    StepsFailedError,
-    SubmissionError,
-)
-from planit.nodes import Chain, Command, MailType, Node, Parallel, SlurmArgs, Step, Sweep
-from planit.plan import Plan
-
 if TYPE_CHECKING:
+    from planit.errors import (
+        ConfigError,
+        PlanError,
+        PlanitError,
+        RunError,
+        SchedulerError,
+        StepsFailedError,
+        SubmissionError,
+    )
+    from planit.nodes import Chain, Command, MailType, Node, Parallel, SlurmArgs, Step, Sweep
+    from planit.plan import Plan
     from planit.run import Run
 
 __all__ = [
@@ -37,11 +40,20 @@ __all__ = [
     "Sweep",
 ]
 
+_ELSEWHERE = {"Plan": "planit.plan", "Run": "planit.run"}
+
 
 def __getattr__(name: str) -> Any:
-    """`Run` brings submitit along, and is loaded when it is asked for."""
-    if name == "Run":
-        from planit.run import Run
+    """Load a public name (PEP 562)."""
+    import importlib
 
-        return Run
-    raise AttributeError(f"module 'planit' has no attribute {name!r}")
+    if name not in __all__:
+        raise AttributeError(f"module 'planit' has no attribute {name!r}")
+    default = "planit.errors" if name.endswith("Error") else "planit.nodes"
+    value = getattr(importlib.import_module(_ELSEWHERE.get(name, default)), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

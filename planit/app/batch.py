@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from omegaconf import DictConfig
@@ -14,9 +13,6 @@ from planit.errors import ConfigError, StepsFailedError, suggest
 from planit.graph import Branch, label_of
 from planit.nodes import Node, tasks
 from planit.plan import Plan
-
-Result = Callable[[], Any]
-"""Gives what a step returned, or raises what it raised."""
 
 
 def run_batch(
@@ -45,8 +41,8 @@ def run_batch(
         wanted.append(f"{_objective(plan.root, objective)}[{label_of(values)}]")
     assert plan is not None
     settings = {**sweep_settings(configs[0]), "share": False, "join": []}
-    results = _run(Plan(plan.name, merge_rows(rows, settings)), configs[0], overrides)
-    return [_outcome(results, name) for name in wanted]
+    result = _run(Plan(plan.name, merge_rows(rows, settings)), configs[0], overrides)
+    return [_outcome(result, name) for name in wanted]
 
 
 def branch_labels(overrides: Sequence[Sequence[str]], first: int) -> list[dict[str, str]]:
@@ -74,39 +70,32 @@ def _objective(root: Node, objective: str | None) -> str:
 
 def _run(
     plan: Plan, config: DictConfig, overrides: Sequence[Sequence[str]]
-) -> Mapping[str, Result]:
+) -> Callable[[str], Any]:
+    """Run a plan to its end; gives each step's return value by name, or raises what failed."""
     backend = config.get("backend") or {}
-    if backend.get("name") == "debug":
-        return _run_debug(plan, config)
-    run, jobs = submit_to_slurm(plan, config, {"overrides": [list(row) for row in overrides]})
-    with suppress(StepsFailedError):  # each branch raises its own
-        run.wait()
-    return {job.name: job.result for job in jobs}
-
-
-def _run_debug(plan: Plan, config: DictConfig) -> Mapping[str, Result]:
-    names = [task.name for task, _ in tasks(plan.root)]
-    failures: Mapping[str, str] = {}
-    jobs: Sequence[Any] = []
+    failed: StepsFailedError | None = None
     try:
-        jobs = run_here(plan, config)
+        if backend.get("name") == "debug":
+            run_here(plan, config)
+        else:
+            source = {"overrides": [list(row) for row in overrides]}
+            run, plan.jobs = submit_to_slurm(plan, config, source)
+            run.wait()
     except StepsFailedError as error:
-        failures = {**dict.fromkeys(error.blocked, "a step before it failed"), **error.failures}
-        jobs = plan.jobs
+        failed = error
+    names = [task.name for task, _ in tasks(plan.root)]
+    jobs = dict(zip(names, plan.jobs, strict=True))
 
-    def result_of(name: str, job: Any) -> Result:
-        def result() -> Any:
-            if name in failures:
-                raise StepsFailedError(plan.name, {name: failures[name]})
-            return job.result()
+    def result(name: str) -> Any:
+        if failed is not None and name in (*failed.failures, *failed.blocked):
+            raise failed
+        return jobs[name].result()
 
-        return result
-
-    return {name: result_of(name, job) for name, job in zip(names, jobs, strict=True)}
+    return result
 
 
-def _outcome(results: Mapping[str, Result], name: str) -> Any:
+def _outcome(result: Callable[[str], Any], name: str) -> Any:
     try:
-        return results[name]()
+        return result(name)
     except Exception as error:
         return error

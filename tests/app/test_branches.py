@@ -1,0 +1,201 @@
+"""Each branch of a sweep equals what Hydra itself composes for its overrides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import hydra
+import pytest
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from omegaconf import DictConfig, OmegaConf
+
+from planit.app.branches import Composed, compose_branches
+from planit.app.plans import Plans
+from planit.errors import ConfigError
+from tests.helpers import write
+
+_FILES = {
+    "config.yaml": """\
+        defaults:
+          - size: small
+          - extra: ${size}_extra
+          - slurm: cpu
+          - plan: one
+          - _self_
+        lr: 0.1
+        seed: 0
+        tags: [a, b]
+        nested: {depth: 1, name: "n-${seed}", more: {deep: "${lr}"}}
+        """,
+    "size/small.yaml": "width: 8\nname: small\n",
+    "size/large.yaml": "width: 64\nname: large\nheads: 4\n",
+    "extra/small_extra.yaml": "note: tiny\n",
+    "extra/large_extra.yaml": "note: huge\n",
+    "slurm/cpu.yaml": '_target_: planit.SlurmArgs\ntime: "10"\npartition: batch\n',
+    "slurm/gpu.yaml": '_target_: planit.SlurmArgs\ntime: "20"\npartition: gpu\n',
+    "plan/one.yaml": """\
+        _target_: planit.Plan
+        name: one
+        steps:
+          train:
+            func: a.train
+            slurm_args: ${slurm}
+            lr: ${lr}
+            width: ${size.width}
+            out: run-${seed}-${lr}
+            deep: ${nested.more.deep}
+            epochs: 3
+          test:
+            func: a.test
+            slurm_args: ${slurm}
+            seed: ${seed}
+            all: ${nested}
+        root: {_target_: planit.Chain, _args_: [train, test]}
+        """,
+    "plan/two.yaml": """\
+        _target_: planit.Plan
+        name: two
+        steps:
+          train: {func: a.train, slurm_args: slurm, seed: "${seed}", lr: "${lr}", epochs: 1}
+        root: {_target_: planit.Chain, _args_: [train]}
+        """,
+}
+
+# Each swept key with values that are told apart by type, form or reach.
+_AXES = {
+    "lr": ["1e-3", "1", "null", "text", "${seed}", "'quoted text'"],
+    "seed": ["0", "1", "true", "abc"],
+    "size": ["small", "large"],
+    "plan": ["one", "two"],
+    "slurm": ["cpu", "gpu"],
+    "slurm.time": ["5", "'01:00:00'"],
+    "nested.depth": ["1", "2.5"],
+    "nested.more.deep": ["7", "x"],
+    "tags": ["[x]", "[y,z]"],
+    "nested": ["{depth:5}", "{depth:6,other:1}"],
+    "plan.steps.train.epochs": ["4", "5"],
+    "+added": ["1", "2"],
+    "++nested.depth": ["8", "9"],
+}
+_FIXED = ["lr=9", "tags=[q]", "~nested.more", "+size.extra=1", "++nested.name=z", "nested.depth=3"]
+
+
+@pytest.fixture(scope="module")
+def loader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConfigLoader]:
+    """Hydra's loader on the files above."""
+    folder = tmp_path_factory.mktemp("conf")
+    for name, text in _FILES.items():
+        write(folder / name, text)
+    with hydra.initialize_config_dir(str(folder), version_base="1.3"):
+        yield GlobalHydra.instance().config_loader()
+
+
+def master_of(loader: ConfigLoader, arguments: list[str]) -> DictConfig:
+    """The configuration that a sweep starts with."""
+    return loader.load_configuration("config", arguments, RunMode.MULTIRUN)
+
+
+def plain(config: DictConfig) -> tuple[Any, Any]:
+    """All of a configuration but Hydra's own part: as it is written, and resolved."""
+    rest = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    raw = OmegaConf.to_container(rest, resolve=False)
+    try:
+        return raw, OmegaConf.to_container(rest, resolve=True)
+    except Exception as error:  # the same refusal counts as equal
+        return raw, type(error).__name__
+
+
+def check(loader: ConfigLoader, master: DictConfig, branch: Composed, sweep: list[str]) -> None:
+    """Compare one branch with what Hydra's loader makes of the same overrides."""
+    by_key = {text.partition("=")[0]: text for text in [*branch.fixed, *branch.settings]}
+    order = [by_key[text.partition("=")[0]] for text in dict.fromkeys(sweep)]
+    expected = loader.load_sweep_config(master, order)
+    raw, resolved = plain(expected)
+    if branch.content is None:
+        assert plain(branch.config) == (raw, resolved)
+    else:
+        assert branch.content == resolved["plan"]
+
+
+@st.composite
+def sweeps(draw: st.DrawFn) -> list[str]:
+    """A command line that sweeps one to three keys, perhaps with plain overrides around them."""
+    keys = draw(st.lists(st.sampled_from(sorted(_AXES)), min_size=1, max_size=3, unique=True))
+    swept = [
+        f"{key}={','.join(draw(st.lists(st.sampled_from(_AXES[key]), min_size=2, max_size=3, unique=True)))}"
+        for key in keys
+    ]
+    fixed = draw(st.lists(st.sampled_from(_FIXED), max_size=2, unique=True))
+    taken = {word.partition("=")[0] for word in swept}
+    extra = [word for word in fixed if word.partition("=")[0] not in taken]
+    return draw(st.permutations([*swept, *extra]))
+
+
+@given(sweep=sweeps())
+@settings(max_examples=25, deadline=None)
+def test_every_branch_equals_what_hydra_composes(loader: ConfigLoader, sweep: list[str]) -> None:
+    try:
+        master = master_of(loader, sweep)
+        branches = compose_branches(loader, master, sweep)
+        for branch in branches:
+            check(loader, master, branch, sweep)
+    except hydra.errors.HydraException:
+        with pytest.raises(hydra.errors.HydraException):
+            hydra_alone(loader, sweep)
+
+
+def hydra_alone(loader: ConfigLoader, sweep: list[str]) -> None:
+    """What Hydra's own sweeper would compose; raises what it raises."""
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    master = master_of(loader, sweep)
+    overrides = OverridesParser.create(config_loader=loader).parse_overrides(sweep)
+    for batch in BasicSweeper.split_arguments(overrides, None):
+        for row in batch:
+            loader.load_sweep_config(master, row)
+
+
+def test_plain_values_need_no_second_composition(loader: ConfigLoader) -> None:
+    sweep = ["plan=two", "lr=1,2,3", "seed=range(0,4)"]
+    branches = list(compose_branches(loader, master_of(loader, sweep), sweep))
+    assert len(branches) == 12
+    assert all(branch.content is not None for branch in branches)
+    assert len({id(branch.config) for branch in branches}) == 1
+    assert [branch.values for branch in branches[:2]] == [
+        {"lr": "1", "seed": "0"},
+        {"lr": "1", "seed": "1"},
+    ]
+
+
+@pytest.mark.parametrize(
+    "sweep", [["lr=1,2"], ["slurm.time=5,6"], ["nested.depth=1,2"], ["seed=1,2"]]
+)
+def test_a_value_that_reaches_further_than_its_place_is_resolved_in_full(
+    loader: ConfigLoader, sweep: list[str]
+) -> None:
+    branches = compose_branches(loader, master_of(loader, sweep), sweep)
+    assert all(branch.content is None for branch in branches)
+
+
+def test_a_step_that_no_swept_value_touches_is_built_once(loader: ConfigLoader) -> None:
+    sweep = ["plan.steps.train.epochs=1,2"]
+    plans = Plans()
+    roots = [
+        plans.of(branch.config, branch.content).root.children
+        for branch in compose_branches(loader, master_of(loader, sweep), sweep)
+    ]
+    assert roots[0][0] is not roots[1][0]
+    assert roots[0][1] is roots[1][1]
+
+
+def test_a_sweep_without_an_end_is_refused(loader: ConfigLoader) -> None:
+    sweep = ["lr=interval(0,1)"]
+    with pytest.raises(ConfigError, match="has no end"):
+        list(compose_branches(loader, master_of(loader, sweep), sweep))

@@ -1,0 +1,75 @@
+"""Limits on how many branches run at once."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from planit import Chain, Node, Parallel, Sweep
+from planit.graph import EdgeKind, Graph, lower
+from tests.helpers import CPU, GPU, nothing, step
+
+
+def kinds(graph: Graph) -> list[list[tuple[str, int]]]:
+    return [[(edge.kind.value, edge.parent) for edge in stage.edges] for stage in graph.stages]
+
+
+def test_equal_branches_are_limited_by_their_array() -> None:
+    sweep = Sweep("t", nothing, CPU, over={"x": range(9)}, max_concurrent=4)
+    graph = lower(Chain(step("a"), sweep, step("b")))
+    assert [stage.max_concurrent for stage in graph.stages] == [None, 4, None]
+
+
+def test_unequal_branches_go_in_lanes_that_a_failure_does_not_block() -> None:
+    branches = (step("a"), step("b", GPU), Chain(step("c"), step("d")), step("e", GPU))
+    graph = lower(Parallel(*branches, max_concurrent=2))
+    assert kinds(graph) == [[], [], [("afterany", 0)], [("afterok", 2)], [("afterany", 1)]]
+    assert graph.task_parents()["c"] == ()
+    assert graph.task_lanes()["c"] == ("a",)
+
+
+def test_a_limit_that_no_plan_reaches_changes_nothing() -> None:
+    branches = (step("a"), step("b", GPU))
+    assert kinds(lower(Parallel(*branches, max_concurrent=2))) == [[], []]
+
+
+def test_blocks_beyond_the_largest_array_wait_for_each_other() -> None:
+    branches = [Chain(step(f"a{i}"), step(f"b{i}", GPU)) for i in range(5)]
+    graph = lower(Parallel(*branches, max_concurrent=2), max_array_size=lambda _: 3)
+    assert [len(stage.tasks) for stage in graph.stages] == [3, 3, 2, 2]
+    assert graph.stages[2].edges[0].kind is EdgeKind.AFTERANY
+    assert {edge.parent for edge in graph.stages[2].edges} == {0, 1}
+
+
+def test_what_follows_waits_for_success_not_just_for_the_end() -> None:
+    branches = (step("a"), step("b", GPU), step("c"))
+    graph = lower(Chain(Parallel(*branches, max_concurrent=1), step("end")))
+    assert set(graph.task_parents()["end"]) == {"a", "b", "c"}
+
+
+@given(st.lists(st.sampled_from(["cpu", "gpu", "both", "empty"]), max_size=8), st.integers(1, 4))
+def test_never_more_branches_at_once_than_the_limit(forms: list[str], limit: int) -> None:
+    branches = [_branch(form, i) for i, form in enumerate(forms)]
+    graph = lower(Parallel(*branches, max_concurrent=limit), stack=False)
+    assert _most_at_once(graph, [{f"{n}{i}" for n in "ab"} for i in range(len(forms))]) <= limit
+
+
+def _branch(form: str, number: int) -> Node:
+    first, second = step(f"a{number}"), step(f"b{number}", GPU)
+    return {"cpu": first, "gpu": second, "both": Chain(first, second), "empty": Chain()}[form]
+
+
+def _most_at_once(graph: Graph, branches: list[set[str]]) -> int:
+    """Start whatever may start, end one step at a time; the most branches seen running."""
+    parents, lanes = graph.task_parents(), graph.task_lanes()
+    ended: set[str] = set()
+    running: list[str] = []
+    most = 0
+    waiting = list(parents)
+    while waiting or running:
+        ready = [n for n in waiting if ended.issuperset({*parents[n], *lanes[n]})]
+        running += ready
+        waiting = [n for n in waiting if n not in ready]
+        most = max(most, sum(1 for names in branches if names.intersection(running)))
+        ended.add(running.pop())
+    return most

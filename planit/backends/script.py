@@ -94,7 +94,11 @@ def _directives(spec: ScriptSpec) -> list[str]:
         flags["array"] = spec.array
     flags["output"] = _log_pattern(spec)
     flags["open_mode"] = "append"
-    return [_directive(name, value) for name, value in flags.items() if value not in (None, False)]
+    return [
+        _directive(name, value)
+        for name, value in flags.items()
+        if value is not None and value is not False
+    ]
 
 
 def _log_pattern(spec: ScriptSpec) -> str:
@@ -131,6 +135,8 @@ def _environment(spec: ScriptSpec) -> list[str]:
             'export PLANIT_STEP PLANIT_STEP_DIR="$PLANIT_RUN_DIR/steps/$planit_slug"',
             "planit_job=${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}",
             'exec >> "$PLANIT_STEP_DIR/${planit_job}_0_log.out" 2>&1',
+            "# So that squeue and sacct show which branch this task is.",
+            'timeout 10 scontrol update JobId="$planit_job" JobName="$PLANIT_STEP" &> /dev/null',
         ]
     return [*lines, "export SUBMITIT_EXECUTOR=slurm"]
 
@@ -164,7 +170,7 @@ def _command(spec: ScriptSpec) -> str:
     worker = f"{spec.python} -u -m planit.runs.worker"
     if not needs_srun(spec.options, checkpoints=spec.checkpoints, launches=spec.launches):
         return worker
-    job = "$SLURM_JOB_ID"
+    job = "${SLURM_JOB_ID}"
     if spec.task_list is not None:
         job = "${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}"
     extra = shlex.join(spec.options.get("srun_args") or [])

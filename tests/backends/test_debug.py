@@ -1,0 +1,253 @@
+"""submitit's debug executor: the plan runs in this process, in order."""
+
+from __future__ import annotations
+
+import os
+import pdb
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import submitit
+
+from planit import Chain, Command, Node, Parallel, Plan, PlanError, Step, StepsFailedError
+from planit.nodes import tasks
+from tests.helpers import CPU, all_below, nothing
+
+
+def debug(folder: Path) -> submitit.AutoExecutor:
+    return submitit.AutoExecutor(folder=folder / "logs", cluster="debug")
+
+
+class Recorder:
+    """Steps that note their name, and fail if they are told to."""
+
+    def __init__(self, failing: frozenset[str] = frozenset()) -> None:
+        self.failing = failing
+        self.seen: list[str] = []
+
+    def __call__(self, name: str) -> str:
+        self.seen.append(name)
+        if name in self.failing:
+            raise ValueError(f"{name} is broken")
+        return name.upper()
+
+    def step(self, name: str) -> Step:
+        return Step(name, self, CPU, name)
+
+
+def names_of(root: Node) -> list[str]:
+    return [task.name for task, _ in tasks(root)]
+
+
+def run(plan: Plan, folder: Path) -> list[Any]:
+    jobs = plan.submit(debug(folder))
+    plan.wait()
+    return jobs
+
+
+def test_steps_run_in_the_order_of_the_plan_and_only_in_wait(tmp_path: Path) -> None:
+    record = Recorder()
+    plan = Plan("p", Chain(*(record.step(f"s{i}") for i in range(20))))
+    plan.submit(debug(tmp_path))
+    assert record.seen == []
+    plan.wait()
+    assert record.seen == [f"s{i}" for i in range(20)]
+
+
+def test_the_jobs_are_submitits_and_give_the_results_in_the_order_of_the_plan(
+    tmp_path: Path,
+) -> None:
+    record = Recorder()
+    jobs = run(Plan("p", Parallel(record.step("a"), Chain(record.step("b")))), tmp_path)
+    assert all(isinstance(job, submitit.Job) for job in jobs)
+    assert [job.result() for job in jobs] == ["A", "B"]
+    assert record.seen.count("a") == 1
+
+
+def test_parallel_branches_overlap_in_time(tmp_path: Path) -> None:
+    together = threading.Barrier(4, timeout=20)
+    branches = [Chain(Step(f"s{i}", together.wait, CPU)) for i in range(4)]
+    run(Plan("p", Parallel(*branches)), tmp_path)
+
+
+def test_a_step_waits_for_all_its_parents(tmp_path: Path) -> None:
+    ended: list[str] = []
+
+    def slow(name: str) -> None:
+        time.sleep(0.1)
+        ended.append(name)
+
+    def join() -> None:
+        assert sorted(ended) == ["a", "b", "c"]
+
+    parts = [Step("a", slow, CPU, "a"), Step("b", slow, CPU, "b")]
+    tail = Chain(Parallel(), Step("c", slow, CPU, "c"))
+    run(Plan("p", Chain(Parallel(*parts, tail), Parallel(), Step("join", join, CPU))), tmp_path)
+
+
+def test_a_failed_step_stops_its_dependents_and_its_siblings_finish(tmp_path: Path) -> None:
+    record = Recorder(frozenset({"bad", "worse"}))
+    root = Chain(
+        record.step("first"),
+        Parallel(
+            Chain(record.step("bad"), record.step("after_bad")),
+            Chain(record.step("good"), record.step("after_good"), record.step("last_good")),
+            record.step("worse"),
+        ),
+        record.step("join"),
+    )
+    plan = Plan("broken", root)
+    jobs = plan.submit(debug(tmp_path))
+    with pytest.raises(StepsFailedError) as caught:
+        plan.wait()
+    assert set(record.seen) == {"first", "bad", "good", "after_good", "last_good", "worse"}
+    error = caught.value
+    assert set(error.failures) == {"bad", "worse"}
+    assert set(error.blocked) == {"after_bad", "join"}
+    for name, trace in error.failures.items():
+        assert f"ValueError: {name} is broken" in trace
+        assert "Traceback (most recent call last)" in trace
+        assert f"--- {name} ---" in error.message
+    assert "2 step(s) of plan 'broken' failed" in error.message
+    assert error.exit_code == 1
+    states = {name: job.state for name, job in zip(names_of(root), jobs, strict=True)}
+    assert {name for name, state in states.items() if state == "CANCELLED"} == set(error.blocked)
+
+
+@pytest.mark.parametrize("problem", [KeyError("x"), SystemExit(3), KeyboardInterrupt()])
+def test_whatever_a_step_raises_fails_the_step(tmp_path: Path, problem: BaseException) -> None:
+    def fail() -> None:
+        raise problem
+
+    plan = Plan("p", Chain(Step("a", fail, CPU), Step("b", nothing, CPU)))
+    plan.submit(debug(tmp_path))
+    with pytest.raises(StepsFailedError) as caught:
+        plan.wait()
+    assert list(caught.value.failures) == ["a"]
+    assert caught.value.blocked == ("b",)
+
+
+def test_the_environment_and_the_working_directory_stay_as_they_are(
+    empty_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLANIT_TEST_VALUE", "kept")
+    before = dict(os.environ)
+    both = threading.Barrier(2, timeout=20)
+
+    def look() -> str | None:
+        both.wait()
+        value = os.environ.get("PLANIT_TEST_VALUE")
+        both.wait()
+        return value
+
+    steps = Parallel(Step("a", look, CPU), Step("b", look, CPU))
+    jobs = run(Plan("p", steps), empty_dir)
+    assert [job.result() for job in jobs] == ["kept", "kept"]
+    assert dict(os.environ) == before
+    assert Path.cwd() == empty_dir
+
+
+def test_an_error_does_not_open_the_debugger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    for name in ("post_mortem", "set_trace"):
+        monkeypatch.setattr(pdb, name, lambda *_args, name=name: opened.append(name))
+    record = Recorder(frozenset({"a"}))
+    plan = Plan("p", record.step("a"))
+    plan.submit(debug(tmp_path))
+    with pytest.raises(StepsFailedError):
+        plan.wait()
+    assert opened == []
+
+
+@pytest.mark.parametrize(
+    ("command", "fails"),
+    [("echo hi > out.txt", None), ("exit 7", "exit code 7"), (["false"], "exit code 1")],
+)
+def test_a_command_runs_and_its_exit_code_decides(
+    empty_dir: Path, command: str | list[str], fails: str | None
+) -> None:
+    plan = Plan("p", Command("c", command, CPU))
+    plan.submit(debug(empty_dir.parent))
+    if fails is None:
+        plan.wait()
+        assert (empty_dir / "out.txt").read_text() == "hi\n"
+    else:
+        with pytest.raises(StepsFailedError) as caught:
+            plan.wait()
+        assert fails in caught.value.failures["c"]
+
+
+def test_a_command_gets_its_folder_and_variables_and_no_shell_touches_its_words(
+    tmp_path: Path,
+) -> None:
+    words = ["sh", "-c", 'echo "$1 $N $PWD" > out.txt', "sh", "$HOME; *"]
+    plan = Plan("p", Command("c", words, CPU, cwd=tmp_path, env={"N": 3}))
+    run(plan, tmp_path)
+    assert (tmp_path / "out.txt").read_text() == f"$HOME; * 3 {tmp_path}\n"
+
+
+def test_a_dotted_path_runs(tmp_path: Path) -> None:
+    plan = Plan("p", Step("a", "os.path.join", CPU, "x", "y"))
+    assert run(plan, tmp_path)[0].result() == "x/y"
+
+
+def one(first: int) -> int:
+    return first
+
+
+@pytest.mark.parametrize(
+    ("func", "says"),
+    [("os.path.jion", "has no 'jion'"), ("no_such.thing", "no module named"), (one, "missing")],
+)
+def test_what_can_be_refused_is_refused_before_anything_runs(
+    empty_dir: Path, func: str | Callable[..., Any], says: str
+) -> None:
+    record = Recorder()
+    plan = Plan("p", Chain(record.step("ok"), Step("bad", func, CPU)))
+    with pytest.raises(PlanError, match=f"step 'bad': .*{says}"):
+        plan.submit(debug(empty_dir.parent))
+    assert record.seen == []
+    with pytest.raises(PlanError, match="was not submitted"):
+        plan.wait()
+
+
+def test_the_callers_executor_is_not_modified(tmp_path: Path) -> None:
+    executor = debug(tmp_path)
+    executor.update_parameters(timeout_min=5)
+    before = dict(executor.parameters)
+    plan = Plan("p", Step("a", nothing, CPU))
+    plan.submit(executor)
+    plan.wait()
+    assert executor.parameters == before
+
+
+def test_submitits_local_executor_is_refused_with_a_hint(empty_dir: Path) -> None:
+    plan = Plan("p", Step("a", nothing, CPU))
+    executor = submitit.AutoExecutor(folder=empty_dir.parent / "logs", cluster="local")
+    before = all_below(empty_dir.parent)
+    with pytest.raises(PlanError, match="starts every job at once and knows no order") as caught:
+        plan.submit(executor)
+    assert 'cluster="debug"' in (caught.value.hint or "")
+    assert all_below(empty_dir.parent) == before
+
+
+@pytest.mark.parametrize("executor", [None, "slurm", 3, submitit.AutoExecutor])
+def test_what_is_no_executor_is_refused(executor: Any) -> None:
+    with pytest.raises(PlanError, match="submit expects a submitit executor"):
+        Plan("p", Step("a", nothing, CPU)).submit(executor)
+
+
+def test_a_plan_of_empty_groups_only_is_submitted_and_waited_for(tmp_path: Path) -> None:
+    assert run(Plan("p", Chain(Parallel())), tmp_path) == []
+
+
+def test_more_branches_than_threads_all_run(tmp_path: Path) -> None:
+    record = Recorder()
+    run(Plan("p", Parallel(*(record.step(f"s{i}") for i in range(200)))), tmp_path)
+    assert len(record.seen) == 200

@@ -1,0 +1,217 @@
+"""The text of sbatch scripts, byte for byte. How they behave is in test_script_runs.py."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from planit import PlanError, SlurmArgs
+from planit.backends.script import ScriptSpec, needs_srun, script_text, task_count
+from planit.nodes.slurm import resources_of
+
+RUN = Path("/runs/p/r1")
+
+
+def spec(options: dict[str, Any], **changes: Any) -> ScriptSpec:
+    values = {"name": "train", "run_dir": RUN, "tag": "planit:r1:1.0", "python": "python3"}
+    return ScriptSpec(options=options, **{**values, **changes})
+
+
+def single(options: dict[str, Any], **changes: Any) -> str:
+    return script_text(spec(options, **changes).for_step("train", RUN / "steps/train"))
+
+
+def directives(text: str) -> dict[str, str]:
+    mark = "#SBATCH --"
+    lines = [line.removeprefix(mark) for line in text.splitlines() if line.startswith(mark)]
+    return {name: value for name, _, value in (line.partition("=") for line in lines)}
+
+
+CPU = SlurmArgs(time="01:00:00", partition="batch", cpus_per_task=8).resources.options
+
+SINGLE = """\
+#!/bin/bash
+#SBATCH --job-name=train
+#SBATCH --time=01:00:00
+#SBATCH --partition=batch
+#SBATCH --cpus-per-task=8
+#SBATCH --comment=planit:r1:1.0
+#SBATCH --output=/runs/p/r1/steps/train/%j_0_log.out
+#SBATCH --open-mode=append
+
+export PLANIT_RUN_DIR=/runs/p/r1
+export PLANIT_SUBMISSION=1
+export PLANIT_STEP=train
+export PLANIT_STEP_DIR=/runs/p/r1/steps/train
+export SUBMITIT_EXECUTOR=slurm
+
+exec python3 -u -m planit.runs.worker
+"""
+
+
+def test_the_script_of_a_single_job() -> None:
+    assert single(CPU) == SINGLE
+
+
+LINES = """\
+
+# The user's lines get a shell of their own; the exit code is the step's all the same.
+planit_exit="$PLANIT_STEP_DIR/exit-$SLURM_JOB_ID.${SLURM_RESTART_COUNT:-0}"
+(
+set -e
+module load CUDA
+source venv/bin/activate
+set +e
+python3 -u -m planit.runs.worker
+echo $? > "$planit_exit"
+rm -rf scratch
+)
+planit_code=$?
+[ -s "$planit_exit" ] && exit "$(cat "$planit_exit")"
+echo "planit: the setup lines ended with exit code $planit_code before the step" >&2
+[ "$planit_code" -ne 0 ] && exit "$planit_code"
+exit 1
+"""
+
+
+def test_the_script_with_setup_and_teardown_lines() -> None:
+    lines = {
+        "setup": ["module load CUDA", "source venv/bin/activate"],
+        "teardown": ["rm -rf scratch"],
+    }
+    text = single({**CPU, **lines})
+    assert text == SINGLE.replace("\nexec python3 -u -m planit.runs.worker\n", LINES)
+
+
+ARRAY = """\
+#!/bin/bash
+#SBATCH --job-name=train
+#SBATCH --time=01:00:00
+#SBATCH --partition=batch
+#SBATCH --cpus-per-task=8
+#SBATCH --comment=planit:r1:1.0
+#SBATCH --array=0-9
+#SBATCH --output=/runs/p/r1/arrays/1.0/%a_%A.out
+#SBATCH --open-mode=append
+
+export PLANIT_RUN_DIR=/runs/p/r1
+export PLANIT_SUBMISSION=1
+planit_line=$((SLURM_ARRAY_TASK_ID + 1))
+planit_task=$(sed -n "${planit_line}p" /runs/p/r1/arrays/1.0/tasks)
+IFS=$'\\t' read -r planit_slug PLANIT_STEP <<< "$planit_task"
+export PLANIT_STEP PLANIT_STEP_DIR="$PLANIT_RUN_DIR/steps/$planit_slug"
+planit_job=${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}
+exec >> "$PLANIT_STEP_DIR/${planit_job}_0_log.out" 2>&1
+# So that squeue and sacct show which branch this task is.
+timeout 10 scontrol update JobId="$planit_job" JobName="$PLANIT_STEP" &> /dev/null
+export SUBMITIT_EXECUTOR=slurm
+
+exec python3 -u -m planit.runs.worker
+"""
+
+
+def test_the_script_of_an_array() -> None:
+    assert script_text(spec(CPU).for_array(RUN / "arrays/1.0/tasks", 10)) == ARRAY
+
+
+def test_several_tasks_are_started_by_srun_with_a_log_each() -> None:
+    nodes = "#SBATCH --cpus-per-task=8\n#SBATCH --nodes=2\n"
+    text = SINGLE.replace("#SBATCH --cpus-per-task=8\n", nodes)
+    srun = (
+        "exec srun --unbuffered --kill-on-bad-exit=1 --open-mode=append"
+        ' --output "$PLANIT_STEP_DIR/${SLURM_JOB_ID}_%t_log.out" python3 '
+    )
+    assert single({**CPU, "nodes": 2}) == text.replace("exec python3 ", srun)
+
+
+def test_several_tasks_of_an_array_task_have_the_arrays_ids_in_their_logs() -> None:
+    text = script_text(spec({**CPU, "nodes": 2}).for_array(RUN / "arrays/1.0/tasks", 3))
+    ids = "${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}"
+    assert f'--output "$PLANIT_STEP_DIR/{ids}_%t_log.out" python3 -u -m' in text
+
+
+def test_a_users_comment_keeps_its_place_before_the_tag() -> None:
+    for text in ("two words", "it's"):
+        options = resources_of({"slurm_time": "1:00:00", "slurm_comment": text}).options
+        written = shlex.split(directives(single(options))["comment"])
+        assert written == [f"{text} planit:r1:1.0"]
+    assert directives(single({**CPU, "comment": "mine"}))["comment"] == "'mine planit:r1:1.0'"
+    assert directives(single({**CPU, "comment": ""}))["comment"] == "planit:r1:1.0"
+
+
+def test_a_request_for_no_gpus_is_not_written() -> None:
+    assert "gpus" not in single({**CPU, "gpus_per_node": 0})
+    assert directives(single({**CPU, "gpus_per_node": 2}))["gpus-per-node"] == "2"
+
+
+def test_flags_are_written_without_a_value_and_unset_ones_not_at_all() -> None:
+    more = {"requeue": True, "no_kill": False, "qos": None}
+    found = directives(single({**CPU, "exclusive": True, "additional_parameters": more}))
+    assert found["exclusive"] == found["requeue"] == ""
+    assert not {"no-kill", "qos"} & set(found)
+
+
+def test_a_zero_that_the_user_set_is_written() -> None:
+    """``--mem=0`` asks for all memory of a node."""
+    assert directives(single({**CPU, "additional_parameters": {"mem": 0}}))["mem"] == "0"
+
+
+@pytest.mark.parametrize("key", ["signal_delay_s", "stderr_to_stdout", "srun_args", "use_srun"])
+def test_what_is_no_option_of_sbatch_is_not_written(key: str) -> None:
+    assert key.replace("_", "-") not in single({**CPU, key: []})
+
+
+def test_a_step_that_can_checkpoint_is_warned_and_runs_as_a_job_step() -> None:
+    text = single(CPU, checkpoints=True)
+    assert directives(text)["signal"] == "USR2@90"
+    assert "\nexec srun " in text
+    assert directives(single({**CPU, "signal_delay_s": 30}, checkpoints=True))["signal"] == (
+        "USR2@30"
+    )
+
+
+def test_values_with_spaces_are_quoted() -> None:
+    found = directives(single({**CPU, "constraint": "a100&nvlink|h100", "exclude": "n[1-2]"}))
+    assert found["constraint"] == "'a100&nvlink|h100'"
+    assert found["exclude"] == "'n[1-2]'"
+
+
+def test_a_percent_sign_in_a_path_is_no_pattern_for_slurm() -> None:
+    text = script_text(spec(CPU).for_step("train", Path("/runs/100%j/steps/t")))
+    assert directives(text)["output"] == "/runs/100%%j/steps/t/%j_0_log.out"
+
+
+@pytest.mark.parametrize("path", [Path("/runs/a\nb"), Path("/runs/a\x07b")])
+def test_a_path_with_control_characters_is_refused(path: Path) -> None:
+    with pytest.raises(PlanError, match="control characters"):
+        script_text(spec(CPU).for_step("train", path))
+    with pytest.raises(PlanError, match="control characters"):
+        script_text(spec(CPU, run_dir=path).for_step("train", RUN))
+
+
+@pytest.mark.parametrize(
+    ("options", "count"),
+    [({}, 1), ({"nodes": 3}, 3), ({"nodes": 2, "ntasks_per_node": 4}, 8)],
+)
+def test_tasks_are_nodes_times_tasks_per_node(options: dict[str, Any], count: int) -> None:
+    assert task_count(options) == count
+    assert needs_srun(options, checkpoints=False, launches=True) == (count > 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "checkpoints", "launches", "srun"),
+    [
+        ({"nodes": 2}, False, False, False),  # a Command starts its own srun
+        ({"srun_args": ["--mpi=pmix"]}, False, False, True),
+        ({"use_srun": False, "nodes": 2}, True, True, False),
+        ({"use_srun": True}, False, False, True),
+        ({}, True, True, True),
+    ],
+)
+def test_srun_is_used_where_it_is_needed_or_asked_for(
+    options: dict[str, Any], checkpoints: bool, launches: bool, srun: bool
+) -> None:
+    assert needs_srun(options, checkpoints=checkpoints, launches=launches) == srun

@@ -7,16 +7,19 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from planit.backends.base import Backend
 from planit.backends.slurm import SlurmBackend
-from planit.errors import StepsFailedError
+from planit.errors import RunError, StepsFailedError
 from planit.nodes import Resources
 from planit.nodes.slurm import changed
 from planit.runs import history as histories
 from planit.runs import index
 from planit.runs.cancel import Cancelled, cancel
+from planit.runs.local.backend import LocalBackend
 from planit.runs.resume import Decision, Resume
 from planit.runs.rundir import RunDir
-from planit.runs.status import RunStatus, State, look
+from planit.runs.states import RunStatus, State
+from planit.runs.status import look
 
 _FIRST_PAUSE_S = 0.5
 
@@ -29,9 +32,9 @@ class Run:
         run_id: its id, unique below the folder of the runs.
     """
 
-    def __init__(self, path: Path, *, backend: SlurmBackend | None = None) -> None:
+    def __init__(self, path: Path, *, backend: Backend | None = None) -> None:
         self._dir = RunDir(Path(path))
-        self._backend = backend or _backend_of(self._dir)
+        self.backend = backend or _backend_of(self._dir)
 
     @classmethod
     def open(cls, run: str | None = None, *, base: str | Path = index.DEFAULT_BASE) -> Run:
@@ -64,7 +67,7 @@ class Run:
         Raises:
             RunError: the folder is not a run directory.
         """
-        return look(self._dir, self._backend.client)
+        return look(self._dir, self.backend.client)
 
     def cancel(self, *steps: str) -> Cancelled:
         """Cancel the given steps and everything behind them; without any, all that is not final.
@@ -73,7 +76,7 @@ class Run:
             RunError: an unknown step, or somebody else is working on the run.
             SchedulerError: Slurm does not answer.
         """
-        return cancel(self._dir, self._backend, steps)
+        return cancel(self._dir, self.backend, steps)
 
     def resume(
         self,
@@ -106,7 +109,7 @@ class Run:
             places = histories.read(self._dir).placements
             now = {name: Resources(place.options) for name, place in places.items()}
             wanted = {name: changed(old, slurm) for name, old in now.items()} | wanted
-        job = Resume(self._dir, self._backend, start_from, only, wanted)
+        job = Resume(self._dir, self.backend, start_from, only, wanted)
         if progress is not None:
             job.progress = progress
         return job.plan() if dry_run else job.execute()
@@ -125,13 +128,19 @@ class Run:
 
         Raises:
             StepsFailedError: names every step that failed, with its traceback.
+            RunError: the submission stopped in the middle, so nothing more will happen.
         """
         pause = _FIRST_PAUSE_S
         while True:
             status = self.status()
             if seen is not None:
                 seen(status)
-            if status.is_final or status.incomplete:
+            if status.incomplete:
+                raise RunError(
+                    f"the submission of run {self.run_id} stopped in the middle",
+                    hint="planit resume finishes it, planit cancel clears it",
+                )
+            if status.is_final:
                 break
             time.sleep(pause)
             pause = min(most_s, pause * 1.5)
@@ -152,7 +161,11 @@ def failure_of(status: RunStatus) -> StepsFailedError:
     return StepsFailedError(status.plan, failures, blocked)
 
 
-def _backend_of(run: RunDir) -> SlurmBackend:
+def _backend_of(run: RunDir) -> Backend:
     """Submit again as the run was submitted."""
-    settings = run.manifest.get("backend") or {}
+    settings = dict(run.manifest.get("backend") or {})
+    if settings.pop("name", "slurm") == "local":
+        backend = LocalBackend(**settings)
+        backend.begin(run.path, 0)
+        return backend
     return SlurmBackend(kill_on_invalid_dep=bool(settings.get("kill_on_invalid_dep", True)))

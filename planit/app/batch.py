@@ -7,8 +7,9 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from planit.app.action import merge_rows, run_here, submit_to_slurm, sweep_settings
+from planit.app.action import merge_rows, sweep_settings
 from planit.app.plans import Plans
+from planit.app.submitting import chosen_backend, run_here, submit
 from planit.errors import ConfigError, StepsFailedError, suggest
 from planit.graph import Branch, label_of
 from planit.nodes import Node, tasks
@@ -72,14 +73,13 @@ def _run(
     plan: Plan, config: DictConfig, overrides: Sequence[Sequence[str]]
 ) -> Callable[[str], Any]:
     """Run a plan to its end; gives each step's return value by name, or raises what failed."""
-    backend = config.get("backend") or {}
     failed: StepsFailedError | None = None
     try:
-        if backend.get("name") == "debug":
+        if chosen_backend(config) == "debug":
             run_here(plan, config)
         else:
             source = {"overrides": [list(row) for row in overrides]}
-            run, plan.jobs = submit_to_slurm(plan, config, source)
+            run, _, plan.jobs = submit(plan, config, source)
             run.wait()
     except StepsFailedError as error:
         failed = error

@@ -76,7 +76,7 @@ def _is_plain_leaf(config: DictConfig, key: str) -> bool:
     for part in key.split("."):
         if not isinstance(node, DictConfig):
             return False
-        node = node._get_node(part)
+        node = node._get_node(part, validate_access=False)
         if isinstance(node, AnyNode) and node._is_interpolation():
             return False
     return type(node) is AnyNode
@@ -142,7 +142,7 @@ def _raw_at(config: DictConfig, key: str) -> Any:
     """The unresolved content at a key, also where the way there is an interpolation itself."""
     node: Any = config
     for part in key.split("."):
-        node = node._get_node(part) if isinstance(node, DictConfig) else None
+        node = node._get_node(part, validate_access=False) if isinstance(node, DictConfig) else None
         if isinstance(node, AnyNode):
             return node._value()
     return OmegaConf.to_container(node, resolve=False) if OmegaConf.is_config(node) else None

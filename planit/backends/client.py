@@ -13,12 +13,26 @@ import shutil
 import subprocess
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from planit.errors import SchedulerError, SubmissionError
 
 CALL_TIMEOUT_S = 60.0
+# States of a job that has ended (squeue manual, "JOB STATE CODES").
+_ENDED = frozenset(
+    {
+        "BOOT_FAIL",
+        "CANCELLED",
+        "COMPLETED",
+        "DEADLINE",
+        "FAILED",
+        "NODE_FAIL",
+        "OUT_OF_MEMORY",
+        "REVOKED",
+        "TIMEOUT",
+    }
+)
 _BATCH = 500  # ids per scontrol or scancel call, far below the kernel's limit on one argument
 
 # Input variables of the Slurm clients that a site or a user sets on purpose; every other SLURM_*
@@ -47,7 +61,12 @@ class JobView:
     node: str | None = None
     reason: str | None = None
     comment: str | None = None
-    restarts: int = 0
+    started: bool = True
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the job waits or runs, so that others can depend on it."""
+        return self.state not in _ENDED
 
 
 def client_env(environ: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -101,17 +120,27 @@ class SlurmClient:
             raise SchedulerError(_words(done, "squeue"))
         return {view.key: view for line in done.stdout.splitlines() for view in _queue_line(line)}
 
-    def accounting(self, cluster: str | None, job_ids: Iterable[str]) -> dict[str, JobView]:
-        """What slurmdbd says of jobs by id, by key. Raises SchedulerError without accounting."""
-        ids = ",".join(sorted(set(job_ids)))
+    def accounting(self, cluster: str | None, keys: Iterable[str]) -> dict[str, JobView]:
+        """What slurmdbd says of jobs and array tasks. Raises SchedulerError without accounting.
+
+        An array that was cancelled before it started stands there as one bare id; that is then
+        said of each of its tasks.
+        """
+        wanted = set(keys)
+        ids = ",".join(sorted({key.partition("_")[0] for key in wanted}))
         if not ids:
             return {}
-        fields = "JobID,State,ElapsedRaw,NodeList,Restarts"
+        fields = "JobID,State,ElapsedRaw,NodeList,Start"
         command = ["sacct", *_on(cluster), "-X", "-n", "-P", "-o", fields, "-j", ids]
         done = self._run(command, SchedulerError)
         if done.returncode != 0:
             raise SchedulerError(_words(done, "sacct"))
-        return {view.key: view for line in done.stdout.splitlines() for view in _account_line(line)}
+        views = {v.key: v for line in done.stdout.splitlines() for v in _account_line(line)}
+        for key in wanted - views.keys():
+            whole = views.get(key.partition("_")[0])
+            if whole is not None and whole.state == "CANCELLED" and not whole.started:
+                views[key] = replace(whole, key=key)
+        return views
 
     def _per_cluster(
         self, tool: str, words: list[str], jobs: Iterable[JobRef], *, check: bool
@@ -204,7 +233,7 @@ def _account_line(line: str) -> Iterator[JobView]:
     parts = line.split("|")
     if len(parts) < 5:
         return
-    job_id, state, elapsed, node, restarts = parts[:5]
+    job_id, state, elapsed, node, start = parts[:5]
     base, _, index = job_id.partition("_")
     for key in _keys(base, index or None):
         yield JobView(
@@ -212,7 +241,7 @@ def _account_line(line: str) -> Iterator[JobView]:
             state.split()[0] if state else "UNKNOWN",
             int(elapsed) if elapsed.isdigit() else None,
             None if node in ("", "None assigned") else node,
-            restarts=int(restarts) if restarts.isdigit() else 0,
+            started=start not in ("None", "Unknown", ""),
         )
 
 

@@ -10,14 +10,17 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from submitit.core import utils
 from submitit.slurm.slurm import SlurmInfoWatcher, SlurmJob
 
-from planit.backends.client import JobRef, SlurmClient
+from planit.backends.client import JobRef
 from planit.backends.payload import StepPaths
 from planit.errors import SchedulerError
+
+if TYPE_CHECKING:
+    from planit.backends.base import Client
 
 _POLL_S = 5.0
 _GONE_AFTER = 3  # looks without a trace of a job before it counts as lost
@@ -26,7 +29,7 @@ _GONE_AFTER = 3  # looks without a trace of a job before it counts as lost
 class ClusterWatcher(SlurmInfoWatcher):  # type: ignore[misc, unused-ignore]
     """submitit's shared state look-up, by one squeue and one sacct call on one cluster."""
 
-    def __init__(self, client: SlurmClient, cluster: str | None) -> None:
+    def __init__(self, client: Client, cluster: str | None) -> None:
         super().__init__(delay_s=int(_POLL_S))
         self.client = client
         self._cluster = cluster
@@ -43,7 +46,7 @@ class ClusterWatcher(SlurmInfoWatcher):  # type: ignore[misc, unused-ignore]
             views = self.client.queue(self._cluster)
         except SchedulerError:
             return
-        missing = {key.partition("_")[0] for key in open_jobs if key not in views}
+        missing = {key for key in open_jobs if key not in views}
         if missing:
             with suppress(SchedulerError):
                 views = {**self.client.accounting(self._cluster, missing), **views}

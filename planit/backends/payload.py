@@ -7,11 +7,12 @@ signal end jobs that cannot save themselves, so planit's worker calls these piec
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import cloudpickle
 from submitit.core.job_environment import JobEnvironment
@@ -52,6 +53,22 @@ class _CheckpointPaths(StepPaths):
         return self._step_dir / CHECKPOINT
 
 
+class LocalEnvironment(JobEnvironment):  # type: ignore[misc, unused-ignore]
+    """submitit's view of a step that planit's local engine runs, and which it starts again."""
+
+    _env: ClassVar[dict[str, str]] = {
+        "job_id": "PLANIT_JOB",
+        "num_tasks": "PLANIT_NOT_SET",
+        "num_nodes": "PLANIT_NOT_SET",
+        "node": "PLANIT_NOT_SET",
+        "global_rank": "PLANIT_NOT_SET",
+        "local_rank": "PLANIT_NOT_SET",
+    }
+
+    def _requeue(self, countdown: int) -> None:
+        """The engine does it when the step has left."""
+
+
 def can_checkpoint(function: Callable[..., Any]) -> bool:
     """Whether submitit can save and requeue a call of `function`."""
     return hasattr(function, "checkpoint") or hasattr(function, "__submitit_checkpoint__")
@@ -84,7 +101,8 @@ def run(step_dir: Path, prepare: Callable[[bool], None]) -> Any:
     checkpoints = can_checkpoint(call.function)
     prepare(checkpoints)
     if checkpoints:
-        environment = JobEnvironment()
+        here = "PLANIT_JOB" in os.environ
+        environment = LocalEnvironment() if here else JobEnvironment()
         paths = _CheckpointPaths(step_dir, environment.job_id, environment.global_rank, script=None)
         environment._handle_signals(paths, call)
     return call.result()

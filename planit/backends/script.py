@@ -45,6 +45,7 @@ class ScriptSpec:
         python: shell words that start Python.
         checkpoints: whether a task can save itself when Slurm warns it.
         launches: whether the step is started once for each Slurm task, by srun.
+        here: whether planit's local engine runs it, which sets the PLANIT_* variables itself.
     """
 
     name: str
@@ -59,6 +60,7 @@ class ScriptSpec:
     attempt: int = 1
     checkpoints: bool = False
     launches: bool = True
+    here: bool = False
 
     def for_step(self, step: str, step_dir: Path) -> ScriptSpec:
         """The script of a single job."""
@@ -75,7 +77,8 @@ def script_text(spec: ScriptSpec) -> str:
     for path in (spec.run_dir, spec.step_dir):
         if path is not None and not str(path).isprintable():
             raise PlanError(f"the path {str(path)!r} has control characters")
-    lines = ["#!/bin/bash", *_directives(spec), "", *_environment(spec), "", *_body(spec)]
+    head = [] if spec.here else [*_directives(spec), "", *_environment(spec), ""]
+    lines = ["#!/bin/bash", *head, *_body(spec)]
     return "\n".join(lines) + "\n"
 
 
@@ -149,7 +152,7 @@ def _body(spec: ScriptSpec) -> list[str]:
         return [f"exec {command}"]
     return [
         "# The user's lines get a shell of their own; the exit code is the step's all the same.",
-        'planit_exit="$PLANIT_STEP_DIR/exit-$SLURM_JOB_ID.${SLURM_RESTART_COUNT:-0}"',
+        f'planit_exit="$PLANIT_STEP_DIR/exit-{_attempt(spec)}"',
         "(",
         "set -e",
         *setup,
@@ -166,9 +169,15 @@ def _body(spec: ScriptSpec) -> list[str]:
     ]
 
 
+def _attempt(spec: ScriptSpec) -> str:
+    return "$PLANIT_JOB.$PLANIT_RESTART" if spec.here else "$SLURM_JOB_ID.${SLURM_RESTART_COUNT:-0}"
+
+
 def _command(spec: ScriptSpec) -> str:
     worker = f"{spec.python} -u -m planit.runs.worker"
-    if not needs_srun(spec.options, checkpoints=spec.checkpoints, launches=spec.launches):
+    if spec.here or not needs_srun(
+        spec.options, checkpoints=spec.checkpoints, launches=spec.launches
+    ):
         return worker
     job = "${SLURM_JOB_ID}"
     if spec.task_list is not None:

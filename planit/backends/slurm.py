@@ -5,25 +5,19 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from planit.backends.base import Dependency, LiveJob
 from planit.backends.client import JobRef, SlurmClient
 from planit.backends.jobs import ClusterWatcher
 from planit.errors import SchedulerError, SubmissionError
+from planit.graph import Graph
 
 _PASSING = ("unable to contact", "timed out", "no answer", "temporarily", "too many", "try again")
 _TRIES = 3
-
-
-@dataclass(frozen=True)
-class Dependency:
-    """What a stage waits for: ``afterok`` or ``aftercorr`` on a job (or a task of an array)."""
-
-    kind: str
-    job: JobRef
 
 
 @dataclass
@@ -43,6 +37,18 @@ class SlurmBackend:
     python: str = field(default_factory=lambda: shlex.quote(sys.executable))
     retry_wait_s: float = 1.0
     _watchers: dict[str | None, ClusterWatcher] = field(default_factory=dict)
+
+    name = "slurm"
+
+    def settings(self) -> dict[str, Any]:
+        """What makes the same backend again."""
+        return {"kill_on_invalid_dep": self.kill_on_invalid_dep}
+
+    def check(self, graph: Graph) -> None:
+        """Slurm itself says what it refuses."""
+
+    def begin(self, run_path: Path, number: int) -> None:
+        """Nothing to do before the first sbatch call."""
 
     def max_array_size(self, cluster: str | None) -> int:
         return self.client.max_array_size(cluster)
@@ -88,39 +94,36 @@ class SlurmBackend:
             if _is_passing(error):
                 time.sleep(self.retry_wait_s * attempt)
             try:
-                return self._find_on(cluster, {tag}).get(tag)
+                found = self._find_on(cluster, {tag}).get(tag)
+                return found.ref if found else None
             except SchedulerError as silence:
                 if not _is_passing(error):
                     return None
                 last = silence
         raise SubmissionError(f"{error.message}; and then {last.message}") from error
 
-    def find(self, tags: Iterable[str], clusters: Iterable[str | None]) -> dict[str, JobRef]:
-        """The jobs in the queue whose comment ends with one of `tags`, by tag.
+    def find_all(
+        self, tags: Mapping[str, int], clusters: Iterable[str | None]
+    ) -> dict[int, LiveJob]:
+        """The jobs that Slurm still knows whose comment ends with one of `tags`, by its number.
 
-        A cluster that does not answer is passed over: then nothing can be found there.
+        Raises:
+            SchedulerError: a cluster does not answer.
         """
-        wanted = set(tags)
-        found: dict[str, JobRef] = {}
-        for cluster in dict.fromkeys(clusters):
-            with suppress(SchedulerError):
-                found.update(self._find_on(cluster, wanted))
+        found: dict[int, LiveJob] = {}
+        for cluster in dict.fromkeys(clusters) if tags else ():
+            for tag, job in self._find_on(cluster, set(tags)).items():
+                found[tags[tag]] = job
         return found
 
-    def find_all(self, tags: Iterable[str], clusters: Iterable[str | None]) -> dict[str, JobRef]:
-        """The same, but raises SchedulerError if a cluster does not answer."""
-        wanted = set(tags)
-        found: dict[str, JobRef] = {}
-        for cluster in dict.fromkeys(clusters) if wanted else ():
-            found.update(self._find_on(cluster, wanted))
-        return found
-
-    def _find_on(self, cluster: str | None, tags: set[str]) -> dict[str, JobRef]:
-        found: dict[str, JobRef] = {}
+    def _find_on(self, cluster: str | None, tags: set[str]) -> dict[str, LiveJob]:
+        found: dict[str, LiveJob] = {}
         for view in self.client.queue(cluster).values():
             tag = (view.comment or "").rpartition(" ")[2]
             if tag in tags:
-                found[tag] = JobRef(cluster, view.key.partition("_")[0])
+                ref = JobRef(cluster, view.key.partition("_")[0])
+                live = view.is_live or (tag in found and found[tag].live)
+                found[tag] = LiveJob(ref, live)
         return found
 
     def release(self, jobs: Iterable[JobRef]) -> None:

@@ -6,26 +6,34 @@ from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from planit.backends.base import Backend
 from planit.backends.client import JobRef
-from planit.backends.slurm import SlurmBackend
 from planit.errors import RunError, SchedulerError, suggest
 from planit.runs import history as histories
 from planit.runs.history import History, Placement
 from planit.runs.lock import RunLock
 from planit.runs.rundir import RunDir
 from planit.runs.settle import settle
-from planit.runs.status import RunStatus, StepStatus, look
+from planit.runs.states import RunStatus, StepStatus
+from planit.runs.status import look
 
 
 @dataclass(frozen=True)
 class Cancelled:
-    """What a cancellation did: the steps it cancelled, and those that had ended before."""
+    """What a cancellation did.
+
+    Attributes:
+        steps: the steps it cancelled.
+        ended: those that had ended before.
+        cleared: the steps of a submission that had stopped in the middle, and was cleared away.
+    """
 
     steps: tuple[str, ...]
     ended: tuple[str, ...]
+    cleared: tuple[str, ...] = ()
 
 
-def cancel(run: RunDir, backend: SlurmBackend, names: Collection[str] = ()) -> Cancelled:
+def cancel(run: RunDir, backend: Backend, names: Collection[str] = ()) -> Cancelled:
     """Cancel the named steps and everything behind them; without names, the whole run.
 
     Doing it again does nothing more.
@@ -35,8 +43,10 @@ def cancel(run: RunDir, backend: SlurmBackend, names: Collection[str] = ()) -> C
         SchedulerError: Slurm does not answer.
     """
     with RunLock(run.path):
-        past = settle(run, histories.read(run), backend, finish=False)
-        refuse_unknown(past, names)
+        before = histories.read(run)
+        refuse_unknown(before, names)
+        past = settle(run, before, backend, finish=False)
+        cleared = _cleared(before, past)
         chosen = past.behind(names) if names else {leaf.name for leaf in past.leaves}
         status = look(run, backend.client, past=past)
         if status.stale:
@@ -50,7 +60,14 @@ def cancel(run: RunDir, backend: SlurmBackend, names: Collection[str] = ()) -> C
             backend.cancel(jobs_of(past, status, open_steps))
             run.journal.append("cancelled", number=past.last_submission, steps=open_steps)
         ended = [s.name for s in status.steps if s.name in chosen and s.name not in open_steps]
-    return Cancelled(tuple(open_steps), tuple(ended))
+    return Cancelled(tuple(open_steps), tuple(ended), cleared)
+
+
+def _cleared(before: History, past: History) -> tuple[str, ...]:
+    number = before.last_submission
+    if not before.incomplete or number not in past.aborted:
+        return ()
+    return tuple(n for n, place in before.placements.items() if place.submission == number)
 
 
 def _can_be_cancelled(step: StepStatus, past: History) -> bool:

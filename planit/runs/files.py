@@ -61,7 +61,7 @@ def write_new(path: Path, content: bytes | str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    write_atomic(path, json.dumps(value, ensure_ascii=False, indent=1, default=repr) + "\n")
+    write_atomic(path, json.dumps(value, ensure_ascii=False, default=repr) + "\n")
 
 
 def read_json(path: Path) -> Any | None:

@@ -73,6 +73,10 @@ class History:
         place = self.placements.get(name)
         return place is not None and self.cancelled.get(name, 0) >= place.submission
 
+    def jobs_of(self, submission: int) -> list[JobRef]:
+        """The jobs of a submission whose ids are known."""
+        return [job for (number, _), job in self.jobs.items() if number == submission]
+
     def behind(self, names: Iterable[str]) -> set[str]:
         """The given steps and all that depend on them, directly or not."""
         reached = set(names)
@@ -117,6 +121,19 @@ def leaves(tree: dict[str, Any]) -> Iterator[Leaf]:
                 yield Leaf(node["name"], node["slug"], str(node["slurm"]["time"]))
             except (KeyError, TypeError):
                 raise RunError("the manifest has a step without name, slug or time") from None
+
+
+def functions(tree: dict[str, Any]) -> Iterator[str]:
+    """The dotted paths of the functions in a manifest's tree, each once."""
+    seen: set[str] = set()
+    stack = [tree]
+    while stack:
+        node = stack.pop()
+        stack.extend(node.get("children", ()))
+        path = node.get("func")
+        if isinstance(path, str) and path not in seen and "<" not in path:
+            seen.add(path)
+            yield path
 
 
 def _apply(history: History, event: dict[str, Any]) -> None:

@@ -13,12 +13,12 @@ import os
 import socket
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from planit.errors import RunError
-from planit.runs.files import read_json
 
 SIGN_OF_LIFE_S = 15.0
 DEAD_AFTER_S = 120.0
@@ -40,15 +40,19 @@ class RunLock:
         for _ in range(3):
             if self._make():
                 break
-            owner = read_json(self._path)
-            if self._is_alive(owner):
+            found = _read(self._path)
+            if found is not None and found.is_alive:
                 raise RunError(
-                    f"run {self._path.parent.name} is being worked on by {_shown(owner)}",
+                    f"run {self._path.parent.name} is being worked on by {found.name}",
                     hint="wait until it is done",
                 )
-            self._clear()
+            if found is not None:
+                self._clear(found)
         else:
-            raise RunError(f"run {self._path.parent.name} could not be locked")
+            raise RunError(
+                f"run {self._path.parent.name} could not be locked",
+                hint=f"if nobody works on it, remove {self._path}",
+            )
         self._thread = threading.Thread(target=self._live, daemon=True, name="planit-lock")
         self._thread.start()
         return self
@@ -70,29 +74,20 @@ class RunLock:
             return False
         except OSError as error:
             raise RunError(f"cannot lock {self._path.parent}: {error.strerror}") from None
-        owner = {"host": socket.gethostname(), "pid": os.getpid(), "start": _start_of(os.getpid())}
+        owner = {"host": socket.gethostname(), "pid": os.getpid(), "start": start_of(os.getpid())}
         with os.fdopen(handle, "w") as file:
             json.dump(owner, file)
         return True
 
-    def _is_alive(self, owner: Any) -> bool:
-        try:
-            age = time.time() - self._path.stat().st_mtime
-        except OSError:  # its owner has just let go
-            return False
-        if not isinstance(owner, dict):
-            return age < SIGN_OF_LIFE_S  # being written at this moment, or torn
-        if owner.get("host") == socket.gethostname():
-            start = _start_of(int(owner.get("pid", 0)))
-            return start is not None and start == owner.get("start")
-        return age < DEAD_AFTER_S
+    def _clear(self, dead: _Found) -> None:
+        """Remove a dead owner's lock: of all who try, one can name it dead, and only that one may.
 
-    def _clear(self) -> None:
-        """Remove a dead owner's lock; of two who try, one rename succeeds."""
-        grave = self._path.with_name(f"lock.dead.{os.getpid()}")
+        A plain rename could hit the fresh lock of somebody who was quicker.
+        """
+        grave = self._path.with_name(f"lock.dead.{dead.identity}")
         with contextlib.suppress(OSError):
-            self._path.rename(grave)
-            grave.unlink()
+            os.link(self._path, grave)
+            self._path.unlink()
 
     def _live(self) -> None:
         while not self._stop.wait(SIGN_OF_LIFE_S):
@@ -100,7 +95,7 @@ class RunLock:
                 os.utime(self._path)
 
 
-def _start_of(pid: int) -> str | None:
+def start_of(pid: Any) -> str | None:
     """When a process of this host started, in clock ticks since boot; None if there is none."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
@@ -109,7 +104,47 @@ def _start_of(pid: int) -> str | None:
     return stat.rpartition(")")[2].split()[19]
 
 
-def _shown(owner: Any) -> str:
-    if not isinstance(owner, dict):
-        return "another process"
-    return f"process {owner.get('pid')} on {owner.get('host')}"
+@dataclass(frozen=True)
+class _Found:
+    """A lock that somebody holds, or held: who, when it last lived, and which file it is."""
+
+    owner: Any
+    touched: float
+    identity: str
+
+    @property
+    def is_alive(self) -> bool:
+        age = time.time() - self.touched
+        if not isinstance(self.owner, dict):
+            return age < SIGN_OF_LIFE_S  # being written at this moment, or torn
+        if self.owner.get("host") == socket.gethostname():
+            start = start_of(self.owner.get("pid"))
+            return start is not None and start == self.owner.get("start")
+        return age < DEAD_AFTER_S
+
+    @property
+    def name(self) -> str:
+        if not isinstance(self.owner, dict):
+            return "another process"
+        return f"process {self.owner.get('pid')} on {self.owner.get('host')}"
+
+
+def _read(path: Path) -> _Found | None:
+    """The lock in a file, or None if there is none (any more)."""
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            info = os.fstat(file.fileno())
+            text = file.read()
+    except OSError:
+        return None
+    try:
+        owner = json.loads(text)
+    except ValueError:
+        owner = None
+    return _Found(owner, info.st_mtime, f"{info.st_ino}.{info.st_mtime_ns}")
+
+
+def owner_of(run_path: Path) -> str | None:
+    """Who works on a run at this moment, or None."""
+    found = _read(run_path / "lock")
+    return found.name if found is not None and found.is_alive else None

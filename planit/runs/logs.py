@@ -12,6 +12,12 @@ from planit.runs.history import History, Leaf
 from planit.runs.rundir import RunDir
 
 _FOLLOW_PAUSE_S = 0.5
+_TAIL_BYTES = 8192
+# Slurm's own lines about memory, by its polling and by the kernel's control groups.
+_MEMORY_COMPLAINT = re.compile(
+    r"^slurmstepd\S*: error: .*(exceeded (job )?memory limit|oom[-_ ]?kill)",
+    re.IGNORECASE | re.MULTILINE,
+)
 _LOG = re.compile(r"\d+(?:_\d+)?_(\d+)_log\.out")
 
 
@@ -46,6 +52,20 @@ def older_logs(run: RunDir, past: History, leaf: Leaf) -> list[Path]:
 def _rank(path: Path) -> int:
     match = _LOG.fullmatch(path.name)
     return int(match[1]) if match else 0
+
+
+def has_memory_complaint(run: RunDir, past: History, leaf: Leaf) -> bool:
+    """Whether Slurm wrote at the end of a step's log that it ended the job for its memory."""
+    for path in log_files(run, past, leaf):
+        try:
+            with path.open("rb") as file:
+                file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+                text = file.read().decode(errors="replace")
+        except OSError:
+            continue
+        if _MEMORY_COMPLAINT.search(text):
+            return True
+    return False
 
 
 def read_tail(path: Path, count: int | None) -> Iterator[str]:

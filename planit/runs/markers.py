@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,8 @@ class Attempt:
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Attempt:
         return cls(
-            int(environ.get("PLANIT_SUBMISSION", "1")), int(environ.get("SLURM_RESTART_COUNT", "0"))
+            int(environ.get("PLANIT_SUBMISSION", "1")),
+            int(environ.get("PLANIT_RESTART") or environ.get("SLURM_RESTART_COUNT") or "0"),
         )
 
 
@@ -67,6 +68,12 @@ class Tries:
         ends = self.ends.get(attempt, {})
         bad = [end for end in ends.values() if end.get("outcome") != "succeeded"]
         return (bad or list(ends.values()) or [{}])[0]
+
+
+def any_of(all_tries: Iterable[Tries], submission: int) -> bool:
+    """Whether a step of a submission has ever started."""
+    attempts = (attempt for tries in all_tries for attempt in (*tries.starts, *tries.ends))
+    return any(attempt.submission == submission for attempt in attempts)
 
 
 def write(step_dir: Path, kind: str, attempt: Attempt, rank: int, content: dict[str, Any]) -> None:

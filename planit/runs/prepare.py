@@ -88,10 +88,11 @@ def write_context(run: RunDir, submission: int, calls: Mapping[str, Call]) -> No
 
 @dataclass(frozen=True)
 class StageFiles:
-    """The script of a stage, and the folders of its steps."""
+    """The script of a stage, the folders of its steps, and whether one of them can save itself."""
 
     script: Path
     step_dirs: tuple[Path, ...]
+    checkpoints: bool = False
 
 
 def write_stage(
@@ -102,6 +103,7 @@ def write_stage(
     slugs: Mapping[str, str],
     calls: Mapping[str, Call],
     python: str,
+    here: bool = False,
 ) -> StageFiles:
     """Write the script of a stage, and the list of tasks if it is an array."""
     step_dirs = tuple(run.step_dir(slugs[task.name]) for task in stage.tasks)
@@ -115,6 +117,7 @@ def write_stage(
         attempt=submission,
         checkpoints=checkpoints,
         launches=stage.tasks[0].launches,
+        here=here,
     )
     if stage.is_array:
         folder = make_dir(run.array_dir(submission, stage.number))
@@ -127,10 +130,12 @@ def write_stage(
         script = step_dirs[0] / f"script-{submission}.sh"
         spec = spec.for_step(stage.tasks[0].name, step_dirs[0])
     write_new(script, script_text(spec))
-    return StageFiles(script, step_dirs)
+    return StageFiles(script, step_dirs, checkpoints)
 
 
-def write_submission(run: RunDir, graph: Graph, submission: int) -> None:
+def write_submission(
+    run: RunDir, graph: Graph, submission: int, files: Mapping[int, StageFiles]
+) -> None:
     """Record which step is which job of which stage."""
     stages = [
         {
@@ -141,6 +146,9 @@ def write_submission(run: RunDir, graph: Graph, submission: int) -> None:
             "tasks": [task.name for task in stage.tasks],
             "edges": [[edge.kind, edge.parent] for edge in stage.edges],
             "options": stage.resources.options,
+            "max_concurrent": stage.max_concurrent,
+            "script": str(files[stage.number].script.relative_to(run.path)),
+            "checkpoints": files[stage.number].checkpoints,
         }
         for stage in graph.stages
     ]

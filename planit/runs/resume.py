@@ -13,8 +13,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from planit.backends.base import Backend, Dependency
 from planit.backends.client import JobRef
-from planit.backends.slurm import Dependency, SlurmBackend
 from planit.errors import PlanError, RunError, SchedulerError
 from planit.graph import EdgeKind, Graph, lower
 from planit.nodes import Resources, Task, tasks
@@ -28,7 +28,8 @@ from planit.runs.prepare import Call
 from planit.runs.rundir import RunDir
 from planit.runs.settle import settle
 from planit.runs.start import submit_stages
-from planit.runs.status import RunStatus, State, StepStatus, look
+from planit.runs.states import RunStatus, State, StepStatus
+from planit.runs.status import look
 from planit.runs.stored import StoredStep, stored_tree
 from planit.runs.submission import Progress, no_progress
 
@@ -63,7 +64,7 @@ class Resume:
     """
 
     run: RunDir
-    backend: SlurmBackend
+    backend: Backend
     start_from: Collection[str] = ()
     only: Collection[str] = ()
     resources: Mapping[str, Resources] = field(default_factory=dict)
@@ -121,6 +122,7 @@ class Resume:
                 decisions.append(Decision(step.name, Action.KEEP, "not asked for"))
             else:
                 decisions.append(Decision(step.name, Action.WAIT, step.state.lower()))
+        refuse_past_failures(past, status, forced)
         return decisions
 
     def _take_out_of_the_queue(
@@ -170,6 +172,18 @@ def refuse_running(step: StepStatus) -> None:
             f"step {step.name!r} is running (job {step.job})",
             hint=f"planit cancel {step.name}, or wait until it ends",
         )
+
+
+def refuse_past_failures(past: History, status: RunStatus, rerun: Collection[str]) -> None:
+    """A step never starts where a step before it did not succeed, and is not rerun either."""
+    broken = {s.name: s.state for s in status.steps if s.state.is_final and s.state != State.DONE}
+    for name in rerun:
+        for parent in past.parents.get(name, ()):
+            if parent in broken and parent not in rerun:
+                raise RunError(
+                    f"step {name!r} waits for {parent!r}, which is {broken[parent]}",
+                    hint=f"rerun that too, for instance with --from {parent}",
+                )
 
 
 def _why(step: StepStatus) -> str:

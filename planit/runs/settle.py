@@ -2,22 +2,27 @@
 
 Roots are released only when every stage is in. So as long as one stage is missing nothing of the
 submission has run, and all of it can be cancelled; and if none is missing, only the release is.
+Whoever was killed between the release and its event left a submission that runs: it goes on.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from planit.backends.base import Backend, LiveJob
 from planit.backends.client import JobRef
-from planit.backends.slurm import SlurmBackend
 from planit.errors import RunError
 from planit.runs import history as histories
+from planit.runs import markers
 from planit.runs.files import read_json
 from planit.runs.history import History
 from planit.runs.rundir import RunDir
 
+STOPPED = "it had stopped in the middle"
 
-def settle(run: RunDir, past: History, backend: SlurmBackend, *, finish: bool) -> History:
+
+def settle(run: RunDir, past: History, backend: Backend, *, finish: bool) -> History:
     """Settle the newest submission if it is incomplete; the run's history afterwards.
 
     Args:
@@ -36,37 +41,35 @@ def settle(run: RunDir, past: History, backend: SlurmBackend, *, finish: bool) -
     stages: list[dict[str, Any]] = (content or {}).get("stages", [])
     if not stages:
         raise RunError(f"submission {number} of run {run.run_id} cannot be read")
-    known = _all_jobs(run, past, backend, number, stages)
-    if finish and len(known) == len(stages):
-        roots = [known[stage["number"]] for stage in stages if not stage["edges"]]
-        backend.release(roots)
+    queued = backend.find_all(
+        {run.tag(number, stage["number"]): stage["number"] for stage in stages},
+        {stage["cluster"] for stage in stages},
+    )
+    _write_down(run, past, number, queued)
+    all_live = len(queued) == len(stages) and all(job.live for job in queued.values())
+    if _has_run(run, past, number) or (finish and all_live):
+        roots = [queued[s["number"]] for s in stages if not s["edges"] and s["number"] in queued]
+        backend.release(job.ref for job in roots if job.live)
         run.journal.append("released", number=number)
     else:
-        backend.cancel(known.values())
+        jobs = dict.fromkeys([*past.jobs_of(number), *(job.ref for job in queued.values())])
+        backend.cancel(jobs)
         run.journal.append(
-            "aborted",
-            number=number,
-            reason="it had stopped in the middle",
-            cancelled=[str(job) for job in known.values()],
+            "aborted", number=number, reason=STOPPED, cancelled=[str(job) for job in jobs]
         )
     return histories.read(run)
 
 
-def _all_jobs(
-    run: RunDir,
-    past: History,
-    backend: SlurmBackend,
-    number: int,
-    stages: list[dict[str, Any]],
-) -> dict[int, JobRef]:
-    """The jobs by stage; those that only Slurm knows of are written to the journal."""
-    known = {stage: job for (n, stage), job in past.jobs.items() if n == number}
-    missing = [stage for stage in stages if stage["number"] not in known]
-    tags = {run.tag(number, stage["number"]): stage["number"] for stage in missing}
-    clusters = {stage["cluster"] for stage in stages}
-    for tag, job in backend.find_all(tags, clusters).items():
-        run.journal.append(
-            "submitted", number=number, stage=tags[tag], job=job.job_id, cluster=job.cluster
-        )
-        known[tags[tag]] = job
-    return known
+def _write_down(run: RunDir, past: History, number: int, queued: Mapping[int, LiveJob]) -> None:
+    """Journal the jobs that only Slurm knows of."""
+    for stage, job in queued.items():
+        if (number, stage) not in past.jobs:
+            ref: JobRef = job.ref
+            run.journal.append(
+                "submitted", number=number, stage=stage, job=ref.job_id, cluster=ref.cluster
+            )
+
+
+def _has_run(run: RunDir, past: History, number: int) -> bool:
+    tries = (markers.read(run.step_dir(leaf.slug)) for leaf in past.leaves)
+    return markers.any_of(tries, number)

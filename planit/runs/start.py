@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from planit.backends.base import Backend, Dependency
 from planit.backends.client import JobRef
 from planit.backends.jobs import StepJob
 from planit.backends.script import needs_srun, task_count
-from planit.backends.slurm import Dependency, SlurmBackend
 from planit.graph import Graph, lower
 from planit.nodes import Node, Resources, Task, check_unique_names, tasks
 from planit.runs import prepare
@@ -38,7 +38,7 @@ class NewRun:
     plan: str
     root: Node
     base: Path
-    backend: SlurmBackend
+    backend: Backend
     defaults: Mapping[str, Any] = field(default_factory=dict)
     max_requeues: int = 0
     source: Mapping[str, Any] = field(default_factory=dict)
@@ -52,6 +52,7 @@ class NewRun:
             resources_of=merged_with(self.defaults),
             max_array_size=self.backend.max_array_size,
         )
+        self.backend.check(graph)
         calls = {task.name: prepare.call_of(task) for task, _ in tasks(self.root)}
         return graph, calls
 
@@ -69,7 +70,7 @@ class NewRun:
         for name, content in pickled.items():
             write_new(make_dir(run.step_dir(names_to_slugs[name])) / "payload.pkl", content)
         # The manifest comes last: a folder that has one is whole.
-        backend = {"name": "slurm", "kill_on_invalid_dep": self.backend.kill_on_invalid_dep}
+        backend = {"name": self.backend.name, **self.backend.settings()}
         source = {"backend": backend, **self.source}
         manifest = describe_run(self.plan, self.root, names_to_slugs, source)
         with RunLock(run.path):
@@ -119,7 +120,7 @@ def submit_stages(
     run: RunDir,
     graph: Graph,
     number: int,
-    backend: SlurmBackend,
+    backend: Backend,
     *,
     slugs: Mapping[str, str],
     calls: Mapping[str, Call],
@@ -131,11 +132,18 @@ def submit_stages(
     prepare.write_context(run, number, calls)
     files = {
         stage.number: prepare.write_stage(
-            run, stage, number, slugs=slugs, calls=calls, python=backend.python
+            run,
+            stage,
+            number,
+            slugs=slugs,
+            calls=calls,
+            python=backend.python,
+            here=backend.name == "local",
         )
         for stage in graph.stages
     }
-    prepare.write_submission(run, graph, number)
+    prepare.write_submission(run, graph, number, files)
+    backend.begin(run.path, number)
     if manifest is not None:
         run.write_manifest(dict(manifest))
     submission = Submission(run, number, backend, extra or {})
@@ -143,7 +151,7 @@ def submit_stages(
     return Submitted(submission.jobs, files)
 
 
-def step_jobs(graph: Graph, submitted: Submitted, backend: SlurmBackend) -> dict[str, StepJob]:
+def step_jobs(graph: Graph, submitted: Submitted, backend: Backend) -> dict[str, StepJob]:
     """A submitit job for each step, by name."""
     jobs: dict[str, StepJob] = {}
     files = submitted.files

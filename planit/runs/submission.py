@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from planit.backends.base import Backend, Dependency
 from planit.backends.client import JobRef
-from planit.backends.slurm import Dependency, SlurmBackend
 from planit.errors import PlanitError, SubmissionError
 from planit.graph import Graph, Stage
 from planit.runs.rundir import RunDir
@@ -35,7 +35,7 @@ class Submission:
 
     run: RunDir
     number: int
-    backend: SlurmBackend
+    backend: Backend
     extra: Mapping[int, Sequence[Dependency]] = field(default_factory=dict)
     jobs: dict[int, JobRef] = field(default_factory=dict)
 
@@ -86,21 +86,23 @@ class Submission:
         self.run.journal.append("released", number=self.number)
 
     def _take_back(self, graph: Graph, error: BaseException) -> None:
-        """Cancel all that is in, also what sbatch accepted without our hearing of it."""
-        tags = {self.run.tag(self.number, stage.number) for stage in graph.stages}
-        clusters = {stage.resources.cluster for stage in graph.stages}
-        found = self.backend.find(tags, clusters) if self.jobs or graph.stages else {}
-        jobs = list(dict.fromkeys([*self.jobs.values(), *found.values()]))
+        """Cancel all that is in, also what sbatch accepted without our hearing of it.
+
+        Where Slurm does not answer, the submission stays incomplete: its roots are held, and
+        `resume` or `cancel` settle it when Slurm answers again.
+        """
         reason = str(error) or type(error).__name__
+        tags = {self.run.tag(self.number, stage.number): stage.number for stage in graph.stages}
+        clusters = {stage.resources.cluster for stage in graph.stages}
         try:
+            found = self.backend.find_all(tags, clusters)
+            jobs = dict.fromkeys([*self.jobs.values(), *(job.ref for job in found.values())])
             self.backend.cancel(jobs)
         except PlanitError as silence:
-            self.run.journal.append(
-                "aborted", number=self.number, reason=reason, left=[str(job) for job in jobs]
-            )
             raise SubmissionError(
-                f"{reason}; and {len(jobs)} held job(s) could not be cancelled: {silence.message}",
-                hint="they never start; clear them with planit cancel when Slurm answers again",
+                f"{reason}; and what was submitted could not be taken back: {silence.message}",
+                hint="it is held and never starts; when Slurm answers again, planit resume"
+                " finishes the submission and planit cancel clears it",
             ) from error
         self.run.journal.append(
             "aborted", number=self.number, reason=reason, cancelled=[str(job) for job in jobs]

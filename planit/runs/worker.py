@@ -10,6 +10,7 @@ import os
 import resource
 import signal
 import socket
+import subprocess
 import sys
 import time
 import traceback
@@ -26,6 +27,9 @@ from planit.runs.gpu import GpuMemory
 from planit.runs.markers import Attempt
 
 EXIT_UNTRUSTED = 126
+EXIT_REQUEUED = 85
+EXIT_SIGTERM = 128 + signal.SIGTERM
+_SIGTERM_WAIT_S = 0.5
 TRACE_CHARACTERS = 20_000
 
 
@@ -73,10 +77,13 @@ class _Worker:
             outcome, code = _read_exit(stop)
             error = None if code == 0 else _error(stop)
         except (Terminated, KeyboardInterrupt) as stop:
-            outcome, code, error = "terminated", 143, _error(stop)
+            outcome, code, error = "terminated", EXIT_SIGTERM, _error(stop)
         except BaseException as problem:
             error = _error(problem)
             print(error["traceback"], end="", file=sys.stderr, flush=True)
+            code = 128 - getattr(problem, "returncode", 0) if _is_killed_child(problem) else 1
+        if outcome == "failed" and code == EXIT_SIGTERM and _sigterm_follows():
+            outcome = "terminated"
         self._finish(started, outcome, error, code, value)
         return code
 
@@ -85,8 +92,7 @@ class _Worker:
         known = set(sys.path)
         sys.path += [entry for entry in context.get("sys_path", []) if entry not in known]
         install_snapshot(self.run_dir / "code", context.get("snapshot"))
-        from planit.backends import payload  # submitit is slow to import: markers come first
-
+        payload = import_payload()
         return payload.run(self.step_dir, self._prepare)
 
     def _prepare(self, checkpoints: bool) -> None:
@@ -122,8 +128,7 @@ class _Worker:
         )
 
     def _leave_result(self, outcome: str, error: dict[str, str] | None, value: Any) -> None:
-        from planit.backends import payload
-
+        payload = import_payload()
         path = self.step_dir / f"{self.job_id}_{self.rank}_result.pkl"
         if outcome == "succeeded":
             payload.write_result(path, "success", value)
@@ -150,11 +155,20 @@ def _context(run_dir: Path) -> Path:
     return run_dir / "submissions" / f"{number}.context.json"
 
 
+def import_payload() -> Any:
+    """Submitit is slow to import: the markers come first, and the local engine does it once."""
+    from planit.backends import payload
+
+    return payload
+
+
 def _under_srun() -> bool:
     return os.environ.get("SLURM_STEP_ID", "").isdigit()
 
 
 def _job_id() -> str:
+    if "PLANIT_JOB" in os.environ:
+        return os.environ["PLANIT_JOB"]
     array = os.environ.get("SLURM_ARRAY_JOB_ID")
     if array:
         return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}"
@@ -165,12 +179,29 @@ def _terminate(_signal: int, _frame: FrameType | None) -> None:
     raise Terminated("terminated by SIGTERM: cancelled, out of time or preempted")
 
 
+def _is_killed_child(problem: BaseException) -> bool:
+    """Whether a child process of the step was ended by a signal."""
+    return isinstance(problem, subprocess.CalledProcessError) and problem.returncode < 0
+
+
+def _sigterm_follows() -> bool:
+    """Whether the SIGTERM that ended a child was meant for the whole job, and has yet to come here.
+
+    Slurm signals one process after another, and a child may end before its parent hears of it.
+    """
+    try:
+        time.sleep(_SIGTERM_WAIT_S)
+    except Terminated:
+        return True
+    return False
+
+
 def _read_exit(stop: SystemExit) -> tuple[str, int]:
     """Submitit leaves with -1 after it has requeued its own job; a step may use sys.exit too."""
     if stop.code is None or stop.code == 0:
         return "succeeded", 0
     if stop.code == -1:
-        return "requeued", 0
+        return "requeued", EXIT_REQUEUED
     return "failed", stop.code & 0xFF or 1 if isinstance(stop.code, int) else 1
 
 

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
+from planit.graph import common_start
 from planit.nodes.walltime import clock
-from planit.runs.status import RunStatus, State, StepStatus
+from planit.runs.states import RunStatus, State, StepStatus
 
 JSON_SCHEMA = 1
 _SHOWN_ALONE = 10  # a Parallel of more equal branches than this is summed up
@@ -42,6 +43,8 @@ def status_text(status: RunStatus, tree: Mapping[str, Any], *, everything: bool 
             "Incomplete submission: nothing of it runs; planit resume finishes it, planit cancel"
             " clears it."
         )
+    if status.submitting:
+        lines.append(f"Being submitted at this moment by {status.submitting}.")
     if status.stale:
         lines.append("Stale: the scheduler does not answer; these are the last known states.")
     lines += [f"Note: {problem}" for problem in status.problems]
@@ -86,7 +89,7 @@ def _summed(
             continue
         for names in zip(*(_names(child) for child in alike), strict=True):
             counts = Counter(states[name].state for name in names)
-            yield f"● {common_name(names)}: {counts_text(counts)}"
+            yield f"● {common_start(names) or 'steps'}: {counts_text(counts)}"
             failed = [name for name in names if states[name].state.is_failure]
             yield from (f"  {name}  {step_text(states[name])}" for name in failed[:_NAMED])
             if len(failed) > _NAMED:
@@ -103,14 +106,6 @@ def _names(node: Mapping[str, Any]) -> list[str]:
     if "children" not in node:
         return [node["name"]]
     return [name for child in node["children"] for name in _names(child)]
-
-
-def common_name(names: Iterable[str]) -> str:
-    """What the names begin with."""
-    listed = sorted(names)
-    first, last = listed[0], listed[-1]
-    same = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), None)
-    return first[:same].rstrip("_-.[=,") or "steps"
 
 
 def step_text(step: StepStatus) -> str:
@@ -141,11 +136,11 @@ def status_json(status: RunStatus, path: str) -> dict[str, Any]:
     """A run's states as plain data.
 
     ``schema`` (int), ``plan``, ``run``, ``path`` (str), ``final``, ``succeeded``, ``incomplete``,
-    ``stale`` (bool), ``problems`` (list of str), ``counts`` (state -> int), and ``steps``: a list
-    in the order of the plan with ``name``, ``state``, ``job``, ``cluster``, ``attempt``,
-    ``elapsed_s``, ``requested_s``, ``node``, ``cause``, ``stale`` and ``error`` (null, or ``type``,
-    ``message`` and ``traceback``). Times are seconds. Fields may be added; none will be removed
-    without a new ``schema``.
+    ``stale`` (bool), ``submitting`` (null, or who submits at this moment), ``problems`` (list of
+    str), ``counts`` (state -> int), and ``steps``: a list in the order of the plan with ``name``,
+    ``state``, ``job``, ``cluster``, ``attempt``, ``elapsed_s``, ``requested_s``, ``node``,
+    ``cause``, ``stale`` and ``error`` (null, or ``type``, ``message`` and ``traceback``). Times
+    are seconds. Fields may be added; none will be removed without a new ``schema``.
     """
     fields = (
         "name",
@@ -168,6 +163,7 @@ def status_json(status: RunStatus, path: str) -> dict[str, Any]:
         "final": status.is_final,
         "succeeded": status.succeeded,
         "incomplete": status.incomplete,
+        "submitting": status.submitting,
         "stale": status.stale,
         "problems": list(status.problems),
         "counts": {state.value: count for state, count in status.counts.items()},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import hydra
@@ -127,10 +126,10 @@ def check(loader: ConfigLoader, master: DictConfig, branch: Composed, sweep: lis
 def sweeps(draw: st.DrawFn) -> list[str]:
     """A command line that sweeps one to three keys, perhaps with plain overrides around them."""
     keys = draw(st.lists(st.sampled_from(sorted(_AXES)), min_size=1, max_size=3, unique=True))
-    swept = [
-        f"{key}={','.join(draw(st.lists(st.sampled_from(_AXES[key]), min_size=2, max_size=3, unique=True)))}"
-        for key in keys
-    ]
+    swept = []
+    for key in keys:
+        values = st.lists(st.sampled_from(_AXES[key]), min_size=2, max_size=3, unique=True)
+        swept.append(f"{key}={','.join(draw(values))}")
     fixed = draw(st.lists(st.sampled_from(_FIXED), max_size=2, unique=True))
     taken = {word.partition("=")[0] for word in swept}
     extra = [word for word in fixed if word.partition("=")[0] not in taken]

@@ -61,7 +61,8 @@ def test_elapsed_times_of_the_queue(text: str, seconds: int | None) -> None:
 
 def test_jobs_of_the_accounting() -> None:
     assert account("12|COMPLETED|5|n1|0") == [JobView("12", "COMPLETED", 5, "n1")]
-    assert account("12_3|FAILED|0|n2|2") == [JobView("12_3", "FAILED", 0, "n2", restarts=2)]
+    never = JobView("12_3", "CANCELLED", 0, None, started=False)
+    assert account("12_3|CANCELLED by 0|0|None assigned|None") == [never]
 
 
 def test_a_state_in_accounting_loses_who_cancelled_it() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 
+from planit.app.submitting import see_through
 from planit.app.verbs import _common
 from planit.run import Run
 from planit.runs import history as histories
 from planit.runs import index
+from planit.runs.local.backend import LocalBackend
 from planit.runs.resume import Action, Decision
 
 
@@ -29,6 +31,9 @@ def run(words: list[str]) -> int:
         "--only", action="append", default=[], metavar="STEP", help="rerun just STEP"
     )
     parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    parser.add_argument(
+        "--detach", action="store_true", help="a run on this machine goes on in the background"
+    )
     options = parser.parse_args(words)
     overrides = [word for word in options.words if "=" in word]
     names = [word for word in options.words if "=" not in word]
@@ -40,7 +45,10 @@ def run(words: list[str]) -> int:
         from planit.app.overrides import changed_resources
 
         resources = changed_resources(found.manifest, histories.read(found), overrides)
-    decisions = Run(found.path).resume(
+    opened = Run(found.path)
+    if isinstance(opened.backend, LocalBackend):
+        opened.backend.detach = options.detach
+    decisions = opened.resume(
         start_from=options.start_from,
         only=options.only,
         resources=resources,
@@ -48,7 +56,8 @@ def run(words: list[str]) -> int:
         progress=_common.show_progress,
     )
     _show(decisions, found.run_id, dry_run=options.dry_run)
-    return 0
+    started = not options.dry_run and any(d.action is Action.RERUN for d in decisions)
+    return see_through(opened, opened.backend) if started else 0
 
 
 def _show(decisions: list[Decision], run_id: str, *, dry_run: bool) -> None:

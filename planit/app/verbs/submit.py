@@ -15,6 +15,7 @@ def run(words: list[str]) -> int:
 def act(words: list[str], verb: str | None) -> int:
     """Compose the configuration and do what `verb` (or the configuration's ``action``) says."""
     words, config_dir = _take_config_dir(words)
+    words = ["backend.detach=true" if word == "--detach" else word for word in words]
     run_app(Action(verb), words, config_dir)
     return 0
 

@@ -1,0 +1,155 @@
+"""Shows a run on this machine while it runs, and what Ctrl-C does to it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from planit.run import Run
+from planit.runs import history as histories
+from planit.runs.local.backend import LocalBackend
+from planit.runs.local.events import FINAL
+from planit.runs.rundir import RunDir
+from planit.views.status import counts_text, printable, step_text
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+_PAUSE_S = 0.2
+_SHOWN = 12  # running steps with their last line
+
+
+def follow(run: Run, backend: LocalBackend) -> int:
+    """Show a local run until its engine has ended; the exit code.
+
+    The first Ctrl-C lets running steps finish and starts no more; the second ends them. Either
+    way the run can be resumed.
+    """
+    number = backend.number
+    show = _Lively(run, number) if sys.stderr.isatty() else _Plain(run, number)
+    interrupts = 0
+    with show.on():
+        while True:
+            try:
+                show.update(backend.client.engine(number))
+                if backend.engine is None or backend.engine.poll() is not None:
+                    break
+                time.sleep(_PAUSE_S)
+            except KeyboardInterrupt:
+                interrupts += 1
+                if interrupts == 1:
+                    show.say("Finishing the running steps; Ctrl-C again ends them")
+                    backend.client.ask(number, {"action": "finish"})
+                elif interrupts == 2:
+                    show.say("Ending the running steps")
+                    backend.client.ask(number, {"action": "stop"})
+        show.update(backend.client.engine(number))
+    status = run.status()
+    for step in status.steps:
+        if step.state.is_failure:
+            print(f"{step.name}  {step_text(step)}")
+    print(f"Run {status.run_id}: {counts_text(status.counts)}")
+    if not status.succeeded:
+        print("planit logs shows what failed steps wrote; planit resume goes on from here")
+    return 130 if interrupts else 0 if status.succeeded else 1
+
+
+class _Plain:
+    """A line whenever a step starts or ends."""
+
+    def __init__(self, run: Run, number: int) -> None:
+        self.seen: dict[str, str] = {}
+        self.run = run
+        self.number = number
+
+    @contextmanager
+    def on(self) -> Iterator[None]:
+        yield
+
+    def say(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    def update(self, engine: Any) -> None:
+        for key, event in (engine.states if engine is not None else {}).items():
+            if self.seen.get(key) != event["state"]:
+                self.seen[key] = event["state"]
+                self.say(f"{_word(event)} {printable(str(event.get('name', key)))}")
+
+
+def _word(event: dict[str, Any]) -> str:
+    words = {"RUNNING": "started", "COMPLETED": "done", "PENDING": "requeued"}
+    word = words.get(event["state"], str(event["state"]).lower())
+    if event.get("blocked"):
+        word = "blocked"
+    elapsed = event.get("elapsed_s") if event["state"] in FINAL else None
+    return f"{word:<9} {elapsed:7.1f} s " if elapsed is not None else f"{word:<9} {'':9} "
+
+
+class _Lively:
+    """A progress bar with an estimate, and the last line of each running step."""
+
+    def __init__(self, run: Run, number: int) -> None:
+        from rich.console import Console
+        from rich.live import Live
+        from rich.progress import BarColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
+
+        self.number = number
+        self.directory = RunDir(run.path)
+        leaves = histories.read(self.directory).leaves
+        self.slugs = {leaf.name: leaf.slug for leaf in leaves}
+        columns = ("{task.description}", BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+        self.bar = Progress(*columns)
+        placed = histories.read(self.directory).placements.values()
+        total = sum(1 for place in placed if place.submission == number)
+        self.task = self.bar.add_task("", total=total)
+        self.live = Live(self.bar, console=Console(stderr=True), refresh_per_second=5)
+        self.words = ""
+
+    @contextmanager
+    def on(self) -> Iterator[None]:
+        with self.live:
+            yield
+
+    def say(self, text: str) -> None:
+        self.words = text
+
+    def update(self, engine: Any) -> None:
+        states = list((engine.states if engine is not None else {}).values())
+        counts = Counter(event["state"] for event in states)
+        ended = sum(counts[state] for state in FINAL)
+        shown = ", ".join(f"{count} {state.lower()}" for state, count in sorted(counts.items()))
+        self.bar.update(self.task, completed=ended, description=shown)
+        running = [event for event in states if event["state"] == "RUNNING"]
+        self.live.update(self._body(running))
+
+    def _body(self, running: list[dict[str, Any]]) -> RenderableType:
+        from rich.console import Group
+        from rich.text import Text
+
+        lines: list[RenderableType] = [self.bar]
+        for event in running[:_SHOWN]:
+            name = str(event["name"])
+            log = self.directory.step_dir(self.slugs.get(name, name)) / f"{event['key']}_0_log.out"
+            text = Text(f"  {name}  ", style="cyan", no_wrap=True, overflow="ellipsis")
+            lines.append(text.append(_last_line(log), style="dim"))
+        if len(running) > _SHOWN:
+            lines.append(Text(f"  and {len(running) - _SHOWN} more"))
+        if self.words:
+            lines.append(Text(self.words, style="yellow"))
+        return Group(*lines)
+
+
+def _last_line(log: Path) -> str:
+    try:
+        with log.open("rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - 500))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return ""
+    return printable(lines[-1]) if lines else ""

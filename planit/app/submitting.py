@@ -1,0 +1,119 @@
+"""Hands a plan to the backend that the configuration chooses, and says what was done."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig
+
+from planit.app.verbs._common import show_progress
+from planit.errors import ConfigError, suggest
+from planit.nodes import tasks
+from planit.plan import Plan
+from planit.runs.index import DEFAULT_BASE
+
+if TYPE_CHECKING:
+    from planit.backends.base import Backend
+    from planit.run import Run
+
+_BACKENDS = ("auto", "slurm", "local", "debug")
+_LOCAL_SETTINGS = ("cpus", "gpus", "mem_gb", "isolation", "detach")
+_ISOLATIONS = ("fork", "spawn")
+
+
+def chosen_backend(config: DictConfig) -> str:
+    """``backend.name``; "auto" is Slurm where there is sbatch, and this machine elsewhere.
+
+    Raises:
+        ConfigError: there is no such backend.
+    """
+    from planit.backends.client import available
+
+    name = str((config.get("backend") or {}).get("name", "auto"))
+    if name not in _BACKENDS:
+        raise ConfigError(f"backend.name={name} is unknown", hint=suggest(name, _BACKENDS))
+    if name != "auto":
+        return name
+    if available():
+        return "slurm"
+    print("No sbatch on PATH: running on this machine (backend=local)", file=sys.stderr)
+    return "local"
+
+
+def runs_dir(config: DictConfig) -> Path:
+    """Where the record of a run goes."""
+    return Path(str(config.get("runs_dir") or DEFAULT_BASE))
+
+
+def run_here(plan: Plan, config: DictConfig) -> list[Any]:
+    """Run a plan in this process, and return its jobs."""
+    from planit.backends.executors import debug_executor
+
+    count = sum(1 for _ in tasks(plan.root))
+    print(f"Running the {count} step(s) of plan {plan.name} in this process", flush=True)
+    jobs = plan.submit(debug_executor(runs_dir(config) / plan.name))
+    plan.wait()
+    print(f"All {count} step(s) of plan {plan.name} succeeded")
+    return jobs
+
+
+def submit(
+    plan: Plan, config: DictConfig, source: Mapping[str, Any]
+) -> tuple[Run, Backend, list[Any]]:
+    """Submit a plan, say what was done, and return the run and the steps' jobs."""
+    from planit.run import Run
+    from planit.runs.start import NewRun
+
+    new = NewRun(
+        plan=plan.name,
+        root=plan.root,
+        base=runs_dir(config),
+        backend=_backend(config),
+        source=source,
+        progress=show_progress,
+    )
+    run, jobs = new.start()
+    ids = list(dict.fromkeys(job.job_id.partition("_")[0] for job in jobs))
+    print(f"Submitted plan {plan.name}: {len(jobs)} step(s) as {len(ids)} job(s)")
+    print(f"Run {run.run_id}, job(s) {ids[0]}{' to ' + ids[-1] if len(ids) > 1 else ''}")
+    print(f"Recorded in {run.path}")
+    elsewhere = f" --runs-dir {new.base}" if new.base != DEFAULT_BASE else ""
+    print(
+        f"See planit status{elsewhere}, planit logs{elsewhere} STEP, planit cancel{elsewhere}",
+        flush=True,
+    )
+    return Run(run.path, backend=new.backend), new.backend, list(jobs)
+
+
+def see_through(run: Run, backend: Backend) -> int:
+    """Show a run on this machine to its end, unless it goes on in the background; the exit code."""
+    from planit.runs.local.backend import LocalBackend
+
+    if not isinstance(backend, LocalBackend) or backend.detach:
+        return 0
+    from planit.app.here import follow
+
+    return follow(run, backend)
+
+
+def _backend(config: DictConfig) -> Backend:
+    settings = config.get("backend") or {}
+    if chosen_backend(config) == "slurm":
+        from planit.backends.slurm import SlurmBackend
+
+        return SlurmBackend(kill_on_invalid_dep=bool(settings.get("kill_on_invalid_dep", True)))
+    from planit.runs.local.backend import LocalBackend
+
+    given = {key: settings[key] for key in _LOCAL_SETTINGS if settings.get(key) is not None}
+    for key, least in (("cpus", 1), ("gpus", 0), ("mem_gb", 0)):
+        value = given.get(key, least)
+        if isinstance(value, bool) or not isinstance(value, int | float) or value < least:
+            raise ConfigError(f"backend.{key} must be a number of at least {least}, not {value!r}")
+    isolation = given.get("isolation", "fork")
+    if isolation not in _ISOLATIONS:
+        hint = suggest(str(isolation), _ISOLATIONS)
+        raise ConfigError(f"backend.isolation={isolation} is unknown", hint=hint)
+    return LocalBackend(**{"detach": False, **given})

@@ -1,0 +1,96 @@
+"""What a backend offers: the seam between runs and whoever runs the steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from planit.backends.client import JobRef, JobView
+from planit.graph import Graph
+
+if TYPE_CHECKING:
+    from planit.backends.jobs import ClusterWatcher
+
+
+@dataclass(frozen=True)
+class Dependency:
+    """What a stage waits for: ``afterok`` or ``aftercorr`` on a job (or a task of an array)."""
+
+    kind: str
+    job: JobRef
+
+
+@dataclass(frozen=True)
+class LiveJob:
+    """A job in the scheduler's memory, and whether it (or a task of it) waits or runs."""
+
+    ref: JobRef
+    live: bool
+
+
+class Client(Protocol):
+    """Answers what states jobs are in."""
+
+    def queue(self, cluster: str | None) -> dict[str, JobView]:
+        """All jobs that the scheduler still knows, by key. Raises SchedulerError."""
+
+    def accounting(self, cluster: str | None, keys: Iterable[str]) -> dict[str, JobView]:
+        """What is known of jobs that it has forgotten. Raises SchedulerError."""
+
+    def cancel(self, jobs: Iterable[JobRef]) -> None:
+        """Cancel jobs; those that have ended are passed over. Raises SchedulerError."""
+
+
+class Backend(Protocol):
+    """Takes stages as jobs, held until all are in.
+
+    Attributes:
+        name: as in ``backend.name``.
+        python: shell words that start the Python of the steps.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def python(self) -> str: ...
+    @property
+    def client(self) -> Client: ...
+
+    def settings(self) -> dict[str, Any]:
+        """What makes the same backend again, for the manifest."""
+
+    def check(self, graph: Graph) -> None:
+        """Raise PlanError for what can never run here."""
+
+    def begin(self, run_path: Path, number: int) -> None:
+        """A submission starts."""
+
+    def max_array_size(self, cluster: str | None) -> int:
+        """The most tasks of one array."""
+
+    def submit(
+        self,
+        script: Path,
+        *,
+        tag: str,
+        cluster: str | None,
+        after: Sequence[Dependency],
+        held: bool,
+    ) -> JobRef:
+        """Take a stage, never twice. Raises SubmissionError."""
+
+    def find_all(
+        self, tags: Mapping[str, int], clusters: Iterable[str | None]
+    ) -> dict[int, LiveJob]:
+        """Jobs by stage number. Raises SchedulerError."""
+
+    def release(self, jobs: Iterable[JobRef]) -> None:
+        """Let held jobs start. Raises SchedulerError."""
+
+    def cancel(self, jobs: Iterable[JobRef]) -> None:
+        """Cancel jobs. Raises SchedulerError."""
+
+    def watcher(self, cluster: str | None) -> ClusterWatcher:
+        """The look-up that the submitit jobs of a cluster share."""

@@ -1,0 +1,1 @@
+"""The tests mirror planit/; tests/cluster/ starts a private real Slurm."""

@@ -1,0 +1,68 @@
+"""What several test modules use."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from planit import SlurmArgs, Step
+
+ROOT = Path(__file__).resolve().parents[1]
+HERE = f"{ROOT}{os.pathsep}{ROOT / 'planit' / 'plugins'}"  # this checkout, for other processes
+CPU = SlurmArgs(time="01:00:00", partition="batch", cpus_per_task=8)
+GPU = SlurmArgs(time="02:00:00", partition="gpu_a100", gpus_per_node=1, cpus_per_gpu=18)
+
+
+def nothing(*_args: object, **_kwargs: object) -> None:
+    """A step's function that does nothing."""
+
+
+def step(name: str, slurm_args: SlurmArgs = CPU) -> Step:
+    return Step(name, nothing, slurm_args)
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command line left: exit code and output."""
+
+    code: int
+    out: str
+    err: str
+
+
+def run_planit(
+    *words: str, cwd: Path, env: Mapping[str, str] | None = None, timeout_s: float = 60
+) -> Done:
+    """``python -m planit`` as a process of its own, with this checkout's planit and examples."""
+    return run_python("-m", "planit", *words, cwd=cwd, env=env, timeout_s=timeout_s)
+
+
+def run_python(
+    *words: str, cwd: Path, env: Mapping[str, str] | None = None, timeout_s: float = 60
+) -> Done:
+    done = subprocess.run(
+        [sys.executable, *words],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": HERE, **(env or {})},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def all_below(folder: Path) -> list[str]:
+    """Every file and folder, so that a test can say that there is none, or no new one."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))

@@ -1,0 +1,230 @@
+"""`SlurmArgs` and dicts: what they refuse, and what of them reaches sbatch."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from planit import MailType, PlanError, SlurmArgs
+from planit.nodes.slurm import resources_of
+
+LEAST: dict[str, Any] = {"time": "01:00:00", "partition": "batch"}
+RAW: dict[str, Any] = {"slurm_time": "02:00:00", "slurm_partition": "gpu_v100"}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("time", 3600),
+        ("time", "soon"),
+        ("time", None),
+        ("partition", ""),
+        ("partition", None),
+        ("partition", "a\nb"),
+        ("gpus_per_node", -1),
+        ("gpus_per_node", "1"),
+        ("gpus_per_node", True),
+        ("nodes", 0),
+        ("nodes", 1.5),
+        ("cpus_per_task", 0),
+        ("cpus_per_gpu", -4),
+        ("mem_gb", "16GB"),
+        ("account", ""),
+        ("account", 7),
+        ("cluster", " "),
+        ("cluster", "wice,genius"),
+        ("cluster", "all"),
+        ("mail_type", ["SOMETIMES"]),
+        ("mail_type", 3),
+        ("mail_user", "me\n#SBATCH --uid=0"),
+        ("additional_params", ["qos"]),
+        ("setup", 1),
+        ("setup", [1]),
+    ],
+)
+def test_each_field_refuses_nonsense_and_names_itself(field: str, value: Any) -> None:
+    with pytest.raises(PlanError) as caught:
+        SlurmArgs(**{**LEAST, field: value})
+    assert caught.value.message.startswith(field)
+    if value not in (None, "", " "):
+        shown = value if isinstance(value, str) else repr(value)
+        assert repr(shown)[1:-1] in caught.value.message
+
+
+def test_a_field_that_does_not_exist_is_refused_with_the_nearest_one() -> None:
+    with pytest.raises(PlanError, match="SlurmArgs has no field 'gpus_per_nod'") as caught:
+        SlurmArgs.from_mapping({**LEAST, "gpus_per_nod": 1})
+    assert (caught.value.hint or "").startswith("did you mean gpus_per_node? known: account, ")
+
+
+@pytest.mark.parametrize("field", ["time", "partition"])
+def test_a_required_field_that_is_missing_is_named(field: str) -> None:
+    fields = {key: value for key, value in LEAST.items() if key != field}
+    with pytest.raises(PlanError, match=f"SlurmArgs needs '{field}'"):
+        SlurmArgs.from_mapping(fields)
+
+
+def test_mail_types_may_be_members_or_their_names_in_any_case() -> None:
+    names: list[Any] = [MailType.BEGIN, "end", "FAIL"]
+    args = SlurmArgs(**LEAST, mail_type=names)
+    assert args.mail_type == [MailType.BEGIN, MailType.END, MailType.FAIL]
+    assert args.resources.options["mail_type"] == "BEGIN,END,FAIL"
+    names = ["FIAL"]
+    with pytest.raises(PlanError, match="mail_type") as caught:
+        SlurmArgs(**LEAST, mail_type=names)
+    assert "known: NONE, BEGIN, END" in (caught.value.hint or "")
+
+
+ORDER_BREAKERS = ["dependency", "kill-on-invalid-dep", "kill_on_invalid_dep", "array", "hold"]
+LOG_BREAKERS = ["output", "error", "wrap", "wait", "parsable", "test_only"]
+ABBREVIATED = ["depend", "dep", "arr", "ho", "outp", "kill"]  # sbatch completes long options
+
+
+@pytest.mark.parametrize("flag", ORDER_BREAKERS + LOG_BREAKERS + ABBREVIATED)
+def test_additional_params_cannot_break_the_order_or_lose_the_log(flag: str) -> None:
+    with pytest.raises(PlanError, match="is set by planit itself"):
+        SlurmArgs(**LEAST, additional_params={flag: "afterany:1"})
+    with pytest.raises(PlanError, match=r"slurm_additional_parameters: .* is set by planit itself"):
+        resources_of({**RAW, "slurm_additional_parameters": {flag: "afterany:1"}})
+
+
+@pytest.mark.parametrize("flag", ["--qos", "a b", "", "x=1", 5])
+def test_additional_params_that_are_no_option_names_are_refused(flag: Any) -> None:
+    with pytest.raises(PlanError, match="is not an sbatch option"):
+        SlurmArgs(**LEAST, additional_params={flag: "x"})
+
+
+def test_additional_params_with_a_line_break_cannot_smuggle_a_second_line() -> None:
+    with pytest.raises(PlanError, match="control characters"):
+        SlurmArgs(**LEAST, additional_params={"qos": "a\nrm -rf /"})
+    with pytest.raises(PlanError, match="control characters"):
+        resources_of({**RAW, "slurm_comment": "a\nrm -rf /"})
+
+
+def test_both_spellings_of_the_cluster_option_count_as_the_cluster() -> None:
+    args = SlurmArgs(**LEAST, additional_params={"cluster": "wice"})
+    assert args.resources.cluster == "wice"
+    with pytest.raises(PlanError, match="more than one cluster"):
+        SlurmArgs(**LEAST, additional_params={"clusters": "wice,genius"})
+
+
+def test_only_what_the_user_set_becomes_an_option() -> None:
+    assert SlurmArgs(**LEAST).resources.options == LEAST
+
+
+def test_every_field_becomes_the_option_that_submitit_calls_it() -> None:
+    args = SlurmArgs(
+        **LEAST,
+        gpus_per_node=1,
+        nodes=2,
+        cpus_per_task=3,
+        cpus_per_gpu=4,
+        mem_gb=5,
+        account="acc",
+        cluster="wice",
+        mail_type=[MailType.END],
+        mail_user="me@u.edu",
+        additional_params={"constraint": "x"},
+        setup=["module load x"],
+    )
+    assert args.resources.options == {
+        **LEAST,
+        "gpus_per_node": 1,
+        "nodes": 2,
+        "cpus_per_task": 3,
+        "cpus_per_gpu": 4,
+        "mem": "5GB",
+        "account": "acc",
+        "mail_type": "END",
+        "mail_user": "me@u.edu",
+        "additional_parameters": {"constraint": "x", "clusters": "wice"},
+        "setup": ["module load x"],
+    }
+
+
+def test_setup_may_be_text_with_lines() -> None:
+    text: Any = "a\nb"
+    assert SlurmArgs(**LEAST, setup=text).setup == ["a", "b"]
+
+
+def test_the_arguments_of_one_object_do_not_leak_into_the_next() -> None:
+    first = SlurmArgs(**LEAST)
+    first.mail_type.append(MailType.END)
+    first.additional_params["qos"] = "high"
+    first.setup.append("x")
+    assert SlurmArgs(**LEAST).resources.options == LEAST
+
+
+def test_slurm_args_copy_the_lists_and_dicts_that_they_are_given() -> None:
+    params: dict[str, Any] = {"qos": "high"}
+    setup, mail = ["a"], [MailType.END]
+    args = SlurmArgs(**LEAST, additional_params=params, setup=setup, mail_type=mail)
+    params["qos"], setup[0], mail[0] = "low", "b", MailType.FAIL
+    assert args.additional_params == {"qos": "high"}
+    assert args.setup == ["a"]
+    assert args.mail_type == [MailType.END]
+
+
+def test_a_raw_dict_of_the_specification_is_understood() -> None:
+    resources = resources_of(
+        {
+            **RAW,
+            "gpus_per_node": 1,
+            "slurm_additional_parameters": {"clusters": "my-cluster", "cpus_per_gpu": 4},
+        }
+    )
+    assert resources.options["time"] == "02:00:00"
+    assert resources.options["gpus_per_node"] == 1
+    assert resources.cluster == "my-cluster"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "option"),
+    [
+        ("mem_gb", 4, ("mem", "4GB")),
+        ("mem_gb", 0.5, ("mem", "512MB")),
+        ("slurm_mem", "4G", ("mem", "4G")),
+        ("tasks_per_node", 2, ("ntasks_per_node", 2)),
+        ("slurm_setup", "a\nb", ("setup", ["a", "b"])),
+        ("slurm_qos", "high", ("qos", "high")),
+        ("name", "n", ("job_name", "n")),
+    ],
+)
+def test_generic_and_slurm_names_of_submitit_are_the_same_option(
+    key: str, value: Any, option: tuple[str, Any]
+) -> None:
+    name, expected = option
+    assert resources_of({**RAW, key: value}).options[name] == expected
+
+
+def test_a_raw_dict_needs_its_time_and_says_so() -> None:
+    with pytest.raises(PlanError, match='needs "slurm_time"'):
+        resources_of({"slurm_partition": "batch"})
+    with pytest.raises(PlanError, match="slurm_time must be text, not 43200") as caught:
+        resources_of({"slurm_time": 43200})
+    assert "base 60" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("key", ["slurm_partitoin", "partition", "slurm_dependency", "time"])
+def test_an_unknown_key_of_a_raw_dict_is_refused_with_what_is_known(key: str) -> None:
+    with pytest.raises(PlanError, match=f"unknown SLURM argument '{key}'") as caught:
+        resources_of({**RAW, key: "x"})
+    assert "slurm_partition" in (caught.value.hint or "")
+
+
+def test_a_raw_dict_is_never_modified_and_later_changes_do_not_leak() -> None:
+    raw = {**RAW, "slurm_setup": ["a"], "slurm_additional_parameters": {"qos": "high"}}
+    raw["slurm_srun_args"] = ["--mpi=pmix"]
+    before = copy.deepcopy(raw)
+    resources = resources_of(raw)
+    assert raw == before
+    raw["slurm_setup"].append("b")
+    raw["slurm_srun_args"].append("--exclusive")
+    raw["slurm_additional_parameters"]["qos"] = "low"
+    raw["slurm_time"] = "09:00:00"
+    assert resources.options["setup"] == ["a"]
+    assert resources.options["srun_args"] == ["--mpi=pmix"]
+    assert resources.options["additional_parameters"] == {"qos": "high"}
+    assert resources.options["time"] == "02:00:00"

@@ -1,0 +1,49 @@
+"""A run that takes a minute by Slurm's clock: begun by the first test here, seen by the last.
+
+A time limit has the granularity of a minute, so such tests would cost more than all the others.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from planit import Chain, Parallel, Run, SlurmArgs, Step
+from tests.cluster import Cluster
+from tests.slurm import steps
+from tests.slurm.tools import note, submit
+
+ONE_MINUTE = SlurmArgs(time="1", partition="batch", cpus_per_task=1)
+SAVES = SlurmArgs(
+    time="1",
+    partition="batch",
+    cpus_per_task=1,
+    max_requeues=1,
+    additional_params={"signal": "USR2@30"},
+)
+
+
+@pytest.fixture(scope="session")
+def late(slurm: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Two steps that run out of time, one of which saves itself; each with a step behind it."""
+    base = tmp_path_factory.mktemp("late")
+    never = base / "never"
+    return submit(
+        base,
+        Parallel(
+            Chain(
+                Step("too_slow", steps.gate, ONE_MINUTE, str(never), str(base / "slow")),
+                note("behind_slow", base / "ran"),
+            ),
+            Chain(
+                Step("saves", steps.Counter(str(base / "saves")), SAVES, str(base / "go")),
+                note("behind_saves", base / "ran"),
+            ),
+        ),
+    )
+
+
+@pytest.fixture(autouse=True)
+def _late_runs_begin_first(late: Run) -> None:
+    assert Path(late.path).is_dir()

@@ -1,0 +1,196 @@
+"""What `Plan.submit` returns, what it takes from the executor, and what kinds of steps do."""
+
+from __future__ import annotations
+
+import copy
+import os
+from pathlib import Path
+
+import pytest
+import submitit
+
+from planit import Chain, Command, Parallel, Plan, Run, SlurmArgs, Step
+from planit.errors import StepsFailedError
+from tests.cluster import Cluster
+from tests.slurm import steps
+from tests.slurm.tools import (
+    ARGS,
+    in_queue,
+    lines,
+    note,
+    of_run,
+    planit,
+    settled,
+    slurm_says,
+    states,
+    submit,
+    until,
+)
+
+pytestmark = pytest.mark.slurm
+BETA = SlurmArgs("5", "batch", cluster="beta")
+ALPHA = SlurmArgs("5", "batch", cluster="alpha")
+
+
+def test_returned_jobs_are_submitit_jobs(slurm: Cluster, tmp_path: Path) -> None:
+    executor = submitit.AutoExecutor(folder=tmp_path / "logs")
+    executor.update_parameters(slurm_partition="gpu_a100", slurm_comment="mine", timeout_min=7)
+    before = copy.deepcopy(executor.parameters)
+    ran = tmp_path / "ran"
+    bare = {"slurm_time": "5"}
+    plan = Plan(
+        "api",
+        Chain(
+            Parallel(*(Step(f"t{i}", steps.note, bare, str(ran), i) for i in range(3))),
+            Parallel(
+                Step("far", steps.note, BETA, str(ran), "beta"),
+                Step("bad", steps.fail, ARGS, "quite broken"),
+            )
+            if False
+            else Step("bad", steps.fail, ARGS, "quite broken"),
+            note("behind", ran),
+        ),
+    )
+    jobs = plan.submit(executor)
+    far_plan = Plan("far", Parallel(Step("far", steps.note, BETA, str(ran), "beta"),
+                                    Step("stop", steps.gate, BETA, str(ran / "x"))))  # fmt: skip
+    far, stop = far_plan.submit(executor)
+    assert executor.parameters == before
+    assert all(isinstance(job, submitit.SlurmJob) for job in jobs)
+    assert [job.result() for job in jobs[:3]] == [0, 1, 2]
+    assert [job.job_id.partition("_")[2] for job in jobs[:3]] == ["0", "1", "2"]
+    with pytest.raises(submitit.core.utils.FailedJobError, match="quite broken"):
+        jobs[3].result()
+    assert jobs[3].exception() is not None
+    until(jobs[4].done)
+    assert jobs[4].state.startswith("CANCELLED")
+    assert far.result() == "beta"
+    assert far.state == "COMPLETED"
+    assert far.paths.stdout.read_text() == "noted beta\n" == far.stdout() == far.stderr()
+    assert far.paths.submission_file.is_file()
+    assert far.paths.submitted_pickle.is_file()
+    assert far.submission().result is not None
+    until(lambda: slurm_says("squeue", "-h", "-M", "beta", "-t", "R", "-j", stop.job_id))
+    stop.cancel()
+    until(lambda: not slurm_says("squeue", "-h", "-M", "beta", "-t", "R", "-j", stop.job_id))
+    assert plan.run is not None
+    assert plan.run.path.parent == tmp_path / "logs" / "api"
+    shown = slurm_says("squeue", "-h", "-t", "all", "-j", jobs[0].job_id, "-o", "%P %l %k")
+    assert shown.startswith("gpu_a100 5:00 mine planit:")
+    with pytest.raises(StepsFailedError) as failed:
+        plan.wait()
+    assert set(failed.value.failures) == {"bad"}
+    assert "raise ValueError(text)" in failed.value.failures["bad"]
+    assert failed.value.blocked == ("behind",)
+
+
+def test_commands_and_setup_lines(slurm: Cluster, tmp_path: Path) -> None:
+    seen, ran = tmp_path / "seen", tmp_path / "ran"
+    setup = SlurmArgs("5", "batch", setup=["export FROM_SETUP=yes", f"echo $PLANIT_STEP >> {ran}"])
+    broken = SlurmArgs("5", "batch", setup=["false", "echo not here"])
+    left = SlurmArgs("5", "batch", setup=["exit 0"])
+    masked = {"slurm_time": "5", "slurm_partition": "batch", "slurm_teardown": ["true", "exit 0"]}
+    text = f"echo $WHO in $PWD >> {ran}; exit 7"
+    root = Parallel(
+        Chain(Command("text", text, ARGS, cwd=tmp_path, env={"WHO": "me"}), note("after", ran)),
+        Command("words", ["touch", str(tmp_path / "two words; $HOME")], ARGS),
+        Command("missing", ["no-such-program"], ARGS),
+        Chain(Step("environment", steps.environment, setup, str(seen)), note("after2", ran)),
+        Chain(note("broken", ran, broken), note("after3", ran)),
+        Chain(note("left", ran, left), note("after4", ran)),
+        Chain(Step("masked", steps.fail, masked), note("after5", ran)),
+        Step("several", steps.environment, SlurmArgs("5", "batch", nodes=2), str(tmp_path / "two")),
+        Step("one_bad", _rank_one_fails, SlurmArgs("5", "batch", nodes=2)),
+    )
+    before = os.umask(0o077)
+    try:
+        run = submit(tmp_path, root)
+    finally:
+        os.umask(before)
+    found = settled(run)
+    failed = {"text", "missing", "broken", "left", "masked", "one_bad"}
+    assert {name for name, state in found.items() if state == "FAILED"} == failed
+    blocked = {name for name, state in found.items() if state == "BLOCKED"}
+    assert blocked == {"after", "after3", "after4", "after5"}
+    causes = {step.name: str(step.cause) for step in run.status().steps}
+    assert causes["text"].startswith("CommandFailedError: exit code 7 of: ")
+    assert causes["missing"].startswith("CommandFailedError: exit code 127 of: no-such-program")
+    assert "before the step began" in causes["broken"]
+    assert "the setup lines ended with exit code 1" in planit(tmp_path, "logs", "broken").out
+    assert (tmp_path / "two words; $HOME").exists()
+    assert sorted(lines(ran)) == ["after2", "environment", f"me in {tmp_path}"]
+    exits = slurm_says("sacct", "-XnP", "-j", of_run(run, "text"), "-o", "ExitCode")
+    assert exits == "7:0"
+    values = dict(line.split("=", 1) for line in lines(seen))
+    assert values["PLANIT_RUN_DIR"] == str(run.path)
+    assert values["PLANIT_STEP"] == "environment"
+    assert values["PLANIT_STEP_DIR"] == str(run.path / "steps" / "environment")
+    assert values["FROM_SETUP"] == "yes"
+    assert values["umask"] == "077"
+    ranks = [line for line in lines(tmp_path / "two") if line.startswith("SLURM_PROCID")]
+    assert sorted(ranks) == ["SLURM_PROCID=0", "SLURM_PROCID=1"]
+    assert len(list((run.path / "steps" / "several").glob("end-*.json"))) == 2
+    assert "rank one" in causes["one_bad"]
+
+
+def _rank_one_fails() -> None:
+    if os.environ["SLURM_PROCID"] == "1":
+        raise ValueError("rank one")
+
+
+def test_without_the_flag_blocked_steps_are_told_apart_and_cleared(
+    slurm: Cluster, tmp_path: Path
+) -> None:
+    bad, ran = tmp_path / "bad", tmp_path / "ran"
+    bad.touch()
+    root = Chain(
+        Step("a", steps.note_unless, ARGS, str(bad), str(ran), "a"), note("b", ran), note("c", ran)
+    )
+    run = submit(tmp_path, root, kill_on_invalid_dep=False)
+    assert settled(run) == {"a": "FAILED", "b": "BLOCKED", "c": "BLOCKED"}
+    until(lambda: "PENDING" in " ".join(in_queue(run)))
+    assert planit(tmp_path, "wait").code == 1
+    assert "Cancelled 2 step(s)" in planit(tmp_path, "cancel").out
+    until(lambda: not in_queue(run))
+    assert planit(tmp_path, "cancel").out.startswith("Nothing to cancel")
+    bad.unlink()
+    run.resume()
+    assert set(settled(run).values()) == {"DONE"}
+    run.resume(start_from=["b"])
+    assert set(settled(run).values()) == {"DONE"}
+    assert lines(ran) == ["a", "b", "c", "b", "c"]
+
+
+def test_two_clusters_with_the_same_ids(slurm: Cluster, tmp_path: Path) -> None:
+    go = str(tmp_path / "go")
+    first = int(slurm_says("sbatch", "--parsable", "-o", "/dev/null", "--wrap", "true"))
+    while True:  # until both clusters hand out the same number next
+        other = slurm_says(
+            "sbatch", "-M", "beta", "--parsable", "-o", "/dev/null", "--wrap", "true"
+        )
+        second = int(other.partition(";")[0])
+        if second >= first:
+            break
+        slurm_says("sbatch", "-M", "beta", "--array", f"0-{min(900, first - second)}", "-H",
+                   "-o", "/dev/null", "--wrap", "true")  # fmt: skip
+    root = Parallel(
+        Chain(Step("here", steps.gate, ALPHA, go, str(tmp_path / "h")), note("h2", tmp_path / "r")),
+        Chain(Step("there", steps.fail, BETA, "on beta"), note("t2", tmp_path / "r", BETA)),
+        Step("stays", steps.gate, BETA, go, str(tmp_path / "s")),
+    )
+    run = submit(tmp_path, Parallel(*root.children))
+    until(lambda: lines(tmp_path / "h") and lines(tmp_path / "s"))
+    until(lambda: states(run)["there"] == "FAILED")
+    found = {step.name: step for step in run.status().steps}
+    assert found["here"].state == found["stays"].state == "RUNNING"
+    assert (found["here"].cluster, found["there"].cluster) == ("alpha", "beta")
+    assert found["t2"].state == "BLOCKED"
+    assert f"job {found['there'].job} on beta" in planit(tmp_path, "status").out
+    assert "on beta" in planit(tmp_path, "logs").out
+    done = planit(tmp_path, "cancel", "stays")
+    assert done.out == f"Cancelled 1 step(s) of run {run.run_id}: stays\n"
+    until(lambda: states(run)["stays"] == "CANCELLED")
+    assert states(run)["here"] == "RUNNING"
+    (tmp_path / "go").touch()
+    until(lambda: states(run)["h2"] == "DONE")
+    assert Run(run.path).status().is_final

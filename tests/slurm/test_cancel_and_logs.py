@@ -1,0 +1,114 @@
+"""`planit cancel`, `planit logs` and `planit runs`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from planit import Chain, Parallel, SlurmArgs, Step
+from tests.cluster import Cluster
+from tests.slurm import steps
+from tests.slurm.tools import (
+    ARGS,
+    in_queue,
+    lines,
+    note,
+    of_run,
+    planit,
+    settled,
+    states,
+    submit,
+    until,
+)
+
+pytestmark = pytest.mark.slurm
+
+
+def test_cancelled_step_takes_what_is_behind_it_and_nothing_else(
+    slurm: Cluster, tmp_path: Path
+) -> None:
+    go = str(tmp_path / "go")
+    branches = [
+        Chain(
+            Step(f"gate_{i}", steps.gate, ARGS, go, str(tmp_path / "begun")),
+            note(f"tail_{i}", tmp_path / "ran"),
+        )
+        for i in range(4)
+    ]
+    run = submit(
+        tmp_path,
+        Chain(note("first", tmp_path / "f"), Parallel(*branches), note("join", tmp_path / "ran")),
+    )
+    until(lambda: len(lines(tmp_path / "begun")) == 4)
+    done = planit(tmp_path, "cancel", "gate_1")
+    assert done.out == f"Cancelled 3 step(s) of run {run.run_id}: gate_1, tail_1, join\n"
+    again = planit(tmp_path, "cancel", "gate_1", "first")
+    assert (
+        again.out
+        == (
+            f"Nothing to cancel in run {run.run_id}\n"
+            "Left alone, as nothing of it is queued: first, gate_1, tail_1, join\n"
+        )
+        or "first" in again.out
+    )
+    until(lambda: states(run)["gate_1"] == "CANCELLED")
+    found = states(run)
+    assert [found[name] for name in ("tail_1", "join")] == ["CANCELLED", "CANCELLED"]
+    (tmp_path / "go").touch()
+    settled(run)
+    assert sorted(lines(tmp_path / "ran")) == ["tail_0", "tail_2", "tail_3"]
+    assert not in_queue(run)
+    wrong = planit(tmp_path, "cancel", "gate_9")
+    assert wrong.code == 5
+    assert "did you mean gate_" in wrong.err
+    assert planit(tmp_path, "cancel").out == f"Nothing to cancel in run {run.run_id}\n"
+    run.resume()
+    assert set(settled(run).values()) == {"DONE"}
+    assert len(lines(tmp_path / "begun")) == 5
+
+
+def test_logs_of_steps(slurm: Cluster, tmp_path: Path) -> None:
+    root = Parallel(
+        Step("slow", steps.gate, ARGS, str(tmp_path / "go")),
+        Step("two words", steps.fail, ARGS, "first"),
+        Step("bad", steps.fail, SlurmArgs("6", "batch"), "second"),
+        Step("good", steps.note, ARGS, str(tmp_path / "ran"), "a\nb\nc"),
+    )
+    run = submit(tmp_path, root)
+    until(lambda: sorted(states(run).values()) == ["DONE", "FAILED", "FAILED", "RUNNING"])
+    failed = planit(tmp_path, "logs").out
+    assert failed.count("Traceback") == 2
+    assert failed.startswith("--- two words ---\n")
+    assert "ValueError: second" in failed
+    assert planit(tmp_path, "logs", "good").out == "noted a\nb\nc\n"
+    assert planit(tmp_path, "logs", "good", "--tail", "2").out == "b\nc\n"
+    assert planit(tmp_path, "logs", run.run_id[:12], "good", "-n", "1").out == "c\n"
+    path = Path(planit(tmp_path, "logs", "two words", "--path").out.strip())
+    assert path.read_text().endswith("ValueError: first\n")
+    assert path.name == f"{of_run(run, 'two words')}_0_log.out"
+    follow = subprocess.Popen(
+        [sys.executable, "-m", "planit", "logs", "--runs-dir", str(tmp_path), "slow", "-f"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert follow.stdout is not None
+    assert follow.stdout.readline() == "noted begun\n"
+    assert follow.poll() is None
+    (tmp_path / "go").touch()
+    follow.communicate(timeout=20)
+    assert follow.returncode == 0
+    assert planit(tmp_path, "logs", "--follow").code == 5
+    listed = planit(tmp_path, "runs").out
+    assert listed == f"{run.run_id}  p  2 done, 2 failed\n"
+    second = submit(tmp_path, note("only", tmp_path / "ran"), plan="q")
+    settled(second)
+    assert planit(tmp_path, "runs").out.startswith(f"{second.run_id}  q  1 done\n")
+    assert run.run_id in planit(tmp_path, "status", "p").out
+    nothing = planit(tmp_path, "logs")
+    assert (nothing.code, "no step of run" in nothing.err) == (5, True)
+    assert planit(tmp_path, "status", "2").code == 5  # two runs begin like that
+    missing = planit(tmp_path / "nowhere", "status")
+    assert (missing.code, "no runs in" in missing.err) == (5, True)

@@ -1,0 +1,308 @@
+"""What goes wrong around a run: daemons, killed jobs, memory, requeues, forgotten ids."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from planit import Chain, Parallel, Run, SlurmArgs, Step
+from planit.backends.client import SlurmClient
+from planit.backends.slurm import SlurmBackend
+from planit.errors import SchedulerError, StepsFailedError, SubmissionError
+from tests.cluster import Cluster
+from tests.slurm import steps
+from tests.slurm.tools import (
+    ARGS,
+    in_queue,
+    lines,
+    note,
+    of_run,
+    planit,
+    settled,
+    slurm_says,
+    states,
+    status_json,
+    submit,
+    until,
+    wrapped,
+)
+
+pytestmark = pytest.mark.slurm
+SMALL = SlurmArgs(time="5", partition="batch", cpus_per_task=1, additional_params={"mem": "150M"})
+
+IMPATIENT = SlurmBackend(client=SlurmClient(timeout_s=2))
+
+
+@contextmanager
+def stopped(slurm: Cluster, *names: str) -> Iterator[None]:
+    for name in names:
+        slurm.stop_daemon(name)
+    try:
+        yield
+    finally:
+        for name in reversed(names):
+            slurm.start_daemon(name)
+        slurm.wait_ready()
+
+
+def test_silent_slurm_gives_the_last_known_states_marked_stale(
+    slurm: Cluster, tmp_path: Path
+) -> None:
+    root = Chain(
+        note("first", tmp_path / "ran"),
+        Step("second", steps.gate, ARGS, str(tmp_path / "go")),
+        note("third", tmp_path / "ran"),
+    )
+    run = submit(tmp_path, root)
+    until(lambda: states(run)["second"] == "RUNNING")
+    with stopped(slurm, "slurmctld"):
+        began = time.monotonic()
+        shown = planit(tmp_path, "status")  # squeue itself takes 9 s to give up
+        assert time.monotonic() - began < 15
+        assert shown.code == SchedulerError.exit_code == 4
+        assert "Stale: the scheduler does not answer" in shown.out
+        assert "Note: squeue: " in shown.out
+        assert shown.out.count("(stale)") == 2
+        run = Run(run.path, backend=IMPATIENT)
+        assert states(run) == {"first": "DONE", "second": "RUNNING", "third": "PENDING"}
+        with pytest.raises(SchedulerError):
+            run.cancel()
+        with pytest.raises(SchedulerError, match="cannot tell what still runs"):
+            run.resume()
+        (tmp_path / "go").touch()
+        until(lambda: states(run)["second"] == "DONE")  # its marker needs no scheduler
+    run = Run(run.path)
+    assert set(settled(run).values()) == {"DONE"}
+
+
+def test_silent_slurm_refuses_a_submission_and_leaves_nothing_running(
+    slurm: Cluster, tmp_path: Path
+) -> None:
+    stop_after_first = f'real "$@"; code=$?; touch {tmp_path}/in; exit $code'
+    slow = f"[ -e {tmp_path}/in ] && {{ touch {tmp_path}/second; while [ ! -e {tmp_path}/down ];"
+    slow += f" do sleep 0.05; done; }}\n{stop_after_first}"
+    root = Chain(note("a", tmp_path / "ran"), note("b", tmp_path / "ran"))
+
+    def stop() -> None:
+        until((tmp_path / "second").exists)
+        slurm.stop_daemon("slurmctld")
+        (tmp_path / "down").touch()
+
+    stopper = threading.Thread(target=stop)
+    stopper.start()
+    try:
+        with (
+            wrapped(tmp_path / "bin", {"sbatch": slow}),
+            pytest.raises(SubmissionError, match="could not be taken back") as refused,
+        ):
+            submit(tmp_path, root, client=IMPATIENT.client, retry_wait_s=0.1)
+    finally:
+        stopper.join()
+        slurm.start_daemon("slurmctld")
+        slurm.wait_ready()
+    assert "planit resume finishes" in str(refused.value)
+    run = Run.open(base=tmp_path)
+    assert run.status().incomplete
+    assert lines(tmp_path / "ran") == []
+    run.resume()
+    assert set(settled(run).values()) == {"DONE"}
+    assert lines(tmp_path / "ran") == ["a", "b"]
+
+
+def test_without_accounting_the_states_are_still_true(slurm: Cluster, tmp_path: Path) -> None:
+    base = tmp_path
+    with stopped(slurm, "slurmdbd"):
+        root = Parallel(
+            Chain(note("good", base / "ran"), note("next", base / "ran")),
+            Chain(Step("bad", steps.fail, ARGS), note("behind", base / "ran")),
+            Step("dead", steps.killed, ARGS),
+        )
+        run = submit(base, root)
+        assert settled(run) == {
+            "good": "DONE",
+            "next": "DONE",
+            "bad": "FAILED",
+            "behind": "BLOCKED",
+            "dead": "FAILED",
+        }
+        assert planit(base, "status").code == 0
+
+
+def test_jobs_ended_from_outside_say_so(slurm: Cluster, tmp_path: Path) -> None:
+    base = tmp_path
+    gate = Step("gate", steps.gate, ARGS, str(base / "never"), str(base / "begun"))
+    waiting = SlurmArgs("5", "batch", additional_params={"begin": "now+1hour"})
+    root = Parallel(
+        Chain(gate, note("behind", base / "ran")),
+        Chain(note("waiting", base / "ran", waiting), note("behind2", base / "ran")),
+        Chain(Step("dead", steps.killed, ARGS), note("behind3", base / "ran")),
+        Step("child", steps.child, ARGS, str(base / "child")),
+        Step("hog", steps.hog, SMALL),
+        Parallel(*(Step(f"hog_{i}", steps.hog, SMALL) for i in "ab")),
+    )
+    run = submit(base, root)
+    until(lambda: lines(base / "begun") and lines(base / "child"))
+    for name in ("gate", "waiting", "child"):
+        slurm_says("scancel", of_run(run, name))
+    found = settled(run)
+    causes = {step.name: step.cause for step in run.status().steps}
+    assert (found["gate"], causes["gate"]) == ("CANCELLED", "cancelled while it ran")
+    assert (found["waiting"], causes["waiting"]) == ("CANCELLED", "cancelled before it ran")
+    assert (found["child"], causes["child"]) == ("CANCELLED", "cancelled while it ran")
+    assert found["dead"] == "FAILED"
+    assert "without a word from the step" in str(causes["dead"])
+    for name in ("hog", "hog_a", "hog_b"):
+        assert (found[name], causes[name]) == ("OUT_OF_MEMORY", "the memory was used up"), name
+    assert causes["behind"] == "blocked by gate: CANCELLED, cancelled while it ran"
+    assert causes["behind2"] == "blocked by waiting: CANCELLED, cancelled before it ran"
+    assert str(causes["behind3"]).startswith("blocked by dead: FAILED, the job ended without")
+    with pytest.raises(StepsFailedError) as failed:
+        run.wait()
+    assert set(failed.value.failures) == {
+        "gate",
+        "waiting",
+        "dead",
+        "child",
+        "hog",
+        "hog_a",
+        "hog_b",
+    }
+    assert set(failed.value.blocked) == {"behind", "behind2", "behind3"}
+
+
+def test_requeued_job_keeps_its_place_and_shows_its_attempt(slurm: Cluster, tmp_path: Path) -> None:
+    base = tmp_path
+    names = ("gate", "child")
+    root = Chain(
+        Parallel(
+            Step("gate", steps.gate, ARGS, str(base / "go"), str(base / "gate")),
+            Step("child", steps.child, ARGS, str(base / "child")),
+        ),
+        note("behind", base / "ran"),
+    )
+    run = submit(base, root)
+    until(lambda: all(lines(base / name) for name in names))
+    for name in names:
+        slurm_says("scontrol", "requeue", of_run(run, name))
+    until(lambda: states(run)["gate"] == "PENDING", 20)
+    assert not run.status().is_final
+    assert states(run)["child"] in ("PENDING", "RUNNING")
+    assert states(run)["behind"] == "PENDING"
+
+    def begun_again() -> bool:
+        """Slurm lets a requeued job begin only after two minutes; that need not be waited for."""
+        for name in names:
+            subprocess.run(
+                ["scontrol", "update", f"jobid={of_run(run, name)}", "StartTime=now"],
+                stderr=subprocess.DEVNULL,
+                check=False,
+            )
+        return len(lines(base / "gate")) == 2
+
+    until(begun_again)
+    assert "attempt 2" in planit(base, "status").out
+    (base / "go").touch()
+    until(lambda: states(run)["gate"] == "DONE")
+    run.cancel()
+    assert run.status().step("gate").attempt == 2
+    markers = sorted(path.name for path in (run.path / "steps" / "gate").glob("*-1.*.json"))
+    assert markers == ["end-1.0.json", "end-1.1.json", "start-1.0.json", "start-1.1.json"]
+
+
+def test_ids_that_slurm_has_forgotten_release_nothing_too_early(tmp_path: Path) -> None:
+    cluster = Cluster.start(min_job_age=2)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("SLURM_CONF", str(cluster.conf))
+            bad = tmp_path / "bad"
+            bad.touch()
+            root = Chain(
+                note("a", tmp_path / "ran"),
+                Step("b", steps.note_unless, ARGS, str(bad), str(tmp_path / "ran"), "b"),
+                note("c", tmp_path / "ran"),
+            )
+            run = submit(tmp_path, root)
+            assert settled(run) == {"a": "DONE", "b": "FAILED", "c": "BLOCKED"}
+            until(lambda: not slurm_says("squeue", "-h", "-t", "all"), 100)
+            (run.path / "states.json").unlink()
+            assert states(run) == {"a": "DONE", "b": "FAILED", "c": "BLOCKED"}
+            bad.unlink()
+            run.resume()
+            edges = json.loads((run.path / "submissions" / "2.json").read_text())["stages"]
+            assert [stage["edges"] for stage in edges] == [[], [["afterok", 0]]]
+            assert settled(run) == {"a": "DONE", "b": "DONE", "c": "DONE"}
+            assert lines(tmp_path / "ran") == ["a", "b", "c"]
+    finally:
+        cluster.stop()
+
+
+def test_job_that_vanished_is_lost_and_resumed(slurm: Cluster, tmp_path: Path) -> None:
+    root = Chain(note("a", tmp_path / "ran"), note("b", tmp_path / "ran"))
+    run = submit(tmp_path, root)
+    assert set(settled(run).values()) == {"DONE"}
+    journal = run.path / "journal.jsonl"
+    text = journal.read_text()
+    for job in (of_run(run, "a"), of_run(run, "b")):
+        text = text.replace(f'"job": "{job}"', f'"job": "{int(job) + 1_000_000}"')
+    journal.write_text(text)
+    (run.path / "states.json").unlink()
+    for marker in (run.path / "steps").glob("*/*.json"):
+        marker.unlink()
+    run = Run(run.path)
+    assert states(run) == {"a": "LOST", "b": "BLOCKED"}
+    assert planit(tmp_path, "wait").code == 1
+    run.resume()
+    assert set(settled(run).values()) == {"DONE"}
+    assert lines(tmp_path / "ran") == ["a", "b", "a", "b"]
+
+
+def test_torn_and_foreign_files_are_survived_and_reported(slurm: Cluster, tmp_path: Path) -> None:
+    run = submit(tmp_path, Chain(note("a", tmp_path / "ran"), note("b", tmp_path / "ran")))
+    assert set(settled(run).values()) == {"DONE"}
+    with (run.path / "journal.jsonl").open("a") as file:
+        file.write('{"event": "canc')
+    (run.path / "steps" / "a" / "end-1.0.json").write_text('{"outcome": "suc')
+    (run.path / "steps" / "b" / "end-1.0.json").unlink()
+    (run.path / "steps" / "thesis.tex").write_text("a foreign file")
+    (run.path / "steps" / "a" / "end-nonsense.json").write_text("[]")
+    (run.path / "submissions" / "notes.json").write_text("{")
+    (run.path / "states.json").write_text("{torn")
+    found = status_json(tmp_path)
+    assert [step["state"] for step in found["steps"]] == ["DONE", "DONE"]  # Slurm says COMPLETED
+    assert any("is not a whole event" in problem for problem in found["problems"])
+    assert any("end-1.0.json is not readable" in problem for problem in found["problems"])
+    run.resume(start_from=["b"])
+    assert set(settled(Run(run.path)).values()) == {"DONE"}
+    assert lines(tmp_path / "ran") == ["a", "b", "b"]
+
+
+def test_status_asks_once_per_tool_and_not_for_what_is_final(
+    slurm: Cluster, tmp_path: Path
+) -> None:
+    branches = [
+        Chain(Step(f"a{i}", steps.succeed, ARGS), Step(f"b{i}", steps.fail, ARGS))
+        for i in range(20)
+    ]
+    run = submit(tmp_path, Chain(Parallel(*branches), note("end", tmp_path / "ran")))
+    tools = ("squeue", "sacct", "scontrol", "sbatch")
+    with wrapped(tmp_path / "bin", tools) as calls:
+        planit(tmp_path, "status")
+        assert lines(calls) == ["squeue"]
+        until(lambda: run.status().is_final)
+        calls.unlink()
+        planit(tmp_path, "status")
+        planit(tmp_path, "runs")
+        assert planit(tmp_path, "wait").code == 1
+        assert lines(calls) == []
+        (run.path / "states.json").unlink()
+        run.status()
+        assert lines(calls) in (["squeue"], ["squeue", "sacct"])
+    assert not in_queue(run)
+    assert SlurmClient().calls == {}

@@ -1,0 +1,29 @@
+"""Wall times that are used up. Last, as the run was submitted with the first test (conftest)."""
+
+from __future__ import annotations
+
+import pytest
+
+from planit import Run
+from tests.cluster import Cluster
+from tests.slurm.tools import lines, settled, until
+
+pytestmark = pytest.mark.slurm
+
+
+def test_used_up_wall_time_fails_a_step_unless_it_saves_itself(slurm: Cluster, late: Run) -> None:
+    base = late.path.parents[1]
+    until(lambda: len(lines(base / "saves")) == 2, 150)
+    found = settled(late, 150)
+    assert found == {
+        "too_slow": "TIMEOUT",
+        "behind_slow": "BLOCKED",
+        "saves": "DONE",
+        "behind_saves": "DONE",
+    }
+    steps = {step.name: step for step in late.status().steps}
+    assert steps["too_slow"].cause == "the wall time was used up"
+    assert steps["behind_slow"].cause == "blocked by too_slow: TIMEOUT, the wall time was used up"
+    assert lines(base / "saves") == ["attempt 1", "attempt 2"]
+    assert steps["saves"].attempt == 2
+    assert lines(base / "ran") == ["behind_saves"]

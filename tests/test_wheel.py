@@ -1,0 +1,130 @@
+"""The built wheel, installed on its own and used from another folder."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests import goldens
+from tests.app.test_places import PLAN, PRESET
+from tests.helpers import ROOT, Done, all_below, write
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A wheel and the environment that it is installed in."""
+
+    wheel: Path
+    environment: Path
+
+    def run(self, *words: str, cwd: Path) -> Done:
+        """A program of the environment, which sees nothing of this checkout."""
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+        done = subprocess.run(
+            [str(self.environment / "bin" / words[0]), *words[1:]],
+            cwd=cwd,
+            env=clean,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        return Done(done.returncode, done.stdout, done.stderr)
+
+
+def call(*words: str, cwd: Path) -> None:
+    done = subprocess.run(words, cwd=cwd, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def borrow_packages(environment: Path) -> None:
+    """Let the environment import the installed dependencies, but not this checkout.
+
+    A path file's own entries are not searched for more path files, so the editable install of
+    planit in the lending environment stays out.
+    """
+    lender = sysconfig.get_paths()["purelib"]
+    site = next(environment.glob("lib/python*/site-packages"))
+    write(site / "borrowed.pth", f"{lender}\n")
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    folder = tmp_path_factory.mktemp("wheel")
+    call(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder), cwd=ROOT)
+    (wheel,) = folder.glob("*.whl")
+    environment = folder / "environment"
+    call(sys.executable, "-m", "venv", "--without-pip", str(environment), cwd=folder)
+    borrow_packages(environment)
+    python = str(environment / "bin" / "python")
+    pip = ["-m", "pip", "--disable-pip-version-check", "install", "--no-deps", "--no-index"]
+    call(python, *pip, "--ignore-installed", str(wheel), cwd=folder)
+    return Installed(wheel, environment)
+
+
+def test_the_wheel_has_the_package_its_configuration_and_the_plugin(installed: Installed) -> None:
+    with zipfile.ZipFile(installed.wheel) as archive:
+        names = set(archive.namelist())
+    assert installed.wheel.name.startswith("planit_slurm-")
+    for name in (
+        "planit/py.typed",
+        "planit/conf/config.yaml",
+        "planit/conf/plan/thesis.yaml",
+        "planit/conf/slurm/wice_a100.yaml",
+        "planit/conf/backend/slurm.yaml",
+        "planit/runs/worker.py",
+        "hydra_plugins/planit/search_path.py",
+    ):
+        assert name in names
+    tops = {name.partition("/")[0] for name in names if ".dist-info/" not in name}
+    assert tops == {"planit", "hydra_plugins"}
+    assert "hydra_plugins/__init__.py" not in names  # a namespace package, shared with others
+    assert not [name for name in names if "__pycache__" in name or "planit/plugins" in name]
+
+
+def test_the_installed_planit_is_the_wheels(installed: Installed, empty_dir: Path) -> None:
+    code = "import planit, hydra_plugins.planit as p; print(planit.__file__); print(p.__file__)"
+    done = installed.run("python", "-c", code, cwd=empty_dir)
+    assert done.code == 0, done.err
+    assert all(line.startswith(str(installed.environment)) for line in done.out.splitlines())
+    assert len(done.out.splitlines()) == 2
+
+
+@pytest.mark.parametrize("words", [["planit"], ["python", "-m", "planit"]])
+def test_the_installed_program_describes_the_examples_from_any_folder(
+    installed: Installed, empty_dir: Path, words: list[str]
+) -> None:
+    done = installed.run(*words, "plan=thesis", cwd=empty_dir)
+    assert (done.code, done.out, done.err) == (0, goldens.THESIS, "")
+    assert all_below(empty_dir) == []
+
+
+def test_a_project_with_its_own_conf_and_code_works_with_the_installed_program(
+    installed: Installed, empty_dir: Path
+) -> None:
+    write(Path("conf/plan/mine.yaml"), PLAN)
+    write(Path("conf/slurm/big.yaml"), PRESET)
+    write(Path("my.py"), "def one(): print('one ran')\ndef two(): print('two ran')\n")
+    done = installed.run("planit", "plan=mine", "slurm=big", cwd=empty_dir)
+    assert done.code == 0, done.err
+    assert "● one [09:00:00]" in done.out
+    assert "● two [01:00:00]" in done.out  # planit's own preset cpu, found behind the user's conf/
+    done = installed.run("planit", "submit", "plan=mine", "backend=debug", cwd=empty_dir)
+    assert done.code == 0, done.err
+    assert done.out.index("one ran") < done.out.index("two ran")
+    done = installed.run("planit", "plan=thesis", cwd=empty_dir)
+    assert done.out == goldens.THESIS
+
+
+def test_the_version_of_the_program_is_that_of_the_wheel(
+    installed: Installed, empty_dir: Path
+) -> None:
+    done = installed.run("planit", "--version", cwd=empty_dir)
+    assert done.out == f"planit {installed.wheel.name.split('-')[1]}\n"

@@ -17,6 +17,7 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from planit.app.hydra_versions import VERSION_BASE
 from planit.app.places import primary
 from planit.app.refusals import OTHER_PROGRAM, as_config_error, unknown_config, yaml_error
 from planit.errors import ConfigError
@@ -74,7 +75,7 @@ def run_app(task: Task, arguments: Sequence[str], config_dir: str | None) -> Non
     vars(guarded).update(sweep=task.sweep, batch=task.batch)  # for planit's sweeper and launcher
     with warnings.catch_warnings():  # Hydra 1.4 no longer wants what 1.3 still needs
         warnings.filterwarnings("ignore", message="The version_base parameter is deprecated")
-        app = hydra.main(version_base="1.3", config_path=str(folder), config_name=name)(guarded)
+        app = hydra.main(**VERSION_BASE, config_path=str(folder), config_name=name)(guarded)
     words = [open_step(argument) for argument in arguments]
     own = list(_QUIET)
     if _is_multirun(words) and not _chooses_sweeper(folder / f"{name}.yaml", words):

@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from planit.app.action import merge_rows
 from planit.app.frozen import thaw
+from planit.app.hydra_versions import VERSION_BASE
 from planit.app.places import primary
 from planit.app.plans import Plans, group_preset
 from planit.app.refusals import as_config_error
@@ -33,7 +34,7 @@ def changed_resources(
     parsed = _parse(overrides)
     if "sweep" not in manifest and "source" not in manifest:
         return _changed_everywhere(past, parsed)
-    with hydra.initialize_config_dir(str(primary(None)[0]), version_base="1.3"):
+    with hydra.initialize_config_dir(str(primary(None)[0]), **VERSION_BASE):
         before = _resources(manifest, {})
         after = _resources(manifest, parsed)
     return {name: new for name, new in after.items() if new.key != before[name].key}

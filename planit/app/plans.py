@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -13,6 +12,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from planit.app.branches import swept_values
 from planit.app.build import Builder
+from planit.app.hydra_versions import instantiate
 from planit.app.refusals import OTHER_PROGRAM, as_config_error
 from planit.errors import ConfigError, suggest
 from planit.plan import Plan
@@ -23,7 +23,7 @@ class Plans:
 
     def __init__(self) -> None:
         self._config = OmegaConf.create()
-        self._builder = Builder(self._preset, _swept_values, hydra.utils.instantiate)
+        self._builder = Builder(self._preset, _swept_values, instantiate)
 
     def of(self, config: DictConfig, content: Mapping[str, Any] | None = None) -> Plan:
         """The plan in a composed configuration.

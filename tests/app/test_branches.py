@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 
 from planit.app.branches import Composed, compose_branches
+from planit.app.hydra_versions import VERSION_BASE
 from planit.app.plans import Plans
 from planit.errors import ConfigError
 from tests.helpers import write
@@ -91,7 +92,7 @@ def loader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConfigLoader]:
     folder = tmp_path_factory.mktemp("conf")
     for name, text in _FILES.items():
         write(folder / name, text)
-    with hydra.initialize_config_dir(str(folder), version_base="1.3"):
+    with hydra.initialize_config_dir(str(folder), **VERSION_BASE):
         yield GlobalHydra.instance().config_loader()
 
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from planit.backends import client
 from planit.backends.client import JobRef, JobView, client_env
-from planit.backends.slurm import Dependency, dependency_text
+from planit.backends.base import Dependency
+from planit.backends.slurm import dependency_text
 
 
 def queue(line: str) -> list[JobView]:

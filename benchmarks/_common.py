@@ -34,12 +34,14 @@ class Sample:
         peak_mb: peak resident memory of its largest process, from wait4(2). Linux starts counting
             with what the process that forked it had, so small ones hide behind this one.
         output: standard output and error together.
+        cpu_s: CPU time of its processes that were waited for; a loaded machine hardly changes it.
     """
 
     seconds: float
     peak_mb: float
     code: int
     output: str
+    cpu_s: float = 0.0
 
     def check(self) -> Sample:
         """This sample; raises RuntimeError with the command's last words if it failed."""
@@ -71,7 +73,8 @@ def run_timed(
         _, status, usage = os.wait4(process.pid, 0)
         seconds = (stopped or time.perf_counter()) - start
         process.returncode = 0 if stopped else os.waitstatus_to_exitcode(status)
-        return Sample(seconds, usage.ru_maxrss / 1024, process.returncode, _content(output))
+        cpu_s = usage.ru_utime + usage.ru_stime
+        return Sample(seconds, usage.ru_maxrss / 1024, process.returncode, _content(output), cpu_s)
 
 
 def _content(file: TextIO) -> str:

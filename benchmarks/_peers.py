@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks._common import last_line, say
@@ -153,19 +154,22 @@ def write_programs(folder: Path) -> None:
         path.write_text(text)
 
 
-def peer_environment() -> tuple[Path, dict[str, str], dict[str, str]]:
+def peer_environment(
+    packages: Mapping[str, Sequence[str]] = PEER_PACKAGES, name: str = "peers"
+) -> tuple[Path, dict[str, str], dict[str, str]]:
     """The bin folder of a virtual environment with the peers, why some are not in it, versions.
 
-    It is made once and kept in ~/.cache.
+    It is made once and kept in ~/.cache under `name`.
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
     tag = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    folder = cache / "planit-benchmarks" / f"peers-{tag}"
+    folder = cache / "planit-benchmarks" / f"{name}-{tag}"
     done = folder / "failures.json"
     if not done.exists():
-        say(f"installing {', '.join(PEER_PACKAGES)} into {folder}")
+        say(f"installing {', '.join(packages)} into {folder}")
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-        failures = {name: why for name in PEER_PACKAGES if (why := _install(folder, name))}
+        tried = {peer: _install(folder, words) for peer, words in packages.items()}
+        failures = {peer: why for peer, why in tried.items() if why is not None}
         done.write_text(json.dumps(failures))
     failures = json.loads(done.read_text())
     if failures:
@@ -180,8 +184,8 @@ def peer_environment() -> tuple[Path, dict[str, str], dict[str, str]]:
     return folder / "bin", failures, versions
 
 
-def _install(folder: Path, name: str) -> str | None:
-    words = ["-m", "pip", "install", "--quiet", *PEER_PACKAGES[name]]
+def _install(folder: Path, packages: Sequence[str]) -> str | None:
+    words = ["-m", "pip", "install", "--quiet", *packages]
     done = subprocess.run(
         [str(folder / "bin" / "python"), *words], capture_output=True, text=True, check=False
     )

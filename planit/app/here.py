@@ -15,7 +15,8 @@ from planit.runs import history as histories
 from planit.runs.local.backend import LocalBackend
 from planit.runs.local.events import FINAL
 from planit.runs.rundir import RunDir
-from planit.views.status import counts_text, printable, step_text
+from planit.runs.states import printable
+from planit.views.status import counts_text, step_text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -70,6 +70,9 @@ class Backend(Protocol):
     def max_array_size(self, cluster: str | None) -> int:
         """The most tasks of one array."""
 
+    def cluster_name(self, cluster: str | None) -> str | None:
+        """What a cluster is really called; None is the default one."""
+
     def submit(
         self,
         script: Path,

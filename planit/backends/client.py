@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
+from planit.backends.umask import closed_umask
 from planit.errors import SchedulerError, SubmissionError
 
 CALL_TIMEOUT_S = 60.0
@@ -81,7 +82,7 @@ class SlurmClient:
 
     timeout_s: float = CALL_TIMEOUT_S
     calls: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-    _limits: dict[str | None, int] = field(default_factory=dict)
+    _settings: dict[str | None, dict[str, str]] = field(default_factory=dict)
 
     def submit(self, script: str, options: Sequence[str]) -> JobRef:
         """Sbatch `script`. Raises SubmissionError with Slurm's own words if it is refused."""
@@ -101,15 +102,22 @@ class SlurmClient:
         """Cancel jobs and array tasks; those that already ended are passed over."""
         self._per_cluster("scancel", ["--quiet"], jobs, check=False)
 
-    def max_array_size(self, cluster: str | None) -> int:
-        """MaxArraySize of a cluster (the highest index plus one), asked once."""
-        if cluster not in self._limits:
+    def setting(self, name: str, cluster: str | None) -> str:
+        """A value of a cluster's configuration, which is asked for once.
+
+        Raises:
+            SchedulerError: Slurm does not answer, or has no such setting.
+        """
+        if cluster not in self._settings:
             done = self._run(["scontrol", *_on(cluster), "show", "config"], SchedulerError)
-            match = re.search(r"^MaxArraySize\s*=\s*(\d+)", done.stdout, re.MULTILINE)
-            if done.returncode != 0 or match is None:
+            if done.returncode != 0:
                 raise SchedulerError(_words(done, "scontrol show config"))
-            self._limits[cluster] = max(1, int(match[1]))
-        return self._limits[cluster]
+            found = re.findall(r"^(\w+)\s*=\s*(.*?)\s*$", done.stdout, re.MULTILINE)
+            self._settings[cluster] = dict(found)
+        value = self._settings[cluster].get(name)
+        if not value:
+            raise SchedulerError(f"scontrol show config: there is no {name}")
+        return value
 
     def queue(self, cluster: str | None) -> dict[str, JobView]:
         """All of the user's jobs that slurmctld still knows, by key; arrays task by task."""
@@ -178,6 +186,7 @@ class SlurmClient:
                 stdin=subprocess.DEVNULL,
                 timeout=self.timeout_s,
                 start_new_session=True,
+                umask=closed_umask(),  # sbatch hands it on to the job, whose log is made under it
                 check=False,
             )
         except subprocess.TimeoutExpired:

@@ -9,14 +9,18 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import signal
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any, ClassVar
 
 import cloudpickle
 from submitit.core.job_environment import JobEnvironment
 from submitit.core.utils import DelayedSubmission, JobPaths
+
+from planit.backends.umask import closed_umask
 
 CHECKPOINT = "checkpoint.pkl"
 PAYLOAD = "payload.pkl"
@@ -105,7 +109,20 @@ def run(step_dir: Path, prepare: Callable[[bool], None]) -> Any:
         environment = LocalEnvironment() if here else JobEnvironment()
         paths = _CheckpointPaths(step_dir, environment.job_id, environment.global_rank, script=None)
         environment._handle_signals(paths, call)
+        _close_checkpoints(environment._usr_sig())
     return call.result()
+
+
+def _close_checkpoints(number: signal.Signals) -> None:
+    """Let submitit's handler write the checkpoint under the umask of the run's files."""
+    save = signal.getsignal(number)
+
+    def handler(signum: int, frame: FrameType | None) -> None:
+        os.umask(closed_umask())
+        if callable(save):
+            save(signum, frame)
+
+    signal.signal(number, handler)
 
 
 def write_result(path: Path, outcome: str, value: Any) -> None:

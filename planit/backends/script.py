@@ -116,7 +116,10 @@ def _no_pattern(path: Path | None) -> str:
 
 def _directive(name: str, value: Any) -> str:
     flag = name.replace("_", "-")
-    return f"#SBATCH --{flag}" if value is True else f"#SBATCH --{flag}={shlex.quote(str(value))}"
+    if value is True:
+        return f"#SBATCH --{flag}"
+    text = str(value).replace("\\", "\\\\")  # sbatch, unlike a shell, reads it in quotes too
+    return f"#SBATCH --{flag}={shlex.quote(text)}"
 
 
 def _environment(spec: ScriptSpec) -> list[str]:

@@ -51,7 +51,11 @@ class SlurmBackend:
         """Nothing to do before the first sbatch call."""
 
     def max_array_size(self, cluster: str | None) -> int:
-        return self.client.max_array_size(cluster)
+        return int(self.client.setting("MaxArraySize", cluster))
+
+    def cluster_name(self, cluster: str | None) -> str | None:
+        """The name of a cluster; that of the default one is asked for."""
+        return self.client.setting("ClusterName", cluster) if cluster is None else cluster
 
     def submit(
         self,

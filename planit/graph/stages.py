@@ -138,6 +138,7 @@ class _Lowering:
     resources_of: Callable[[Task], Resources]
     key_of: Callable[[Task], str]
     max_array_size: Callable[[str | None], int]
+    cluster_name: Callable[[str | None], str | None]
     stack: bool = True
     stages: list[Stage] = field(default_factory=list)
     stacks: int = 0
@@ -249,7 +250,8 @@ class _Lowering:
         return (_Exit(number, stack, chunk),)
 
     def refuse_between_clusters(self, parent: Stage, child: Task, resources: Resources) -> None:
-        if parent.resources.cluster != resources.cluster:
+        ours, theirs = parent.resources.cluster, resources.cluster
+        if ours != theirs and self.cluster_name(ours) != self.cluster_name(theirs):
             clusters = [r.cluster or "the default" for r in (parent.resources, resources)]
             raise PlanError(
                 f"step {child.name!r} (cluster {clusters[1]}) waits for step"
@@ -322,6 +324,7 @@ def lower(
     resources_of: Callable[[Task], Resources] = lambda task: task.resources,
     key_of: Callable[[Task], str] | None = None,
     stack: bool = True,
+    cluster_name: Callable[[str | None], str | None] = lambda cluster: cluster,
     max_array_size: Callable[[str | None], int] = lambda cluster: DEFAULT_MAX_ARRAY_SIZE,
 ) -> Graph:
     """The stages of a tree, in an order in which they can be submitted.
@@ -331,13 +334,18 @@ def lower(
         resources_of: the parameters that a step is really submitted with; by default its own.
         key_of: equal for steps that may share an array; by default their parameters decide.
         stack: whether branches of one shape become arrays; otherwise every step is a single job.
+        cluster_name: what a cluster is really called; None is the default one.
         max_array_size: the most tasks that one array may have, by cluster (None: the default one).
 
     Raises:
         PlanError: a step waits for one on another cluster, or the tree is nested too deeply.
     """
     lowering = _Lowering(
-        resources_of, key_of or (lambda task: resources_of(task).key), max_array_size, stack
+        resources_of,
+        key_of or (lambda task: resources_of(task).key),
+        max_array_size,
+        cluster_name,
+        stack,
     )
     try:
         lowering.single(root, ())

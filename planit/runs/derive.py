@@ -9,7 +9,7 @@ from typing import Any
 from planit.backends.client import JobView
 from planit.runs.history import History
 from planit.runs.markers import Attempt, Tries
-from planit.runs.states import State, StepStatus
+from planit.runs.states import State, StepStatus, printable
 
 # Slurm's job states (squeue manual, "JOB STATE CODES") as states of a step.
 _SLURM_STATES = {
@@ -123,7 +123,7 @@ def _error_line(error: Any) -> str:
     if not isinstance(error, dict):
         return "no reason given"
     lines = str(error.get("message", "")).strip().splitlines() or [""]
-    return f"{error.get('type', 'Error')}: {lines[0]}".rstrip(": ")
+    return printable(f"{error.get('type', 'Error')}: {lines[0]}".rstrip(": "))
 
 
 def with_causes(

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from planit.backends.umask import current_umask
 from planit.errors import RunError
 
 _DIR_MODE = 0o755
@@ -70,15 +71,6 @@ def read_json(path: Path) -> Any | None:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-
-
-def current_umask() -> int:
-    """The umask, read without changing it where the kernel shows it."""
-    with contextlib.suppress(OSError):
-        match = re.search(r"^Umask:\s*(\d+)", Path("/proc/self/status").read_text(), re.MULTILINE)
-        if match:
-            return int(match[1], 8)
-    return 0o022
 
 
 def why_untrusted(paths: Iterable[Path]) -> str | None:

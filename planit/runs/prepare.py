@@ -11,6 +11,7 @@ from typing import Any
 
 from planit.backends import payload
 from planit.backends.script import ScriptSpec, script_text
+from planit.backends.umask import current_umask
 from planit.errors import PlanError
 from planit.graph import Graph, Stage
 from planit.nodes import Command, Step, Task
@@ -83,7 +84,8 @@ def write_context(run: RunDir, submission: int, calls: Mapping[str, Call]) -> No
     modules |= {path.partition(".")[0] for path in paths if path}
     sources = take_snapshot(run.path / "code", {str(module) for module in modules if module})
     entries = [os.path.abspath(entry or ".") for entry in sys.path]
-    write_json(run.context_file(submission), {"sys_path": entries, "snapshot": sources})
+    context = {"sys_path": entries, "snapshot": sources, "umask": current_umask()}
+    write_json(run.context_file(submission), context)
 
 
 @dataclass(frozen=True)

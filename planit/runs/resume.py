@@ -143,6 +143,7 @@ class Resume:
         graph = lower(
             tree,
             key_of=lambda task: f"{resources[task.name].key} {task.launches} {live[task.name]}",
+            cluster_name=self.backend.cluster_name,
             max_array_size=self.backend.max_array_size,
         )
         submit_stages(

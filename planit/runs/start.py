@@ -50,6 +50,7 @@ class NewRun:
         graph = lower(
             self.root,
             resources_of=merged_with(self.defaults),
+            cluster_name=self.backend.cluster_name,
             max_array_size=self.backend.max_array_size,
         )
         self.backend.check(graph)

@@ -109,3 +109,8 @@ class RunStatus:
 
     def step(self, name: str) -> StepStatus:
         return next(step for step in self.steps if step.name == name)
+
+
+def printable(text: str) -> str:
+    """`text` without anything that could move a terminal's cursor or break a line."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

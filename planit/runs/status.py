@@ -20,7 +20,7 @@ from planit.runs.history import History, Leaf, Placement
 from planit.runs.known import KnownStates
 from planit.runs.markers import Attempt, Tries
 from planit.runs.rundir import RunDir
-from planit.runs.states import RunStatus, State, StepStatus
+from planit.runs.states import RunStatus, State, StepStatus, printable
 
 
 def look(run: RunDir, client: Client, *, past: History | None = None) -> RunStatus:
@@ -140,7 +140,9 @@ class _Look:
         if self.past.was_cancelled(status.name):
             return replace(status, job=None, state=State.CANCELLED, cause="cancelled by planit")
         if aborted is not None:
-            return replace(status, job=None, cause=f"the submission was taken back: {aborted}")
+            return replace(
+                status, job=None, cause=f"the submission was taken back: {printable(aborted)}"
+            )
         return replace(status, cause="the submission stopped before it")
 
     def _last_known(self, status: StepStatus, *, started: bool) -> StepStatus:

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from planit.backends.umask import closed_umask
 from planit.runs import markers
 from planit.runs.code import install_snapshot
 from planit.runs.command import CommandFailedError
@@ -39,6 +40,7 @@ class Terminated(BaseException):
 
 def main() -> int:
     """Run the step that the environment names; the process's exit code."""
+    os.umask(closed_umask())
     run_dir, step_dir = Path(os.environ["PLANIT_RUN_DIR"]), Path(os.environ["PLANIT_STEP_DIR"])
     reason = why_untrusted(_must_be_trusted(run_dir, step_dir))
     if reason is not None:
@@ -63,6 +65,7 @@ class _Worker:
         self.ranks = int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) if _under_srun() else 1
         self.job_id = _job_id()
         self.gpu = GpuMemory()
+        self.umask = closed_umask()
 
     def run(self) -> int:
         started = time.time()
@@ -91,12 +94,14 @@ class _Worker:
         context = read_json(_context(self.run_dir)) or {}
         known = set(sys.path)
         sys.path += [entry for entry in context.get("sys_path", []) if entry not in known]
+        self.umask = int(context.get("umask", self.umask))
         install_snapshot(self.run_dir / "code", context.get("snapshot"))
         payload = import_payload()
         return payload.run(self.step_dir, self._prepare)
 
     def _prepare(self, checkpoints: bool) -> None:
         self.gpu.start()
+        os.umask(self.umask)
         if not checkpoints:
             signal.signal(signal.SIGTERM, _terminate)
             signal.signal(signal.SIGUSR2, signal.SIG_IGN)
@@ -105,6 +110,7 @@ class _Worker:
         self, started: float, outcome: str, error: dict[str, str] | None, code: int, value: Any
     ) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        os.umask(closed_umask())
         sys.stdout.flush()
         if outcome != "requeued":
             self._leave_result(outcome, error, value)

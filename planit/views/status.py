@@ -9,7 +9,7 @@ from typing import Any
 
 from planit.graph import common_start
 from planit.nodes.walltime import clock
-from planit.runs.states import RunStatus, State, StepStatus
+from planit.runs.states import RunStatus, State, StepStatus, printable
 
 JSON_SCHEMA = 1
 _SHOWN_ALONE = 10  # a Parallel of more equal branches than this is summed up
@@ -125,11 +125,6 @@ def step_text(step: StepStatus) -> str:
     if step.stale:
         parts.append("(stale)")
     return "  ".join(parts)
-
-
-def printable(text: str) -> str:
-    """`text` without anything that could move a terminal's cursor or break a line."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def status_json(status: RunStatus, path: str) -> dict[str, Any]:

@@ -165,6 +165,10 @@ class LocalBackend:
     def max_array_size(self, cluster: str | None) -> int:
         return _NO_LIMIT
 
+    def cluster_name(self, cluster: str | None) -> str | None:
+        """There is one machine, whatever the steps say."""
+        return None
+
     def submit(
         self,
         script: Path,

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from planit.backends import client
-from planit.backends.client import JobRef, JobView, client_env
 from planit.backends.base import Dependency
+from planit.backends.client import JobRef, JobView, client_env
 from planit.backends.slurm import dependency_text
 
 

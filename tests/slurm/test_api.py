@@ -42,12 +42,7 @@ def test_returned_jobs_are_submitit_jobs(slurm: Cluster, tmp_path: Path) -> None
         "api",
         Chain(
             Parallel(*(Step(f"t{i}", steps.note, bare, str(ran), i) for i in range(3))),
-            Parallel(
-                Step("far", steps.note, BETA, str(ran), "beta"),
-                Step("bad", steps.fail, ARGS, "quite broken"),
-            )
-            if False
-            else Step("bad", steps.fail, ARGS, "quite broken"),
+            Step("bad", steps.fail, ARGS, "quite broken"),
             note("behind", ran),
         ),
     )
@@ -165,16 +160,18 @@ def test_two_clusters_with_the_same_ids(slurm: Cluster, tmp_path: Path) -> None:
     go = str(tmp_path / "go")
     first = int(slurm_says("sbatch", "--parsable", "-o", "/dev/null", "--wrap", "true"))
     while True:  # until both clusters hand out the same number next
-        other = slurm_says(
-            "sbatch", "-M", "beta", "--parsable", "-o", "/dev/null", "--wrap", "true"
-        )
+        words = ("--parsable", "-o", "/dev/null", "--wrap", "true")
+        other = slurm_says("sbatch", "-M", "beta", *words)
         second = int(other.partition(";")[0])
         if second >= first:
             break
         slurm_says("sbatch", "-M", "beta", "--array", f"0-{min(900, first - second)}", "-H",
                    "-o", "/dev/null", "--wrap", "true")  # fmt: skip
     root = Parallel(
-        Chain(Step("here", steps.gate, ALPHA, go, str(tmp_path / "h")), note("h2", tmp_path / "r")),
+        Chain(
+            Step("here", steps.gate, ALPHA, go, str(tmp_path / "h")),
+            note("h2", tmp_path / "r", ALPHA),
+        ),
         Chain(Step("there", steps.fail, BETA, "on beta"), note("t2", tmp_path / "r", BETA)),
         Step("stays", steps.gate, BETA, go, str(tmp_path / "s")),
     )

@@ -38,21 +38,15 @@ def test_cancelled_step_takes_what_is_behind_it_and_nothing_else(
         )
         for i in range(4)
     ]
-    run = submit(
-        tmp_path,
-        Chain(note("first", tmp_path / "f"), Parallel(*branches), note("join", tmp_path / "ran")),
-    )
+    first, join = note("first", tmp_path / "f"), note("join", tmp_path / "ran")
+    run = submit(tmp_path, Chain(first, Parallel(*branches), join))
     until(lambda: len(lines(tmp_path / "begun")) == 4)
     done = planit(tmp_path, "cancel", "gate_1")
     assert done.out == f"Cancelled 3 step(s) of run {run.run_id}: gate_1, tail_1, join\n"
-    again = planit(tmp_path, "cancel", "gate_1", "first")
-    assert (
-        again.out
-        == (
-            f"Nothing to cancel in run {run.run_id}\n"
-            "Left alone, as nothing of it is queued: first, gate_1, tail_1, join\n"
-        )
-        or "first" in again.out
+    again = planit(tmp_path, "cancel", "gate_1")
+    assert again.out == (
+        f"Nothing to cancel in run {run.run_id}\n"
+        "Left alone, as nothing of it is queued: gate_1, tail_1, join\n"
     )
     until(lambda: states(run)["gate_1"] == "CANCELLED")
     found = states(run)
@@ -60,7 +54,7 @@ def test_cancelled_step_takes_what_is_behind_it_and_nothing_else(
     (tmp_path / "go").touch()
     settled(run)
     assert sorted(lines(tmp_path / "ran")) == ["tail_0", "tail_2", "tail_3"]
-    assert not in_queue(run)
+    until(lambda: not in_queue(run))
     wrong = planit(tmp_path, "cancel", "gate_9")
     assert wrong.code == 5
     assert "did you mean gate_" in wrong.err

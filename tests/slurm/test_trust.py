@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,6 @@ from tests.slurm.tools import (
 )
 
 pytestmark = pytest.mark.slurm
-GATED = SlurmArgs("5", "batch", cpus_per_task=1)
 NOBODY = 65534
 
 
@@ -34,17 +34,15 @@ def test_run_directory_is_never_writable_by_others(
 ) -> None:
     before = os.umask(mask)
     try:
-        root = Chain(
-            note("a", tmp_path / "r"),
-            Parallel(note("b", tmp_path / "r"), note("c", tmp_path / "r")),
-        )
+        array = [note(name, tmp_path / "r") for name in "bc"]
+        root = Chain(note("a", tmp_path / "r"), Parallel(*array))
         run = submit(tmp_path / "runs", root)
         assert set(settled(run).values()) == {"DONE"}
         run.resume(only=["a"])
         settled(run)
     finally:
         os.umask(before)
-    below = [path for path in run.path.rglob("*")]
+    below = list(run.path.rglob("*"))
     assert len(below) > 15
     for path in [run.path, run.path.parent, *below]:
         mode = stat.S_IMODE(path.stat().st_mode)
@@ -58,10 +56,8 @@ def test_worker_refuses_what_others_could_have_written(slurm: Cluster, tmp_path:
     if os.geteuid() == 0:
         names.append("owner")
     begin = SlurmArgs("5", "batch", additional_params={"begin": "now+1hour"})
-    runs = {
-        name: submit(tmp_path / name, Step("s", steps.note, begin, str(ran), name))
-        for name in names
-    }
+    step = {name: Step("s", steps.note, begin, str(ran), name) for name in names}
+    runs = {name: submit(tmp_path / name, step[name]) for name in names}
     steps_of = {name: run.path / "steps" / "s" for name, run in runs.items()}
     (steps_of["group"] / "payload.pkl").chmod(0o664)
     steps_of["folder"].chmod(0o777)
@@ -162,8 +158,6 @@ def test_gpu_memory_is_asked_of_nvidia_smi(slurm: Cluster, tmp_path: Path) -> No
     )
     run = submit(tmp_path, root)
     until(lambda: len(lines(tmp_path / "begun")) == 2)
-    import time
-
     time.sleep(0.5)  # nvidia-smi is asked in a thread
     (tmp_path / "go").touch()
     assert set(settled(run).values()) == {"DONE"}

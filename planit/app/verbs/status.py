@@ -38,7 +38,7 @@ def run(words: list[str]) -> int:
     else:
         status = opened.status()
         if options.json:
-            print(json.dumps(status_json(status, str(found.path)), ensure_ascii=False, indent=1))
+            print(json.dumps(status_json(status, str(found.path)), indent=1))
         else:
             _show(status, found, everything=options.all)
     return SchedulerError.exit_code if status.stale else 0

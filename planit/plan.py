@@ -58,7 +58,7 @@ class Plan:
         standard output.
         """
         text = tree_text(self.name, self.root)
-        if logger.isEnabledFor(logging.INFO) and logger.hasHandlers():
+        if _shows_info(logger):
             logger.info(text)
         else:
             print(text)
@@ -133,3 +133,15 @@ class Plan:
         self.run = Run(started.path, backend=new.backend)
         self._wait = self.run.wait
         return list(jobs)
+
+
+def _shows_info(source: logging.Logger) -> bool:
+    """Whether a record at level INFO reaches somebody."""
+    if not source.isEnabledFor(logging.INFO):
+        return False
+    asked: logging.Logger | None = source
+    while asked is not None:
+        if any(handler.level <= logging.INFO for handler in asked.handlers):
+            return True
+        asked = asked.parent if asked.propagate else None
+    return False

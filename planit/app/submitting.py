@@ -53,8 +53,8 @@ def run_here(plan: Plan, config: DictConfig) -> list[Any]:
     from planit.backends.executors import debug_executor
 
     count = sum(1 for _ in tasks(plan.root))
-    print(f"Running the {count} step(s) of plan {plan.name} in this process", flush=True)
     jobs = plan.submit(debug_executor(runs_dir(config) / plan.name))
+    print(f"Running the {count} step(s) of plan {plan.name} in this process", flush=True)
     plan.wait()
     print(f"All {count} step(s) of plan {plan.name} succeeded")
     return jobs

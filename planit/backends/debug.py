@@ -48,6 +48,16 @@ def run_in_order(
         raise StepsFailedError(plan, order.failures, order.blocked)
 
 
+def _call(job: DebugJob) -> Any:
+    """Make a step's call; leaving with code 0 is no failure, as in a job."""
+    try:
+        return job.submission().result()
+    except SystemExit as stop:
+        if stop.code in (None, 0):
+            return None
+        raise
+
+
 class _Order:
     def __init__(
         self,
@@ -78,7 +88,7 @@ class _Order:
 
     def _start(self, name: str, pool: ThreadPoolExecutor) -> None:
         del self.waiting[name]
-        self.running[pool.submit(self.jobs[name].submission().result)] = name
+        self.running[pool.submit(_call, self.jobs[name])] = name
 
     def _ended(self, name: str, pool: ThreadPoolExecutor, *, succeeded: bool) -> None:
         """Start what waited for this step; what needed its success never runs, and so ends too."""

@@ -15,6 +15,7 @@ from submitit.core.core import Executor
 from submitit.slurm.slurm import SlurmExecutor
 
 from planit.errors import PlanError
+from planit.nodes.checks import check_additional
 
 
 @dataclass(frozen=True)
@@ -70,11 +71,15 @@ def view(executor: Any) -> ExecutorView:
 
 def _defaults(parameters: Mapping[str, Any]) -> dict[str, Any]:
     unwanted = {"dependency", "array_parallelism", "map_count", "job_name"}
-    return {
+    defaults = {
         name: copy.deepcopy(value)
         for name, value in parameters.items()
         if name not in unwanted and value is not None
     }
+    more = "additional_parameters"
+    if more in defaults:
+        defaults[more] = check_additional(f"the executor's slurm_{more}", defaults[more])
+    return defaults
 
 
 def debug_executor(folder: Path) -> submitit.AutoExecutor:

@@ -1,7 +1,8 @@
 """What the user writes: pure values that import, submit and schedule nothing."""
 
 from planit.nodes.functions import Function
-from planit.nodes.slurm import MailType, Resources, SlurmArgs, SlurmSpec
+from planit.nodes.resources import Resources
+from planit.nodes.slurm import MailType, SlurmArgs, SlurmSpec
 from planit.nodes.sweep import Sweep
 from planit.nodes.tree import (
     Chain,

@@ -7,18 +7,23 @@ what the user set.
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import enum
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from functools import cached_property
 from typing import Any, TypeAlias
 
 from planit.errors import PlanError, suggest
 from planit.nodes import walltime
+from planit.nodes.checks import (
+    check_additional,
+    check_cluster,
+    check_count,
+    check_text,
+    setup_lines,
+)
+from planit.nodes.resources import Resources
 
 
 class MailType(enum.StrEnum):
@@ -82,24 +87,24 @@ class SlurmArgs:
 
     def __post_init__(self) -> None:
         walltime.parse(self.time, "time")
-        _check_text("partition", self.partition)
+        check_text("partition", self.partition)
         for name in ("account", "mail_user"):
             if getattr(self, name) is not None:
-                _check_text(name, getattr(self, name))
+                check_text(name, getattr(self, name))
         if self.cluster is not None:
-            _check_cluster("cluster", self.cluster)
-        _check_count("gpus_per_node", self.gpus_per_node, least=0)
-        _check_count("nodes", self.nodes)
-        _check_count("max_requeues", self.max_requeues, least=0)
+            check_cluster("cluster", self.cluster)
+        check_count("gpus_per_node", self.gpus_per_node, least=0)
+        check_count("nodes", self.nodes)
+        check_count("max_requeues", self.max_requeues, least=0)
         for name in ("cpus_per_task", "cpus_per_gpu", "mem_gb"):
             if getattr(self, name) is not None:
-                _check_count(name, getattr(self, name))
+                check_count(name, getattr(self, name))
         object.__setattr__(self, "mail_type", _mail_types(self.mail_type))
-        object.__setattr__(self, "setup", _setup_lines("setup", self.setup))
+        object.__setattr__(self, "setup", setup_lines("setup", self.setup))
         object.__setattr__(
             self,
             "additional_params",
-            _check_additional("additional_params", self.additional_params),
+            check_additional("additional_params", self.additional_params),
         )
 
     @classmethod
@@ -145,33 +150,6 @@ SlurmSpec: TypeAlias = SlurmArgs | Mapping[str, Any]
 """What a step takes for its SLURM parameters."""
 
 
-@dataclass(frozen=True)
-class Resources:
-    """Submission parameters under submitit's names; only what the user set."""
-
-    options: dict[str, Any]
-
-    @cached_property
-    def time(self) -> timedelta:
-        return walltime.parse(self.options["time"])
-
-    @property
-    def time_text(self) -> str:
-        """The wall time as the user wrote it."""
-        return str(self.options["time"])
-
-    @property
-    def cluster(self) -> str | None:
-        """The cluster by name, or None for the default one."""
-        value = self.options.get("additional_parameters", {}).get("clusters")
-        return None if value is None else str(value)
-
-    @cached_property
-    def key(self) -> str:
-        """Equal for equal parameters; what decides whether two steps can share an array."""
-        return repr(sorted(self.options.items(), key=lambda item: item[0]))
-
-
 def resources_of(slurm_args: SlurmSpec) -> Resources:
     """The submission parameters in `slurm_args`; never modifies it.
 
@@ -186,15 +164,7 @@ def resources_of(slurm_args: SlurmSpec) -> Resources:
             f"slurm_args must be SlurmArgs or a dict, not {type(slurm_args).__name__}",
             hint="the order is Step(name, func, slurm_args, *args, **kwargs)",
         )
-    if "slurm_time" not in slurm_args:
-        raise PlanError('a dict of SLURM arguments needs "slurm_time"', hint="add the wall time")
-    options: dict[str, Any] = {}
-    for key, value in slurm_args.items():
-        if value is not None:
-            name = _canonical(str(key))
-            options[name] = _canonical_value(str(key), name, copy.deepcopy(value))
-    walltime.parse(options.get("time"), "slurm_time")
-    return Resources(options)
+    return Resources.from_dict(slurm_args)
 
 
 def changed(resources: Resources, fields: Mapping[str, Any]) -> Resources:
@@ -216,92 +186,6 @@ def changed(resources: Resources, fields: Mapping[str, Any]) -> Resources:
     return Resources(options)
 
 
-# Generic names of submitit's AutoExecutor -> names of its SlurmExecutor.
-_GENERIC = {
-    "name": "job_name",
-    "mem_gb": "mem",
-    "nodes": "nodes",
-    "cpus_per_task": "cpus_per_task",
-    "gpus_per_node": "gpus_per_node",
-    "tasks_per_node": "ntasks_per_node",
-    "timeout_min": "time",
-    "stderr_to_stdout": "stderr_to_stdout",
-    "max_requeues": "max_requeues",
-}
-# Parameters of submitit's SlurmExecutor that make sense for a step of a plan. "dependency" and
-# "array_parallelism" are planit's own business.
-KNOWN_OPTIONS = frozenset(
-    {
-        "job_name",
-        "partition",
-        "time",
-        "nodes",
-        "ntasks_per_node",
-        "cpus_per_task",
-        "cpus_per_gpu",
-        "gpus_per_node",
-        "gpus_per_task",
-        "qos",
-        "setup",
-        "teardown",
-        "mem",
-        "mem_per_gpu",
-        "mem_per_cpu",
-        "signal_delay_s",
-        "comment",
-        "constraint",
-        "exclude",
-        "account",
-        "gres",
-        "mail_type",
-        "mail_user",
-        "nodelist",
-        "exclusive",
-        "wckey",
-        "stderr_to_stdout",
-        "additional_parameters",
-        "srun_args",
-        "use_srun",
-    }
-)
-
-
-def _canonical(key: str) -> str:
-    if key in _GENERIC:
-        return _GENERIC[key]
-    bare = key.removeprefix("slurm_")
-    if bare != key:
-        bare = _GENERIC.get(bare, bare)
-        if bare in KNOWN_OPTIONS:
-            return bare
-    known = sorted({*_GENERIC, *(f"slurm_{name}" for name in KNOWN_OPTIONS)} - {"timeout_min"})
-    raise PlanError(f"unknown SLURM argument {key!r}", hint=suggest(key, known))
-
-
-def _canonical_value(key: str, name: str, value: Any) -> Any:
-    if name == "mem" and isinstance(value, int | float) and not isinstance(value, bool):
-        return f"{int(value)}GB" if value == int(value) else f"{int(value * 1024)}MB"
-    if name in ("setup", "teardown"):
-        return _setup_lines(key, value)
-    if name == "additional_parameters":
-        return _check_additional(key, value)
-    if isinstance(value, str) and (value or name != "comment"):
-        _check_text(key, value)
-    return value
-
-
-def _check_text(name: str, value: Any) -> None:
-    if not isinstance(value, str) or not value.strip():
-        raise PlanError(f"{name} must be non-empty text, not {value!r}", hint=f"set {name}")
-    if not value.isprintable():
-        raise PlanError(f"{name} {value!r} has control characters", hint="remove them")
-
-
-def _check_count(name: str, value: Any, least: int = 1) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise PlanError(f"{name} must be a whole number of at least {least}, not {value!r}")
-
-
 def _mail_types(values: Any) -> list[MailType]:
     if isinstance(values, str):
         values = values.split(",")
@@ -310,54 +194,3 @@ def _mail_types(values: Any) -> list[MailType]:
     except (ValueError, TypeError):
         known = ", ".join(MailType)
         raise PlanError(f"mail_type {values!r} is not valid", hint=f"known: {known}") from None
-
-
-def _setup_lines(name: str, value: Any) -> list[str]:
-    if isinstance(value, str):
-        return value.splitlines()
-    if not isinstance(value, list | tuple) or not all(isinstance(line, str) for line in value):
-        raise PlanError(f"{name} must be a list of shell lines, not {value!r}")
-    return list(value)
-
-
-_FLAG = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
-# What planit sets itself; a second value would break the order or lose the log.
-_OWN_FLAGS = frozenset(
-    {
-        "array",
-        "dependency",
-        "error",
-        "hold",
-        "kill-on-invalid-dep",
-        "output",
-        "parsable",
-        "test-only",
-        "wait",
-        "wrap",
-    }
-)
-
-
-def _check_additional(name: str, value: Any) -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        raise PlanError(f"{name} must be a mapping of sbatch options, not {value!r}")
-    for flag, setting in value.items():
-        if not isinstance(flag, str) or not _FLAG.fullmatch(flag):
-            raise PlanError(f"{name}: {flag!r} is not an sbatch option", hint="write it without --")
-        if any(own.startswith(flag.replace("_", "-")) for own in _OWN_FLAGS):  # sbatch completes
-            raise PlanError(f"{name}: {flag!r} is set by planit itself", hint="remove it")
-        if isinstance(setting, str) and not setting.isprintable():
-            raise PlanError(f"{name}.{flag} {setting!r} has control characters")
-    options = dict(value)
-    if "cluster" in options:  # sbatch takes both spellings
-        options["clusters"] = options.pop("cluster")
-    if options.get("clusters") is not None:
-        _check_cluster(f"{name}.clusters", options["clusters"])
-    return options
-
-
-def _check_cluster(name: str, value: Any) -> None:
-    """One cluster: where Slurm may choose, a dependency could lead to a job on another one."""
-    _check_text(name, value)
-    if "," in value or value == "all":
-        raise PlanError(f"{name} {value!r} is more than one cluster", hint="name a single one")

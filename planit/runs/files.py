@@ -29,9 +29,10 @@ def make_dir(path: Path) -> Path:
         path = path.parent
     for folder in reversed(missing):
         try:
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(folder, _DIR_MODE)
+            os.mkdir(folder, _DIR_MODE)
         except OSError as error:
+            if isinstance(error, FileExistsError) and folder.is_dir():
+                continue  # somebody else was quicker
             raise RunError(f"cannot make the folder {folder}: {error.strerror}") from None
     return missing[0] if missing else path
 

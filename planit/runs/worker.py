@@ -65,6 +65,7 @@ class _Worker:
         self.ranks = int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) if _under_srun() else 1
         self.job_id = _job_id()
         self.gpu = GpuMemory()
+        self.checkpoints = False
         self.umask = closed_umask()
 
     def run(self) -> int:
@@ -77,7 +78,7 @@ class _Worker:
         except CommandFailedError as problem:
             code, error = problem.exit_code, _error(problem)
         except SystemExit as stop:
-            outcome, code = _read_exit(stop)
+            outcome, code = _read_exit(stop, requeues=self.checkpoints)
             error = None if code == 0 else _error(stop)
         except (Terminated, KeyboardInterrupt) as stop:
             outcome, code, error = "terminated", EXIT_SIGTERM, _error(stop)
@@ -100,6 +101,7 @@ class _Worker:
         return payload.run(self.step_dir, self._prepare)
 
     def _prepare(self, checkpoints: bool) -> None:
+        self.checkpoints = checkpoints
         self.gpu.start()
         os.umask(self.umask)
         if not checkpoints:
@@ -202,11 +204,11 @@ def _sigterm_follows() -> bool:
     return False
 
 
-def _read_exit(stop: SystemExit) -> tuple[str, int]:
+def _read_exit(stop: SystemExit, *, requeues: bool) -> tuple[str, int]:
     """Submitit leaves with -1 after it has requeued its own job; a step may use sys.exit too."""
     if stop.code is None or stop.code == 0:
         return "succeeded", 0
-    if stop.code == -1:
+    if stop.code == -1 and requeues:
         return "requeued", EXIT_REQUEUED
     return "failed", stop.code & 0xFF or 1 if isinstance(stop.code, int) else 1
 

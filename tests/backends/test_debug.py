@@ -251,3 +251,37 @@ def test_more_branches_than_threads_all_run(tmp_path: Path) -> None:
     record = Recorder()
     run(Plan("p", Parallel(*(record.step(f"s{i}") for i in range(200)))), tmp_path)
     assert len(record.seen) == 200
+
+
+def leave(code: int | None) -> None:
+    raise SystemExit(code)
+
+
+@pytest.mark.parametrize("code", [0, None])
+def test_leaving_with_code_zero_is_a_success_as_in_a_job(tmp_path: Path, code: int | None) -> None:
+    ran: list[int] = []
+    plan = Plan("p", Chain(Step("a", leave, CPU, code), Step("b", ran.append, CPU, 1)))
+    plan.submit(submitit.AutoExecutor(folder=tmp_path, cluster="debug"))
+    plan.wait()
+    assert ran == [1]
+
+
+def test_a_limit_holds_and_a_failed_branch_makes_room(tmp_path: Path) -> None:
+    running: list[int] = []
+    most: list[int] = []
+
+    def work(number: int) -> None:
+        running.append(number)
+        most.append(len(running))
+        time.sleep(0.05)
+        running.remove(number)
+        if number == 1:
+            raise ValueError("unlucky")
+
+    steps = [Step(f"s{i}", work, CPU, i) for i in range(6)]
+    plan = Plan("p", Parallel(*steps, max_concurrent=2))
+    plan.submit(submitit.AutoExecutor(folder=tmp_path, cluster="debug"))
+    with pytest.raises(StepsFailedError) as caught:
+        plan.wait()
+    assert list(caught.value.failures) == ["s1"]
+    assert (len(most), max(most)) == (6, 2)

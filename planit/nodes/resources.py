@@ -1,0 +1,134 @@
+"""Submission parameters under submitit's names, and how a dict for submitit becomes some."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+from typing import Any
+
+from planit.errors import PlanError, suggest
+from planit.nodes import walltime
+from planit.nodes.checks import check_additional, check_text, setup_lines
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Submission parameters under submitit's names; only what the user set."""
+
+    options: dict[str, Any]
+
+    @classmethod
+    def from_dict(cls, given: Mapping[str, Any]) -> Resources:
+        """Read a dict that submitit understands; it is not modified.
+
+        Raises:
+            PlanError: no ``slurm_time``, or a key that submitit's Slurm executor would not take.
+        """
+        if "slurm_time" not in given:
+            raise PlanError(
+                'a dict of SLURM arguments needs "slurm_time"', hint="add the wall time"
+            )
+        options: dict[str, Any] = {}
+        for key, value in given.items():
+            if value is not None:
+                name = _canonical(str(key))
+                options[name] = _canonical_value(str(key), name, copy.deepcopy(value))
+        walltime.parse(options.get("time"), "slurm_time")
+        return cls(options)
+
+    @cached_property
+    def time(self) -> timedelta:
+        return walltime.parse(self.options["time"])
+
+    @property
+    def time_text(self) -> str:
+        """The wall time as the user wrote it."""
+        return str(self.options["time"])
+
+    @property
+    def cluster(self) -> str | None:
+        """The cluster by name, or None for the default one."""
+        value = self.options.get("additional_parameters", {}).get("clusters")
+        return None if value is None else str(value)
+
+    @cached_property
+    def key(self) -> str:
+        """Equal for equal parameters; what decides whether two steps can share an array."""
+        return repr(sorted(self.options.items(), key=lambda item: item[0]))
+
+
+# Generic names of submitit's AutoExecutor -> names of its SlurmExecutor.
+_GENERIC = {
+    "name": "job_name",
+    "mem_gb": "mem",
+    "nodes": "nodes",
+    "cpus_per_task": "cpus_per_task",
+    "gpus_per_node": "gpus_per_node",
+    "tasks_per_node": "ntasks_per_node",
+    "timeout_min": "time",
+    "stderr_to_stdout": "stderr_to_stdout",
+    "max_requeues": "max_requeues",
+}
+# Parameters of submitit's SlurmExecutor that make sense for a step of a plan. "dependency" and
+# "array_parallelism" are planit's own business.
+KNOWN_OPTIONS = frozenset(
+    {
+        "job_name",
+        "partition",
+        "time",
+        "nodes",
+        "ntasks_per_node",
+        "cpus_per_task",
+        "cpus_per_gpu",
+        "gpus_per_node",
+        "gpus_per_task",
+        "qos",
+        "setup",
+        "teardown",
+        "mem",
+        "mem_per_gpu",
+        "mem_per_cpu",
+        "signal_delay_s",
+        "comment",
+        "constraint",
+        "exclude",
+        "account",
+        "gres",
+        "mail_type",
+        "mail_user",
+        "nodelist",
+        "exclusive",
+        "wckey",
+        "stderr_to_stdout",
+        "additional_parameters",
+        "srun_args",
+        "use_srun",
+    }
+)
+
+
+def _canonical(key: str) -> str:
+    if key in _GENERIC:
+        return _GENERIC[key]
+    bare = key.removeprefix("slurm_")
+    if bare != key:
+        bare = _GENERIC.get(bare, bare)
+        if bare in KNOWN_OPTIONS:
+            return bare
+    known = sorted({*_GENERIC, *(f"slurm_{name}" for name in KNOWN_OPTIONS)} - {"timeout_min"})
+    raise PlanError(f"unknown SLURM argument {key!r}", hint=suggest(key, known))
+
+
+def _canonical_value(key: str, name: str, value: Any) -> Any:
+    if name == "mem" and isinstance(value, int | float) and not isinstance(value, bool):
+        return f"{int(value)}GB" if value == int(value) else f"{int(value * 1024)}MB"
+    if name in ("setup", "teardown"):
+        return setup_lines(key, value)
+    if name == "additional_parameters":
+        return check_additional(key, value)
+    if isinstance(value, str) and (value or name != "comment"):
+        check_text(key, value)
+    return value

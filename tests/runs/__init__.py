@@ -1,1 +1,0 @@
-"""The parts of a run directory, without a scheduler."""

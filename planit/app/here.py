@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from collections import Counter
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from planit.run import Run
 from planit.runs import history as histories
+from planit.runs.local import events
 from planit.runs.local.backend import LocalBackend
 from planit.runs.local.events import FINAL
 from planit.runs.rundir import RunDir
@@ -32,24 +34,22 @@ def follow(run: Run, backend: LocalBackend) -> int:
     way the run can be resumed.
     """
     number = backend.number
-    show = _Lively(run, number) if sys.stderr.isatty() else _Plain(run, number)
-    interrupts = 0
-    with show.on():
-        while True:
-            try:
-                show.update(backend.client.engine(number))
-                if backend.engine is None or backend.engine.poll() is not None:
-                    break
-                time.sleep(_PAUSE_S)
-            except KeyboardInterrupt:
-                interrupts += 1
-                if interrupts == 1:
-                    show.say("Finishing the running steps; Ctrl-C again ends them")
-                    backend.client.ask(number, {"action": "finish"})
-                elif interrupts == 2:
-                    show.say("Ending the running steps")
-                    backend.client.ask(number, {"action": "stop"})
-        show.update(backend.client.engine(number))
+    show = _Lively(run, number) if sys.stderr.isatty() else _Plain()
+    said = events.Follower(events.path_of(run.path, number))
+    asked = 0
+    with _interrupts() as interrupts, show.on():
+        while backend.engine is not None and backend.engine.poll() is None:
+            show.update(said)
+            if interrupts and asked == 0:
+                show.say("Finishing the running steps; Ctrl-C again ends them")
+                backend.client.ask(number, {"action": "finish"})
+                asked = 1
+            elif len(interrupts) > 1 and asked == 1:
+                show.say("Ending the running steps")
+                backend.client.ask(number, {"action": "stop"})
+                asked = 2
+            time.sleep(_PAUSE_S)
+        show.update(said)
     status = run.status()
     for step in status.steps:
         if step.state.is_failure:
@@ -60,13 +60,19 @@ def follow(run: Run, backend: LocalBackend) -> int:
     return 130 if interrupts else 0 if status.succeeded else 1
 
 
+@contextmanager
+def _interrupts() -> Iterator[list[float]]:
+    """The times of every Ctrl-C, which interrupts nothing: it may come at any point."""
+    times: list[float] = []
+    before = signal.signal(signal.SIGINT, lambda *_: times.append(time.monotonic()))
+    try:
+        yield times
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 class _Plain:
     """A line whenever a step starts or ends."""
-
-    def __init__(self, run: Run, number: int) -> None:
-        self.seen: dict[str, str] = {}
-        self.run = run
-        self.number = number
 
     @contextmanager
     def on(self) -> Iterator[None]:
@@ -75,11 +81,9 @@ class _Plain:
     def say(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
-    def update(self, engine: Any) -> None:
-        for key, event in (engine.states if engine is not None else {}).items():
-            if self.seen.get(key) != event["state"]:
-                self.seen[key] = event["state"]
-                self.say(f"{_word(event)} {printable(str(event.get('name', key)))}")
+    def update(self, said: events.Follower) -> None:
+        for event in said.look():
+            self.say(f"{_word(event)} {printable(str(event.get('name', event['key'])))}")
 
 
 def _word(event: dict[str, Any]) -> str:
@@ -101,12 +105,11 @@ class _Lively:
 
         self.number = number
         self.directory = RunDir(run.path)
-        leaves = histories.read(self.directory).leaves
-        self.slugs = {leaf.name: leaf.slug for leaf in leaves}
+        past = histories.read(self.directory)
+        self.slugs = {leaf.name: leaf.slug for leaf in past.leaves}
         columns = ("{task.description}", BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
         self.bar = Progress(*columns)
-        placed = histories.read(self.directory).placements.values()
-        total = sum(1 for place in placed if place.submission == number)
+        total = sum(place.submission == number for place in past.placements.values())
         self.task = self.bar.add_task("", total=total)
         self.live = Live(self.bar, console=Console(stderr=True), refresh_per_second=5)
         self.words = ""
@@ -119,8 +122,9 @@ class _Lively:
     def say(self, text: str) -> None:
         self.words = text
 
-    def update(self, engine: Any) -> None:
-        states = list((engine.states if engine is not None else {}).values())
+    def update(self, said: events.Follower) -> None:
+        said.look()
+        states = said.states.values()
         counts = Counter(event["state"] for event in states)
         ended = sum(counts[state] for state in FINAL)
         shown = ", ".join(f"{count} {state.lower()}" for state, count in sorted(counts.items()))

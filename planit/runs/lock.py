@@ -101,7 +101,8 @@ def start_of(pid: Any) -> str | None:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return None
-    return stat.rpartition(")")[2].split()[19]
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] == "Z" else fields[19]  # a zombie has ended
 
 
 @dataclass(frozen=True)

@@ -240,11 +240,13 @@ def test_mail_is_written_down(slurm: Cluster, tmp_path: Path) -> None:
     until(lambda: "Ended" in slurm.mails() and "me@university.edu" in slurm.mails())
 
 
-def test_folder_of_someone_else_is_neither_used_nor_removed(tmp_path: Path) -> None:
-    (tmp_path / "thesis.tex").touch()
-    with pytest.raises(ClusterError, match="is not an empty folder"):
-        Cluster.start(tmp_path)
-    assert (tmp_path / "thesis.tex").exists()
+def test_folder_of_someone_else_is_neither_used_nor_removed() -> None:
+    with tempfile.TemporaryDirectory(prefix="thesis-") as name:
+        mine = Path(name, "thesis.tex")
+        mine.touch()
+        with pytest.raises(ClusterError, match="is not an empty folder"):
+            Cluster.start(Path(name))
+        assert mine.exists()
 
 
 def test_normal_user_is_told_what_root_has_to_run(monkeypatch: pytest.MonkeyPatch) -> None:

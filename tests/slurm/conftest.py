@@ -33,7 +33,7 @@ def late(slurm: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Run:
         base,
         Parallel(
             Chain(
-                Step("too_slow", steps.gate, ONE_MINUTE, str(never), str(base / "slow")),
+                Step("too_slow", steps.gate, ONE_MINUTE, str(never), str(base / "slow"), 600),
                 note("behind_slow", base / "ran"),
             ),
             Chain(

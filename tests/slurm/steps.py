@@ -27,10 +27,10 @@ def note_unless(bad: str | Path, path: str | Path, text: object = "ran") -> obje
     return note(path, text)
 
 
-def gate(path: str | Path, log: str | Path = os.devnull) -> None:
-    """Run until the file is there (or a minute is over)."""
+def gate(path: str | Path, log: str | Path = os.devnull, seconds: float = 60) -> None:
+    """Run until the file is there, or the time is over."""
     note(log, "begun")
-    until = time.monotonic() + 60
+    until = time.monotonic() + seconds
     while not Path(path).exists() and time.monotonic() < until:
         time.sleep(0.05)
 

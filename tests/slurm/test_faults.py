@@ -274,6 +274,7 @@ def test_torn_and_foreign_files_are_survived_and_reported(slurm: Cluster, tmp_pa
     (run.path / "steps" / "a" / "end-nonsense.json").write_text("[]")
     (run.path / "submissions" / "notes.json").write_text("{")
     (run.path / "states.json").write_text("{torn")
+    until(lambda: Run(run.path).status().is_final)
     found = status_json(tmp_path)
     assert [step["state"] for step in found["steps"]] == ["DONE", "DONE"]  # Slurm says COMPLETED
     assert any("is not a whole event" in problem for problem in found["problems"])
@@ -296,6 +297,7 @@ def test_status_asks_once_per_tool_and_not_for_what_is_final(
         planit(tmp_path, "status")
         assert lines(calls) == ["squeue"]
         until(lambda: run.status().is_final)
+        until(lambda: not any(step.queued for step in run.status().steps))
         calls.unlink()
         planit(tmp_path, "status")
         planit(tmp_path, "runs")

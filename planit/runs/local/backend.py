@@ -25,12 +25,15 @@ from planit.errors import SchedulerError, SubmissionError
 from planit.graph import Graph
 from planit.runs.files import make_dir, read_json, write_json
 from planit.runs.local import events
-from planit.runs.local.children import ENGINE_MARK
+from planit.runs.local.children import ENGINE_MARK, mark_of
 from planit.runs.local.machine import Machine, Request
 
 _START_TIMEOUT_S = 60.0
 _CANCEL_TIMEOUT_S = 20.0
+_LEAVE_TIMEOUT_S = 5.0
 _NO_LIMIT = 10**9
+# Inside a Slurm job step these say which of several tasks this process is; a step here is none.
+_OF_A_RANK = ("SLURM_PROCID", "SLURM_STEP_ID", "SLURM_STEP_NUM_TASKS", "SLURM_CLUSTER_NAME")
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class LocalClient:
         """The engine of a submission, if it was started."""
         if self.run_path is None:
             return None
-        return events.read(self.run_path / "local" / f"{number}.jsonl")
+        return events.read(events.path_of(self.run_path, number))
 
     def queue(self, cluster: str | None) -> dict[str, JobView]:
         """The state of every step of every submission that was released."""
@@ -83,9 +86,10 @@ class LocalClient:
             return
         by_number: dict[int, set[str]] = {}
         for job in jobs:
-            number = int(job.job_id.partition(".")[0])
-            by_number.setdefault(number, set()).add(job.job_id)
+            by_number.setdefault(_number_of(job.job_id), set()).add(job.job_id)
         for number, ids in by_number.items():
+            if self.forbid(number):
+                continue
             wanted = {
                 key for key in keys_of(self.run_path, number) if ids & {key, key.partition("_")[0]}
             }
@@ -99,6 +103,13 @@ class LocalClient:
             name = f"{number}-{time.time_ns():020}-{secrets.token_hex(2)}.json"
             write_json(folder / name, request)
 
+    def forbid(self, number: int) -> bool:
+        """Keep the engine of a submission from starting; False if it has."""
+        if self.run_path is None:
+            return False
+        make_dir(self.run_path / "local")
+        return events.forbid(events.path_of(self.run_path, number))
+
     def _until_over(self, number: int, wanted: set[str]) -> None:
         end = time.monotonic() + _CANCEL_TIMEOUT_S
         while (engine := self.engine(number)) is not None and engine.is_alive:
@@ -108,6 +119,18 @@ class LocalClient:
             if time.monotonic() > end:
                 raise SchedulerError(f"the local engine (process {engine.pid}) does not react")
             time.sleep(0.05)
+
+
+def _number_of(job_id: str) -> int:
+    return int(job_id.partition(".")[0])
+
+
+def _last_words(log: Path) -> str:
+    try:
+        lines = log.read_text(errors="replace").splitlines()
+    except OSError:
+        return ""
+    return lines[-1] if lines else ""
 
 
 def keys_of(run_path: Path, number: int) -> list[str]:
@@ -140,6 +163,7 @@ class LocalBackend:
     engine: subprocess.Popen[bytes] | None = None
     number: int = 0
     _hold: int = -1
+    _alone: bool = False
 
     name = "local"
 
@@ -161,6 +185,12 @@ class LocalBackend:
     def begin(self, run_path: Path, number: int) -> None:
         self.client = LocalClient(run_path)
         self.number = number
+        end = time.monotonic() + _LEAVE_TIMEOUT_S
+        while (last := self._running_before()) is not None and time.monotonic() < end:
+            states = {said["state"] for said in last.states.values()}
+            if not states <= events.FINAL:
+                break
+            time.sleep(0.01)  # its last step has ended, and it leaves
 
     def max_array_size(self, cluster: str | None) -> int:
         return _NO_LIMIT
@@ -181,39 +211,58 @@ class LocalBackend:
         """Give the stage its id; the engine reads the rest from the run directory.
 
         Raises:
-            SubmissionError: it waits for a step of an earlier submission that still runs.
+            SubmissionError: an earlier submission of the run still runs: two engines would share
+                out the machine twice.
         """
-        for dependency in after:
-            if not dependency.job.job_id.startswith(f"{self.number}."):
-                raise SubmissionError(
-                    f"it waits for job {dependency.job}, which still runs",
-                    hint="planit wait, or planit cancel, and then resume",
-                )
+        if not self._alone and (engine := self._running_before()) is not None:
+            raise SubmissionError(
+                f"the run is still going on here (process {engine.pid})",
+                hint="planit wait, or planit cancel, and then resume",
+            )
+        self._alone = True
         return JobRef(None, f"{self.number}.{tag.rpartition('.')[2]}")
 
     def find_all(
         self, tags: Mapping[str, int], clusters: Iterable[str | None]
     ) -> dict[int, LiveJob]:
-        return {}
+        """The stages of those submissions whose engine was started."""
+        found: dict[int, LiveJob] = {}
+        for tag, stage in tags.items():
+            job_id = tag.rpartition(":")[2]
+            engine = self.client.engine(_number_of(job_id))
+            if engine is not None:
+                found[stage] = LiveJob(JobRef(None, job_id), engine.is_alive)
+        return found
+
+    def _running_before(self) -> events.Engine | None:
+        """The engine of an earlier submission, if one still runs."""
+        for number in range(1, self.number):
+            engine = self.client.engine(number)
+            if engine is not None and engine.is_alive:
+                return engine
+        return None
 
     def release(self, jobs: Iterable[JobRef]) -> None:
-        """Start the engine.
+        """Start the engine, unless that was done.
 
         Raises:
             SchedulerError: it does not start.
         """
         path = self.client.run_path
         assert path is not None
+        if self.client.engine(self.number) is not None or not list(jobs):
+            return
         log = make_dir(path / "local").joinpath(f"{self.number}.log")
         owner, self._hold = (-1, -1) if self.detach else os.pipe()
         command = [sys.executable, "-m", "planit.runs.local", str(path), str(self.number)]
+        here = {k: v for k, v in os.environ.items() if k not in _OF_A_RANK}
         with log.open("ab") as file:
             self.engine = subprocess.Popen(
                 [*command, json.dumps(self.settings()), str(owner)],
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, ENGINE_MARK: str(path)},
+                env={**here, ENGINE_MARK: mark_of(path, self.number)},
                 pass_fds=[] if self.detach else [owner],
                 start_new_session=True,
             )
@@ -222,8 +271,11 @@ class LocalBackend:
         end = time.monotonic() + _START_TIMEOUT_S
         while self.client.engine(self.number) is None:
             if self.engine.poll() is not None or time.monotonic() > end:
-                raise SchedulerError(f"the local engine did not start: see {log}")
+                why = _last_words(log) or f"see {log}"
+                raise SchedulerError(f"the local engine did not start: {why}")
             time.sleep(0.01)
+        if self.detach:
+            self.engine.returncode = 0  # it is not waited for, and may outlive this process
 
     def cancel(self, jobs: Iterable[JobRef]) -> None:
         self.client.cancel(jobs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import os
@@ -9,11 +10,14 @@ import random
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
 _PR_SET_PDEATHSIG = 1
+_BETWEEN_KILLS_S = 0.02
 ENGINE_MARK = "PLANIT_ENGINE"
 
 
@@ -45,6 +49,11 @@ def fork_step(environment: Mapping[str, str], log: Path, private: list[int]) -> 
 
 
 def _leave(code: int) -> NoReturn:
+    """End as an interpreter ends: wait for threads, run what was registered with atexit."""
+    with contextlib.suppress(BaseException):
+        threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001 (multiprocessing does)
+    with contextlib.suppress(BaseException):
+        atexit._run_exitfuncs()  # noqa: SLF001
     with contextlib.suppress(Exception):
         sys.stdout.flush()
         sys.stderr.flush()
@@ -54,8 +63,10 @@ def _leave(code: int) -> NoReturn:
 def _become_step(environment: Mapping[str, str], log: Path, private: list[int]) -> None:
     os.setsid()
     die_with_parent()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP, signal.SIGPIPE):
+    for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     signal.set_wakeup_fd(-1)
     for descriptor in private:
@@ -95,6 +106,8 @@ def spawn_step(environment: Mapping[str, str], log: Path, command: list[str]) ->
 
 def _prepare_spawned() -> None:
     die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # a warning must not end what is still starting
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
@@ -110,30 +123,36 @@ def signal_group(pid: int, number: int) -> None:
         os.killpg(pid, number)
 
 
-def kill_all_of(run_dir: Path, but: int | None = None) -> int:
-    """Kill every process of a run's steps, those too that left their group; how many.
+def mark_of(run_dir: Path, number: int) -> str:
+    """What the processes of a submission have in `ENGINE_MARK`."""
+    return f"{run_dir}:{number}"
+
+
+def kill_all_of(mark: str, but: int) -> int:
+    """Kill every process of a submission's steps, those too that left their group; how many.
 
     They are known by the variable that the engine was started with: Linux shows a fork with the
     environment of the program that it is a fork of.
     """
-    mark = f"{ENGINE_MARK}={run_dir}".encode()
+    wanted = f"{ENGINE_MARK}={mark}".encode()
     killed = 0
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) in (os.getpid(), but):
             continue
         with contextlib.suppress(OSError):
-            if mark in (entry / "environ").read_bytes().split(b"\0"):
+            if wanted in (entry / "environ").read_bytes().split(b"\0"):
                 os.kill(int(entry.name), signal.SIGKILL)
                 killed += 1
     return killed
 
 
-def start_guardian(run_dir: Path) -> int:
-    """Fork a process that kills the run's steps when this one dies; the descriptor that it watches.
+def start_guardian(mark: str) -> int:
+    """Fork a process that kills the steps when this one dies; the descriptor that it watches.
 
     It reads from a pipe that only this process holds open, so it wakes however this process ends.
     """
     reader, writer = os.pipe()
+    engine = os.getpid()
     if os.fork():
         os.close(reader)
         return writer
@@ -143,6 +162,6 @@ def start_guardian(run_dir: Path) -> int:
         signal.signal(number, signal.SIG_IGN)
     with contextlib.suppress(OSError):
         os.read(reader, 1)
-    while kill_all_of(run_dir):
-        pass
+    while kill_all_of(mark, engine):
+        time.sleep(_BETWEEN_KILLS_S)
     os._exit(0)

@@ -19,9 +19,10 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
-from planit.errors import PlanError
+from planit.errors import PlanError, PlanitError
 from planit.nodes.functions import resolve
 from planit.runs import history as histories
 from planit.runs import markers
@@ -30,11 +31,12 @@ from planit.runs.files import make_dir, read_json
 from planit.runs.local.board import Board, LocalTask
 from planit.runs.local.children import (
     fork_step,
+    mark_of,
     signal_group,
     spawn_step,
     start_guardian,
 )
-from planit.runs.local.events import EventWriter
+from planit.runs.local.events import EventWriter, path_of
 from planit.runs.local.machine import Machine
 from planit.runs.local.stages import read_stages
 from planit.runs.markers import Attempt
@@ -75,20 +77,29 @@ class Engine:
     children: dict[int, _Child] = field(default_factory=dict)
     alarms: list[tuple[float, int, str, float]] = field(default_factory=list)
     draining: bool = False
+    unwanted: bool = False
 
     def main(self) -> int:
-        """Run everything; 0 if every step succeeded."""
+        """Run everything; 0 if every step succeeded.
+
+        Raises:
+            PlanitError: a step can never run on this machine; nothing was started.
+        """
         self.requests = make_dir(self.run.path / "local" / "requests")
-        guardian = start_guardian(self.run.path)
+        self.machine = Machine.found(self.settings)
+        stages = read_stages(self.run, self.number)
+        for stage in stages:
+            self.machine.refuse(stage.tasks[0].name, stage.request)
+        guardian = start_guardian(mark_of(self.run.path, self.number))
         wake, self.wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, self._on_sigterm)
         signal.set_wakeup_fd(self.wakeup, warn_on_full_buffer=False)
-        self.events = EventWriter(self.run.path / "local" / f"{self.number}.jsonl")
+        self.events = EventWriter(path_of(self.run.path, self.number))
         self.private = [guardian, wake, self.wakeup, self.events.descriptor]
         self.private += [self.owner] if self.owner >= 0 else []
-        self.machine = Machine.found(self.settings)
-        self.board = Board(read_stages(self.run, self.number), self._blocked)
+        self.board = Board(stages, self._blocked)
         self.context = read_json(self.run.context_file(self.number)) or {}
         self.forks = self.settings.get("isolation") != "spawn"
         if self.forks:
@@ -111,25 +122,34 @@ class Engine:
 
     def _loop(self, wake: int) -> bool:
         failed = False
-        watched = [wake] + ([self.owner] if self.owner >= 0 else [])
         while self.board.open:
+            self._stop_if_unwanted()
             self._start_what_fits()
             if not self.children and not self.board.open:
                 break
             pause = _POLL_S
             if self.alarms:
                 pause = max(0.0, min(pause, self.alarms[0][0] - time.monotonic()))
-            readable = select.select(watched, [], [], pause)[0]
-            if wake in readable:
+            watched = [wake] + ([self.owner] if self.owner >= 0 else [])
+            if wake in select.select(watched, [], [], pause)[0]:
                 with contextlib.suppress(BlockingIOError):
                     os.read(wake, 4096)
-            if self.owner in readable and not os.read(self.owner, 1):
-                self._stop(at_once=True)
-                watched.remove(self.owner)
             failed |= self._reap()
             self._ring()
             self._read_requests()
         return failed or self.draining
+
+    def _on_sigterm(self, _signal: int, _frame: FrameType | None) -> None:
+        self.unwanted = True
+
+    def _stop_if_unwanted(self) -> None:
+        """Whoever wants the run is gone, or somebody has sent SIGTERM."""
+        if self.owner >= 0 and select.select([self.owner], [], [], 0)[0]:
+            self.owner = -1
+            self.unwanted = True
+        if self.unwanted:
+            self.unwanted = False
+            self._stop(at_once=True)
 
     def _start_what_fits(self) -> None:
         while (task := self.board.next(self.machine.fits)) is not None:
@@ -191,7 +211,7 @@ class Engine:
             self.board.again(task)
             return False
         state = "COMPLETED" if code == 0 else "FAILED"
-        if code != 0 and child.cancelled:
+        if code != 0 and (child.cancelled or requeued):
             state = "CANCELLED"
         elif code != 0 and child.out_of_time:
             state = "TIMEOUT"
@@ -267,4 +287,10 @@ class Engine:
 def main(arguments: list[str]) -> int:
     """``python -m planit.runs.local RUN_DIR NUMBER SETTINGS OWNER``."""
     run_dir, number, settings, owner = arguments
-    return Engine(RunDir(Path(run_dir)), int(number), json.loads(settings), int(owner)).main()
+    engine = Engine(RunDir(Path(run_dir)), int(number), json.loads(settings), int(owner))
+    try:
+        return engine.main()
+    except PlanitError as problem:
+        sys.exit(problem.message)
+    except FileExistsError:
+        sys.exit("the submission was taken back, or another engine has run it")

@@ -6,6 +6,7 @@ States are named as Slurm names them, so that everything that reads squeue's wor
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -20,12 +21,18 @@ from planit.runs.lock import start_of
 FINAL = frozenset({"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT"})
 
 
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+
+
 class EventWriter:
-    """Appends events, each in one write."""
+    """Appends events, each in one write.
+
+    Raises:
+        FileExistsError: another engine was there, or `forbid`.
+    """
 
     def __init__(self, path: Path) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
-        self.descriptor = os.open(path, flags, 0o644)
+        self.descriptor = os.open(path, _NEW, 0o644)
         pid = os.getpid()
         self._write({"pid": pid, "start": start_of(pid), "host": socket.gethostname()})
 
@@ -53,29 +60,77 @@ class Engine:
         return self.start is not None and start_of(self.pid) == self.start
 
 
-def read(path: Path) -> Engine | None:
-    """What a file of events says; None if there is none (yet)."""
-    head: dict[str, Any] | None = None
-    states: dict[str, dict[str, Any]] = {}
-    for event in _events(path):
-        if head is None and "pid" in event:
-            head = event
-        elif "key" in event:
-            states[event["key"]] = {**states.get(event["key"], {}), **event}
-    if head is None:
-        return None
-    return Engine(int(head["pid"]), str(head["host"]), head.get("start"), states)
+class Follower:
+    """Reads a file of events as it grows, each line once.
 
+    Attributes:
+        states: by key, what the engine said of each step last.
+    """
 
-def _events(path: Path) -> Iterator[dict[str, Any]]:
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return
-    for line in lines:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+        self._head: dict[str, Any] | None = None
+        self.states: dict[str, dict[str, Any]] = {}
+
+    def look(self) -> list[dict[str, Any]]:
+        """The changes since the last look, in order."""
+        changes = []
+        for event in self._new():
+            key = event.get("key")
+            if key is not None:
+                self.states[key] = {**self.states.get(key, {}), **event}
+                changes.append(event)
+            elif self._head is None and "pid" in event:
+                self._head = event
+        return changes
+
+    @property
+    def engine(self) -> Engine | None:
+        """The engine as of the last look; None if it had not said anything."""
+        head = self._head
+        if head is None:
+            return None
+        return Engine(int(head["pid"]), str(head["host"]), head.get("start"), self.states)
+
+    def _new(self) -> Iterator[dict[str, Any]]:
         try:
-            event = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(event, dict):
-            yield event
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                lines = file.read().splitlines(keepends=True)
+        except OSError:
+            return
+        for line in lines:
+            if not line.endswith(b"\n"):  # being written
+                return
+            self._offset += len(line)
+            with contextlib.suppress(ValueError):
+                event = json.loads(line)
+                if isinstance(event, dict):
+                    yield event
+
+
+def path_of(run_path: Path, number: int) -> Path:
+    """Where the engine of a submission writes."""
+    return run_path / "local" / f"{number}.jsonl"
+
+
+def read(path: Path) -> Engine | None:
+    """What a file of events says; None if there is no engine (yet).
+
+    Of an engine that has ended it is all that it ever said: who finds it dead looks once more.
+    """
+    follower = Follower(path)
+    follower.look()
+    if follower.engine is not None and not follower.engine.is_alive:
+        follower.look()
+    return follower.engine
+
+
+def forbid(path: Path) -> bool:
+    """Keep an engine that has not said anything yet from ever starting; False if it has."""
+    try:
+        os.close(os.open(path, _NEW, 0o644))
+    except FileExistsError:
+        return read(path) is None
+    return True

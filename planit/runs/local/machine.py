@@ -75,8 +75,9 @@ class Machine:
         cpus = settings.get("cpus") or len(os.sched_getaffinity(0))
         memory = settings.get("mem_gb")
         memory_here = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        gpus = settings.get("gpus")
-        names = visible_gpus() if gpus is None else [str(i) for i in range(int(gpus))]
+        names, gpus = visible_gpus(), settings.get("gpus")
+        if gpus is not None:
+            names = names[:gpus] if len(names) >= gpus else [str(i) for i in range(gpus)]
         return cls(int(cpus), int(memory * 2**30) if memory else memory_here, names)
 
     def refuse(self, step: str, request: Request) -> None:

@@ -1,0 +1,139 @@
+"""A user's project in a folder, planit as processes of their own, and what they leave behind."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.helpers import HERE, Done
+from tests.slurm.tools import until
+
+WORK = Path(__file__).with_name("work.py")
+NODES = {"chain": "planit.Chain", "parallel": "planit.Parallel"}
+_TOKEN = "PLANIT_TEST_TOKEN"
+
+
+def chain(*nodes: Any) -> dict[str, Any]:
+    return {"_target_": "planit.Chain", "_args_": list(nodes)}
+
+
+def parallel(*nodes: Any, **more: Any) -> dict[str, Any]:
+    return {"_target_": "planit.Parallel", "_args_": list(nodes), **more}
+
+
+@dataclass
+class Project:
+    """A folder with a plan and a module of step functions; every process in it is marked."""
+
+    folder: Path
+    token: str = field(default_factory=lambda: secrets.token_hex(8))
+
+    def __post_init__(self) -> None:
+        shutil.copy(WORK, self.folder / "work.py")
+
+    def plan(self, steps: Mapping[str, Mapping[str, Any]], root: Any, name: str = "p") -> None:
+        """Write a plan. A step is ``func`` (of work.py), the function's arguments, and ``slurm``."""
+        written = {}
+        for step, keys in steps.items():
+            more = dict(keys)
+            slurm = {"time": "5", "partition": "batch", **more.pop("slurm", {})}
+            func = f"work.{more.pop('func', 'note')}"
+            arguments = {"slurm_args": {"_target_": "planit.SlurmArgs", **slurm}, "kwargs": more}
+            written[step] = {"func": func, **arguments}
+        content = {"_target_": "planit.Plan", "name": name, "steps": written, "root": root}
+        path = self.folder / "conf" / "plan" / f"{name}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+
+    def start(self, *words: str, **options: Any) -> subprocess.Popen[str]:
+        """``planit WORDS`` as a process of its own, in a session of its own."""
+        env = {**os.environ, "PYTHONPATH": HERE, _TOKEN: self.token, **options.pop("env", {})}
+        given = {
+            "stdin": subprocess.DEVNULL,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+            "text": True,
+            "start_new_session": True,
+            **options,
+        }
+        command = [sys.executable, "-m", "planit", *words]
+        return subprocess.Popen(command, cwd=self.folder, env=env, **given)
+
+    def submit(self, *words: str, name: str = "p", **options: Any) -> subprocess.Popen[str]:
+        """``planit submit``, not waited for."""
+        return self.start("submit", f"plan={name}", "backend=local", *words, **options)
+
+    def planit(self, *words: str, env: Mapping[str, str] | None = None) -> Done:
+        """``planit WORDS``, waited for."""
+        return ended(self.start(*words, env=env or {}))
+
+    def lines(self, name: str) -> list[str]:
+        path = self.folder / name
+        return path.read_text().splitlines() if path.exists() else []
+
+    def run_dir(self) -> Path:
+        """The newest run's folder."""
+        return max(self.folder.glob("planit_runs/*/*"))
+
+    def states(self, *words: str) -> dict[str, str]:
+        """The states by ``planit status``."""
+        done = self.planit("status", "--json", *words)
+        return {step["name"]: step["state"] for step in json.loads(done.out)["steps"]}
+
+    def left(self) -> list[int]:
+        """Processes that still run, of all that this project ever started."""
+        mark = f"{_TOKEN}={self.token}".encode()
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                with contextlib.suppress(OSError):  # a zombie's environment is empty
+                    if mark in (entry / "environ").read_bytes():
+                        found.append(int(entry.name))
+        return found
+
+    def engines(self) -> list[int]:
+        """Those of them that run steps."""
+        return [pid for pid in self.left() if b"planit.runs.local" in _command_of(pid)]
+
+    def nothing_left(self, seconds: float = 15) -> None:
+        until(lambda: not self.left(), seconds)
+
+    def clean(self) -> None:
+        for pid in self.left():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def _command_of(pid: int) -> bytes:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ")
+    return b""
+
+
+def ended(process: subprocess.Popen[str], seconds: float = 60) -> Done:
+    """What a process left, when it has ended."""
+    out, err = process.communicate(timeout=seconds)
+    return Done(process.returncode, out, err)
+
+
+def wait_for_lines(project: Project, name: str, count: int) -> list[str]:
+    until(lambda: len(project.lines(name)) >= count)
+    return project.lines(name)
+
+
+def by_name(rows: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """What steps wrote as JSON, by their names."""
+    return {row["name"]: row for row in map(json.loads, rows)}
+
+
+Check = Callable[[], Any]

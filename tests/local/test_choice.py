@@ -1,0 +1,53 @@
+"""Which backend runs a plan, and what it refuses before anything is written."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.local.project import Project, chain, parallel
+
+
+def test_where_there_is_no_sbatch_a_plan_runs_here_and_planit_says_so(project: Project) -> None:
+    project.plan({"a": {}, "b": {}}, chain("a", "b"))
+    done = project.planit("submit", "plan=p", env={"PATH": str(Path(sys.executable).parent)})
+    assert done.code == 0, done
+    assert "No sbatch on PATH: running on this machine (backend=local)" in done.err
+    assert project.lines("ran") == ["a", "b"]
+    assert project.states() == {"a": "DONE", "b": "DONE"}
+
+
+@pytest.mark.parametrize(
+    ("slurm", "words", "says"),
+    [
+        ({"cpus_per_task": 99}, ["backend.cpus=4"], "backend.cpus=99"),
+        ({"gpus_per_node": 3}, ["backend.gpus=2"], "backend.gpus=3"),
+        ({"mem_gb": 64}, ["backend.mem_gb=2"], "backend.mem_gb=64"),
+        ({"nodes": 2}, [], "set nodes to 1"),
+        ({}, ["backend.isolation=frok"], "fork"),
+        ({}, ["backend.cpus=none"], "backend.cpus must be a number"),
+    ],
+)
+def test_what_can_never_run_here_is_refused_with_the_fix_and_nothing_is_written(
+    project: Project, slurm: dict[str, int], words: list[str], says: str
+) -> None:
+    project.plan({"first": {}, "big one": {"slurm": slurm}}, parallel("first", "big one"))
+    done = project.planit("submit", "plan=p", "backend=local", *words)
+    assert done.code == 2, done
+    assert says in done.err
+    assert ("'big one'" in done.err) == bool(slurm)
+    assert "Traceback" not in done.err
+    assert not (project.folder / "planit_runs").exists()
+
+
+def test_a_resume_that_asks_for_too_much_is_refused_and_changes_nothing(project: Project) -> None:
+    project.plan({"ok": {}, "bad": {"func": "fail"}}, chain("ok", "bad"))
+    assert project.planit("submit", "plan=p", "backend=local", "backend.cpus=2").code == 1
+    done = project.planit("resume", "plan.steps.bad.slurm.cpus_per_task=50")
+    assert done.code != 0
+    assert "asks for 50 CPUs (there are 2)" in done.err
+    assert project.states() == {"ok": "DONE", "bad": "FAILED"}
+    assert project.planit("resume").code == 1
+    assert project.lines("ran") == ["ok"]

@@ -1,0 +1,144 @@
+"""The functions of a user's project; copied into the folder of each test."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from submitit.helpers import DelayedSubmission
+
+VERSION = "as submitted"
+STATE: list[str] = []
+
+
+def add(path: str, text: object) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.write(handle, f"{text}\n".encode())
+    os.close(handle)
+
+
+def note(path: str = "ran", text: str = "") -> None:
+    """Say which step this is."""
+    add(path, text or os.environ["PLANIT_STEP"])
+
+
+def nothing() -> None:
+    """Nothing."""
+
+
+def fail() -> None:
+    raise ValueError("broken")
+
+
+def span(seconds: float, path: str = "spans") -> None:
+    """Write when it ran, and with which GPUs."""
+    start = time.time()
+    time.sleep(seconds)
+    row = {
+        "name": os.environ["PLANIT_STEP"],
+        "gpus": os.environ.get("CUDA_VISIBLE_DEVICES"),
+        "start": start,
+        "end": time.time(),
+    }
+    add(path, json.dumps(row))
+
+
+def sleep(seconds: float = 60, path: str = "begun") -> None:
+    note(path)
+    print("working on it", flush=True)
+    time.sleep(seconds)
+    note("ran")
+
+
+def until(flag: str, path: str = "begun") -> None:
+    """Run until a file is there."""
+    note(path)
+    print("waiting for a file", flush=True)
+    while not Path(flag).exists():
+        time.sleep(0.05)
+    note("ran")
+
+
+def saves_on_sigterm() -> None:
+    """Clean up when it is ended."""
+    try:
+        time.sleep(60)
+    finally:
+        note("cleaned")
+
+
+def deaf() -> None:
+    """Ignore every wish to end it."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    note("begun")
+    time.sleep(60)
+
+
+def family() -> None:
+    """Have a child in this group, one in a session of its own, and a grandchild that left too."""
+    subprocess.Popen(["sleep", "61"])
+    subprocess.Popen(["sleep", "62"], start_new_session=True)
+    subprocess.Popen(["/bin/sh", "-c", "setsid sleep 63 & trap '' TERM; sleep 64"])
+    note("begun")
+    time.sleep(60)
+
+
+def draw(path: str = "drawn") -> None:
+    """Write random numbers of all kinds."""
+    row = [random.random(), float(np.random.random()), os.environ["PLANIT_STEP"]]
+    add(path, json.dumps(row))
+
+
+def remember() -> None:
+    """Write what this interpreter remembers, and its module's version."""
+    STATE.append("x")
+    add("remembered", json.dumps([len(STATE), VERSION, os.getpid(), os.getppid()]))
+
+
+def like_any_process() -> None:
+    """Do what depends on how an interpreter starts and ends."""
+    atexit.register(note, "atexit")
+    threading.Thread(target=lambda: (time.sleep(0.3), note("thread"))).start()
+    one, other = socket.socketpair()
+    other.close()
+    try:
+        one.sendall(b"x" * 10_000)
+    except BrokenPipeError:
+        note("broken pipe")
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(1)
+    except KeyboardInterrupt:
+        note("interrupt")
+    add("stdin", repr(sys.stdin.read()))
+
+
+class Counter:
+    """Saves itself when it is warned, and is quick the second time."""
+
+    def __init__(self) -> None:
+        self.attempts = 0
+
+    def __call__(self) -> None:
+        self.attempts += 1
+        add("attempts", self.attempts)
+        if self.attempts == 1:
+            time.sleep(60)
+
+    def checkpoint(self, *args: Any, **kwargs: Any) -> DelayedSubmission:
+        return DelayedSubmission(self, *args, **kwargs)
+
+
+counter = Counter()

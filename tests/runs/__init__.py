@@ -1,0 +1,1 @@
+"""The parts of a run directory, without a scheduler."""

@@ -1,0 +1,182 @@
+"""The worker as a process of its own, as a job's script starts it, but without Slurm."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from planit import Command, SlurmArgs, Step
+from planit.backends import payload
+from planit.graph import lower
+from planit.nodes import Task
+from planit.runs import prepare
+from planit.runs.files import make_dir, write_new
+from planit.runs.rundir import RunDir
+from tests.helpers import ROOT
+
+ARGS = SlurmArgs("5", "batch")
+
+
+def begin(tmp_path: Path, task: Task, **env: str) -> tuple[subprocess.Popen[str], Path]:
+    """A worker on this step; the step's folder."""
+    run = RunDir.create(tmp_path, "p")
+    calls = {task.name: prepare.call_of(task)}
+    pickled = prepare.pickle_calls(lower(task), calls, 0)
+    folder = make_dir(run.step_dir("s"))
+    write_new(folder / payload.PAYLOAD, pickled[task.name])
+    prepare.write_context(run, 1, calls)
+    names = {"PLANIT_RUN_DIR": run.path, "PLANIT_STEP_DIR": folder, "PLANIT_STEP": task.name}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "planit.runs.worker"],
+        env={
+            **{key: value for key, value in os.environ.items() if not key.startswith("SLURM_")},
+            **{key: str(value) for key, value in names.items()},
+            "PYTHONPATH": str(ROOT),
+            "SLURM_JOB_ID": "1",
+            **env,
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    return process, folder
+
+
+def end(process: subprocess.Popen[str], folder: Path, attempt: str = "1.0") -> dict[str, Any]:
+    """Wait for a worker; its end marker, with its output."""
+    out, _ = process.communicate(timeout=60)
+    marker: dict[str, Any] = json.loads((folder / f"end-{attempt}.json").read_text())
+    assert marker["exit_code"] == process.returncode
+    return {**marker, "out": out}
+
+
+def leave(how: Any) -> None:
+    sys.exit(how)
+
+
+def raise_with(message: str) -> None:
+    raise RuntimeError(message)
+
+
+def lambda_result() -> Callable[[], None]:
+    return lambda: None
+
+
+def mask_and_file(path: str) -> str:
+    Path(path).write_text("x")
+    mask = os.umask(0)
+    os.umask(mask)
+    return f"{mask:03o}"
+
+
+@pytest.mark.parametrize(
+    ("task", "outcome", "code", "said"),
+    [
+        (Step("s", leave, ARGS, 0), "succeeded", 0, None),
+        (Step("s", leave, ARGS, None), "succeeded", 0, None),
+        (Step("s", leave, ARGS, 3), "failed", 3, "SystemExit"),
+        (Step("s", leave, ARGS, 256), "failed", 1, "SystemExit"),
+        (Step("s", leave, ARGS, "text"), "failed", 1, "SystemExit"),
+        (Step("s", raise_with, ARGS, "why"), "failed", 1, "RuntimeError"),
+        (Step("s", raise_with, ARGS, "x" * 100_000), "failed", 1, "RuntimeError"),
+        (Step("s", lambda_result, ARGS), "succeeded", 0, None),
+        (Command("s", "exit 9", ARGS), "failed", 9, "CommandFailedError"),
+        (Command("s", "kill -9 $$", ARGS), "failed", 137, "CommandFailedError"),
+        (Command("s", "kill $$", ARGS), "failed", 143, "CommandFailedError"),
+        (Command("s", ["/etc/passwd"], ARGS), "failed", 126, "CommandFailedError"),
+        (Command("s", ["no-such-thing"], ARGS), "failed", 127, "CommandFailedError"),
+    ],
+)
+def test_exit_code_and_marker_say_how_a_step_ended(
+    tmp_path: Path, task: Task, outcome: str, code: int, said: str | None
+) -> None:
+    marker = end(*begin(tmp_path, task))
+    assert (marker["outcome"], marker["exit_code"]) == (outcome, code)
+    assert (marker["error"] or {}).get("type") == said
+    assert len(json.dumps(marker["error"])) < 150_000
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_step_that_is_told_to_end_is_terminated_not_failed(tmp_path: Path, number: int) -> None:
+    go = tmp_path / "go"
+    process, folder = begin(tmp_path, Command("s", f"touch {go}; exec sleep 60", ARGS))
+    while not go.exists():
+        time.sleep(0.02)
+    process.send_signal(number)
+    assert end(process, folder)["outcome"] == "terminated"
+
+
+@pytest.mark.parametrize("how", ["command", "child"])
+def test_child_that_hears_of_the_end_first_does_not_make_it_a_failure(
+    tmp_path: Path, how: str
+) -> None:
+    """Slurm signals one process after another; a failed step would not be requeued in `status`."""
+    text = f"(sleep 0.2; kill {{}}) & echo > {tmp_path}/begun; kill $$"
+    shell = text.format("$PPID")
+    task: Task = Command("s", shell, ARGS)
+    if how == "child":
+        task = Step("s", subprocess.run, ARGS, ["bash", "-c", shell], check=True)
+    assert end(*begin(tmp_path, task))["outcome"] == "terminated"
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o002, 0o077])
+def test_step_has_the_users_umask_and_leaves_a_closed_folder(tmp_path: Path, mask: int) -> None:
+    before = os.umask(mask)
+    try:
+        own = tmp_path / "own"
+        process, folder = begin(tmp_path, Step("s", mask_and_file, ARGS, str(own)))
+        assert end(process, folder)["outcome"] == "succeeded"
+    finally:
+        os.umask(before)
+    assert own.stat().st_mode & 0o777 == 0o666 & ~mask
+    for path in [folder, *folder.iterdir()]:
+        assert path.stat().st_mode & (mask | 0o022) & 0o777 == 0, path
+
+
+class Saves:
+    """Warned by Slurm, it saves itself; there is no Slurm here to requeue it."""
+
+    def __call__(self, path: str) -> None:
+        Path(path).touch()
+        time.sleep(30)
+
+    def checkpoint(self, path: str) -> Any:
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self, path)
+
+
+def test_checkpoint_is_closed_too_so_that_the_next_attempt_trusts_it(tmp_path: Path) -> None:
+    before = os.umask(0o002)
+    go = tmp_path / "go"
+    try:
+        process, folder = begin(
+            tmp_path,
+            Step("s", Saves(), ARGS, str(go)),
+            SUBMITIT_EXECUTOR="slurm",
+            SLURM_PROCID="0",
+            SLURM_LOCALID="0",
+            SLURM_NTASKS="1",
+        )
+        while not go.exists():
+            time.sleep(0.02)
+        process.send_signal(signal.SIGUSR2)
+        process.communicate(timeout=30)
+    finally:
+        os.umask(before)
+    saved = folder / payload.CHECKPOINT
+    assert saved.stat().st_mode & 0o022 == 0
+
+
+def test_requeued_attempt_has_markers_of_its_own(tmp_path: Path) -> None:
+    process, folder = begin(tmp_path, Step("s", leave, ARGS, 0), SLURM_RESTART_COUNT="2")
+    assert end(process, folder, "1.2")["attempt"] == "1.2"

@@ -77,6 +77,7 @@ else:
 
 PLANIT_CONFIG = """\
 defaults: [{slurm: cpu}, {slurm@cpu: cpu}, {backend: local}, {plan: nothing}, _self_]
+cpu: {cpus_per_task: 1}
 action: describe
 runs_dir: runs
 """

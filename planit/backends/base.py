@@ -61,8 +61,17 @@ class Backend(Protocol):
     def settings(self) -> dict[str, Any]:
         """What makes the same backend again, for the manifest."""
 
-    def check(self, graph: Graph) -> None:
-        """Raise PlanError for what can never run here."""
+    def check(self, graph: Graph, run_path: Path | None = None) -> None:
+        """Refuse what cannot run here, before anything is changed.
+
+        Args:
+            graph: what is to be submitted.
+            run_path: the run that it continues, if it is no new one.
+
+        Raises:
+            PlanError: a step can never run here.
+            SubmissionError: it cannot run beside what still runs of the run.
+        """
 
     def begin(self, run_path: Path, number: int) -> None:
         """A submission starts."""

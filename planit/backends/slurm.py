@@ -44,7 +44,7 @@ class SlurmBackend:
         """What makes the same backend again."""
         return {"kill_on_invalid_dep": self.kill_on_invalid_dep}
 
-    def check(self, graph: Graph) -> None:
+    def check(self, graph: Graph, run_path: Path | None = None) -> None:
         """Slurm itself says what it refuses."""
 
     def begin(self, run_path: Path, number: int) -> None:

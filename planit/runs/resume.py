@@ -89,7 +89,6 @@ class Resume:
             decisions = self._decide(past, status)
             rerun = [d.step for d in decisions if d.action is Action.RERUN]
             if rerun:
-                self._take_out_of_the_queue(past, status, rerun)
                 self._submit(past, status, rerun)
         return decisions
 
@@ -146,6 +145,8 @@ class Resume:
             cluster_name=self.backend.cluster_name,
             max_array_size=self.backend.max_array_size,
         )
+        self.backend.check(graph, self.run.path)
+        self._take_out_of_the_queue(past, status, rerun)
         submit_stages(
             self.run,
             graph,

@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ from tests.helpers import HERE, Done
 from tests.slurm.tools import until
 
 WORK = Path(__file__).with_name("work.py")
-NODES = {"chain": "planit.Chain", "parallel": "planit.Parallel"}
 _TOKEN = "PLANIT_TEST_TOKEN"
 
 
@@ -42,7 +41,7 @@ class Project:
         shutil.copy(WORK, self.folder / "work.py")
 
     def plan(self, steps: Mapping[str, Mapping[str, Any]], root: Any, name: str = "p") -> None:
-        """Write a plan. A step is ``func`` (of work.py), the function's arguments, and ``slurm``."""
+        """Write a plan. A step has ``func`` (of work.py), its arguments, and ``slurm``."""
         written = {}
         for step, keys in steps.items():
             more = dict(keys)
@@ -134,6 +133,3 @@ def wait_for_lines(project: Project, name: str, count: int) -> list[str]:
 def by_name(rows: Sequence[str]) -> dict[str, dict[str, Any]]:
     """What steps wrote as JSON, by their names."""
     return {row["name"]: row for row in map(json.loads, rows)}
-
-
-Check = Callable[[], Any]

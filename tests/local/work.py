@@ -110,7 +110,7 @@ def remember() -> None:
 def like_any_process() -> None:
     """Do what depends on how an interpreter starts and ends."""
     atexit.register(note, "atexit")
-    threading.Thread(target=lambda: (time.sleep(0.3), note("thread"))).start()
+    threading.Timer(0.3, note, ["thread"]).start()
     one, other = socket.socketpair()
     other.close()
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from tests.cluster import Cluster
 from tests.slurm import steps
 from tests.slurm.tools import (
     ARGS,
+    begin_now,
     in_queue,
     lines,
     note,
@@ -196,17 +196,7 @@ def test_requeued_job_keeps_its_place_and_shows_its_attempt(slurm: Cluster, tmp_
     assert states(run)["child"] in ("PENDING", "RUNNING")
     assert states(run)["behind"] == "PENDING"
 
-    def begun_again() -> bool:
-        """Slurm lets a requeued job begin only after two minutes; that need not be waited for."""
-        for name in names:
-            subprocess.run(
-                ["scontrol", "update", f"jobid={of_run(run, name)}", "StartTime=now"],
-                stderr=subprocess.DEVNULL,
-                check=False,
-            )
-        return len(lines(base / "gate")) == 2
-
-    until(begun_again)
+    until(lambda: begin_now(run, *names) and len(lines(base / "gate")) == 2)
     assert "attempt 2" in planit(base, "status").out
     (base / "go").touch()
     until(lambda: states(run)["gate"] == "DONE")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-
 import pytest
 
 from planit import Run
 from tests.cluster import Cluster
-from tests.slurm.tools import lines, of_run, settled, until
+from tests.slurm.tools import begin_now, lines, settled, until
 
 pytestmark = pytest.mark.slurm
 
@@ -16,15 +14,7 @@ pytestmark = pytest.mark.slurm
 def test_used_up_wall_time_fails_a_step_unless_it_saves_itself(slurm: Cluster, late: Run) -> None:
     base = late.path.parents[1]
 
-    def begun_again() -> bool:
-        """Slurm lets a requeued job begin only after two minutes; that need not be waited for."""
-        job = f"jobid={of_run(late, 'saves')}"
-        subprocess.run(
-            ["scontrol", "update", job, "StartTime=now"], stderr=subprocess.DEVNULL, check=False
-        )
-        return len(lines(base / "saves")) == 2
-
-    until(begun_again, 150)
+    until(lambda: begin_now(late, "saves") and len(lines(base / "saves")) == 2, 150)
     found = settled(late, 150)
     assert found == {
         "too_slow": "TIMEOUT",

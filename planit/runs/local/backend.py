@@ -121,6 +121,20 @@ class LocalClient:
             time.sleep(0.05)
 
 
+def _still_running(run_path: Path) -> events.Engine | None:
+    """The engine of a run, if one still runs; one whose steps have all ended is waited for."""
+    end = time.monotonic() + _LEAVE_TIMEOUT_S
+    while True:
+        engines = [events.read(path) for path in run_path.glob("local/*.jsonl")]
+        alive = [engine for engine in engines if engine is not None and engine.is_alive]
+        if not alive:
+            return None
+        states = {said["state"] for engine in alive for said in engine.states.values()}
+        if not states <= events.FINAL or time.monotonic() > end:
+            return alive[0]
+        time.sleep(0.02)
+
+
 def _number_of(job_id: str) -> int:
     return int(job_id.partition(".")[0])
 
@@ -163,7 +177,6 @@ class LocalBackend:
     engine: subprocess.Popen[bytes] | None = None
     number: int = 0
     _hold: int = -1
-    _alone: bool = False
 
     name = "local"
 
@@ -175,8 +188,20 @@ class LocalBackend:
             "isolation": self.isolation,
         }
 
-    def check(self, graph: Graph) -> None:
-        """Raise PlanError for a step that can never run on this machine."""
+    def check(self, graph: Graph, run_path: Path | None = None) -> None:
+        """Refuse a step that can never run on this machine, and a second engine of one run.
+
+        Two engines would share out the machine twice.
+
+        Raises:
+            PlanError: a step asks for too much.
+            SubmissionError: an earlier submission of the run still runs.
+        """
+        if run_path is not None and (engine := _still_running(run_path)) is not None:
+            raise SubmissionError(
+                f"the run is still going on here (process {engine.pid})",
+                hint="planit wait, or planit cancel, and then resume",
+            )
         machine = Machine.found(self.settings())
         for stage in graph.stages:
             name = stage.tasks[0].name
@@ -185,12 +210,6 @@ class LocalBackend:
     def begin(self, run_path: Path, number: int) -> None:
         self.client = LocalClient(run_path)
         self.number = number
-        end = time.monotonic() + _LEAVE_TIMEOUT_S
-        while (last := self._running_before()) is not None and time.monotonic() < end:
-            states = {said["state"] for said in last.states.values()}
-            if not states <= events.FINAL:
-                break
-            time.sleep(0.01)  # its last step has ended, and it leaves
 
     def max_array_size(self, cluster: str | None) -> int:
         return _NO_LIMIT
@@ -208,18 +227,7 @@ class LocalBackend:
         after: Sequence[Dependency],
         held: bool,
     ) -> JobRef:
-        """Give the stage its id; the engine reads the rest from the run directory.
-
-        Raises:
-            SubmissionError: an earlier submission of the run still runs: two engines would share
-                out the machine twice.
-        """
-        if not self._alone and (engine := self._running_before()) is not None:
-            raise SubmissionError(
-                f"the run is still going on here (process {engine.pid})",
-                hint="planit wait, or planit cancel, and then resume",
-            )
-        self._alone = True
+        """Give the stage its id; the engine reads the rest from the run directory."""
         return JobRef(None, f"{self.number}.{tag.rpartition('.')[2]}")
 
     def find_all(
@@ -233,14 +241,6 @@ class LocalBackend:
             if engine is not None:
                 found[stage] = LiveJob(JobRef(None, job_id), engine.is_alive)
         return found
-
-    def _running_before(self) -> events.Engine | None:
-        """The engine of an earlier submission, if one still runs."""
-        for number in range(1, self.number):
-            engine = self.client.engine(number)
-            if engine is not None and engine.is_alive:
-                return engine
-        return None
 
     def release(self, jobs: Iterable[JobRef]) -> None:
         """Start the engine, unless that was done.

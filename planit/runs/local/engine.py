@@ -39,6 +39,7 @@ from planit.runs.local.children import (
 from planit.runs.local.events import EventWriter, path_of
 from planit.runs.local.machine import Machine
 from planit.runs.local.stages import read_stages
+from planit.runs.lock import SIGN_OF_LIFE_S
 from planit.runs.markers import Attempt
 from planit.runs.rundir import RunDir
 from planit.runs.worker import EXIT_REQUEUED, import_payload
@@ -121,9 +122,12 @@ class Engine:
         gc.freeze()  # so that forks share these pages
 
     def _loop(self, wake: int) -> bool:
-        failed = False
+        failed, signed = False, time.monotonic()
         while self.board.open:
             self._stop_if_unwanted()
+            if time.monotonic() > signed + SIGN_OF_LIFE_S:
+                signed = time.monotonic()
+                self.events.sign_of_life()
             self._start_what_fits()
             if not self.children and not self.board.open:
                 break

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from planit.runs.lock import start_of
+from planit.runs.lock import DEAD_AFTER_S, start_of
 
 FINAL = frozenset({"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT"})
 
@@ -39,6 +39,10 @@ class EventWriter:
     def write(self, key: str, state: str, **more: Any) -> None:
         self._write({"key": key, "state": state, "at": round(time.time(), 3), **more})
 
+    def sign_of_life(self) -> None:
+        """Show other hosts that the engine is there."""
+        os.utime(self.descriptor)
+
     def _write(self, event: dict[str, Any]) -> None:
         os.write(self.descriptor, (json.dumps(event) + "\n").encode())
 
@@ -51,12 +55,13 @@ class Engine:
     host: str
     start: str | None
     states: dict[str, dict[str, Any]]
+    touched: float
 
     @property
     def is_alive(self) -> bool:
-        """Whether it still runs; on another host nobody can tell, and it counts as alive."""
+        """Whether it still runs; on another host its last sign of life must be recent."""
         if self.host != socket.gethostname():
-            return True
+            return time.time() - self.touched < DEAD_AFTER_S
         return self.start is not None and start_of(self.pid) == self.start
 
 
@@ -70,6 +75,7 @@ class Follower:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._offset = 0
+        self._touched = 0.0
         self._head: dict[str, Any] | None = None
         self.states: dict[str, dict[str, Any]] = {}
 
@@ -91,11 +97,13 @@ class Follower:
         head = self._head
         if head is None:
             return None
-        return Engine(int(head["pid"]), str(head["host"]), head.get("start"), self.states)
+        pid, host, start = int(head["pid"]), str(head["host"]), head.get("start")
+        return Engine(pid, host, start, self.states, self._touched)
 
     def _new(self) -> Iterator[dict[str, Any]]:
         try:
             with self._path.open("rb") as file:
+                self._touched = os.fstat(file.fileno()).st_mtime
                 file.seek(self._offset)
                 lines = file.read().splitlines(keepends=True)
         except OSError:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from planit.app.verbs.status import colored
 from planit.run import Run
 from planit.runs import history as histories
 from planit.runs.local import events
@@ -18,13 +19,14 @@ from planit.runs.local.backend import LocalBackend
 from planit.runs.local.events import FINAL
 from planit.runs.rundir import RunDir
 from planit.runs.states import printable
-from planit.views.status import counts_text, step_text
+from planit.views.status import counts_text, status_text, step_text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 _PAUSE_S = 0.2
 _SHOWN = 12  # running steps with their last line
+_MOST_IN_TREE = 40  # steps of a plan whose tree is shown while it runs
 
 
 def follow(run: Run, backend: LocalBackend) -> int:
@@ -96,7 +98,7 @@ def _word(event: dict[str, Any]) -> str:
 
 
 class _Lively:
-    """A progress bar with an estimate, and the last line of each running step."""
+    """The tree with states, a bar with an estimate, and the last line of each running step."""
 
     def __init__(self, run: Run, number: int) -> None:
         from rich.console import Console
@@ -104,6 +106,7 @@ class _Lively:
         from rich.progress import BarColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
         self.number = number
+        self.run = run
         self.directory = RunDir(run.path)
         past = histories.read(self.directory)
         self.slugs = {leaf.name: leaf.slug for leaf in past.leaves}
@@ -113,6 +116,9 @@ class _Lively:
         self.task = self.bar.add_task("", total=total)
         self.live = Live(self.bar, console=Console(stderr=True), refresh_per_second=5)
         self.words = ""
+        self.shows_tree = len(past.leaves) <= _MOST_IN_TREE
+        self.tree = ""
+        self.looked = float("-inf")
 
     @contextmanager
     def on(self) -> Iterator[None]:
@@ -137,6 +143,8 @@ class _Lively:
         from rich.text import Text
 
         lines: list[RenderableType] = [self.bar]
+        if self.shows_tree:
+            lines.insert(0, colored(self._tree()))
         for event in running[:_SHOWN]:
             name = str(event["name"])
             log = self.directory.step_dir(self.slugs.get(name, name)) / f"{event['key']}_0_log.out"
@@ -147,6 +155,13 @@ class _Lively:
         if self.words:
             lines.append(Text(self.words, style="yellow"))
         return Group(*lines)
+
+    def _tree(self) -> str:
+        """The plan with its states, looked at anew once a second."""
+        if time.monotonic() - self.looked >= 1:
+            self.looked = time.monotonic()
+            self.tree = status_text(self.run.status(), self.directory.manifest["tree"])
+        return self.tree
 
 
 def _last_line(log: Path) -> str:

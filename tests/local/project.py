@@ -54,9 +54,13 @@ class Project:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
 
+    def environment(self, **more: str) -> dict[str, str]:
+        """The variables that mark a process as one of this project."""
+        return {**os.environ, _TOKEN: self.token, **more}
+
     def start(self, *words: str, **options: Any) -> subprocess.Popen[str]:
         """``planit WORDS`` as a process of its own, in a session of its own."""
-        env = {**os.environ, "PYTHONPATH": HERE, _TOKEN: self.token, **options.pop("env", {})}
+        env = self.environment(PYTHONPATH=HERE, **options.pop("env", {}))
         given = {
             "stdin": subprocess.DEVNULL,
             "stdout": subprocess.PIPE,

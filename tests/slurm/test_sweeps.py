@@ -13,7 +13,7 @@ from tests.slurm import steps, sweep_steps
 from tests.slurm.tools import ARGS, lines, note, planit, settled, slurm_says, submit, wrapped
 
 # The whole thesis 200 times takes minutes on two cores: PLANIT_TEST_BRANCHES=200 does it.
-BRANCHES = int(os.environ.get("PLANIT_TEST_BRANCHES", "24"))
+BRANCHES = int(os.environ.get("PLANIT_TEST_BRANCHES", "16"))
 STEPS = ("pre_en", "bert", "roberta", "search", "xlm", "pre_nl", "nl", "evaluate", "plot")
 
 

@@ -1,0 +1,61 @@
+"""planit is killed around the moment in which the engine starts."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+
+from tests.helpers import HERE
+from tests.local.project import Project, chain
+from tests.slurm.tools import until
+
+DIES = """
+import os, pathlib, signal, sys, time
+from planit.app.main import main
+from planit.runs.journal import Journal
+
+event, stage, word = sys.argv[1:4]
+append = Journal.append
+
+def die(self, what, **more):
+    if what == event and more.get("stage", -1) in (-1, int(stage)):
+        end = time.monotonic() + 5
+        while what == "released" and not pathlib.Path("begun").exists() and time.monotonic() < end:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGKILL)
+    append(self, what, **more)
+
+Journal.append = die
+main(["submit", "plan=p", "backend=local", f"backend.detach={word}"])
+"""
+
+
+@pytest.mark.parametrize(
+    ("event", "stage"), [("intent", 0), ("submitted", 0), ("submitted", 1), ("released", 0)]
+)
+@pytest.mark.parametrize("detach", ["true", "false"])
+def test_a_submission_that_was_killed_is_finished_by_resume_and_nothing_runs_twice(
+    project: Project, event: str, stage: int, detach: str
+) -> None:
+    project.plan({"a": {"func": "sleep", "seconds": 0.3}, "b": {}}, chain("a", "b"))
+    done = subprocess.run(
+        [sys.executable, "-c", DIES, event, str(stage), detach],
+        cwd=project.folder,
+        env=project.environment(PYTHONPATH=HERE),
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL
+    runs_on = event == "released" and detach == "true"
+    if runs_on:
+        assert set(project.states().values()) <= {"RUNNING", "PENDING", "DONE"}
+    else:
+        project.nothing_left()
+    until(lambda: project.planit("resume").code == 0)
+    until(lambda: set(project.states().values()) == {"DONE"})
+    assert Counter(project.lines("ran")) == {"a": 1, "b": 1}
+    assert len(project.lines("begun")) == (2 if event == "released" and not runs_on else 1)
+    project.nothing_left()

@@ -35,9 +35,14 @@ main(["submit", "plan=p", "backend=local", f"backend.detach={word}"])
 
 
 @pytest.mark.parametrize(
-    ("event", "stage"), [("intent", 0), ("submitted", 0), ("submitted", 1), ("released", 0)]
+    ("event", "stage", "detach"),
+    [
+        ("intent", 0, "false"),
+        ("submitted", 1, "true"),
+        ("released", 0, "true"),
+        ("released", 0, "false"),
+    ],
 )
-@pytest.mark.parametrize("detach", ["true", "false"])
 def test_a_submission_that_was_killed_is_finished_by_resume_and_nothing_runs_twice(
     project: Project, event: str, stage: int, detach: str
 ) -> None:

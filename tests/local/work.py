@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from numpy import random as numpy_random
 from submitit.helpers import DelayedSubmission
 
 VERSION = "as submitted"
@@ -97,7 +97,7 @@ def family() -> None:
 
 def draw(path: str = "drawn") -> None:
     """Write random numbers of all kinds."""
-    row = [random.random(), float(np.random.random()), os.environ["PLANIT_STEP"]]
+    row = [random.random(), float(numpy_random.random()), os.environ["PLANIT_STEP"]]
     add(path, json.dumps(row))
 
 

@@ -196,7 +196,7 @@ def test_requeued_job_keeps_its_place_and_shows_its_attempt(slurm: Cluster, tmp_
     assert states(run)["child"] in ("PENDING", "RUNNING")
     assert states(run)["behind"] == "PENDING"
 
-    until(lambda: begin_now(run, *names) and len(lines(base / "gate")) == 2)
+    until(lambda: begin_now(run, *names) and len(lines(base / "gate")) == 2, 180)
     assert "attempt 2" in planit(base, "status").out
     (base / "go").touch()
     until(lambda: states(run)["gate"] == "DONE")

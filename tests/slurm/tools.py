@@ -99,14 +99,17 @@ def of_run(run: Run, name: str) -> str:
 def begin_now(run: Run, *names: str) -> bool:
     """Let requeued steps begin, which Slurm would do only after two minutes; always True.
 
-    Each call puts the time anew, so it must not be called faster than Slurm schedules.
+    Only a job that waits for its time is told to: to put the time anew would make it wait again.
     """
     for name in names:
-        job = f"jobid={of_run(run, name)}"
-        subprocess.run(
-            ["scontrol", "update", job, "StartTime=now"], stderr=subprocess.DEVNULL, check=False
+        job = of_run(run, name)
+        shown = subprocess.run(
+            ["squeue", "-h", "-j", job, "-o", "%r"], capture_output=True, text=True, check=False
         )
-    time.sleep(3)
+        if shown.stdout.strip() == "BeginTime":
+            command = ["scontrol", "update", f"jobid={job}", "StartTime=now"]
+            subprocess.run(command, stderr=subprocess.DEVNULL, check=False)
+    time.sleep(2)
     return True
 
 

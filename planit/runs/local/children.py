@@ -83,9 +83,9 @@ def _become_step(environment: Mapping[str, str], log: Path, private: list[int]) 
             stream.reconfigure(line_buffering=True)
     os.environ.update(environment)
     random.seed()  # a fork must not repeat its siblings' random numbers
-    numpy = sys.modules.get("numpy")
-    if numpy is not None:
-        numpy.random.seed()
+    numpy_random = sys.modules.get("numpy.random")  # numpy loads it when it is first used
+    if numpy_random is not None:
+        numpy_random.seed()
 
 
 def spawn_step(environment: Mapping[str, str], log: Path, command: list[str]) -> int:

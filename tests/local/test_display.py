@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import subprocess
+from typing import Any
 
 from tests.local.project import Project, chain, ended, parallel, wait_for_lines
 from tests.slurm.tools import until
@@ -15,8 +16,9 @@ STEPS = {"a": {"func": "until", "flag": "go"}, "bad": {"func": "fail"}, "tail": 
 
 
 def test_without_a_terminal_there_is_a_line_for_each_change(project: Project) -> None:
-    project.plan(STEPS, parallel("a", chain("bad", "tail")))
-    (project.folder / "go").touch()
+    slow = {"func": "sleep", "seconds": 1}  # so that planit looks several times
+    steps: dict[str, Any] = {**STEPS, "a": slow}
+    project.plan(steps, parallel("a", chain("bad", "tail")))
     done = ended(project.submit())
     assert done.code == 1
     said = [" ".join(re.sub(r"[\d.]+ s", "", line).split()) for line in done.err.splitlines()]

@@ -6,10 +6,16 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
-from tests.helpers import HERE
+from planit import SlurmArgs, Step
+from planit.errors import SchedulerError, SubmissionError
+from planit.runs.local.backend import LocalBackend
+from planit.runs.start import NewRun
+from tests.helpers import HERE, run_python
+from tests.local import work
 from tests.local.project import Project, chain
 from tests.slurm.tools import until
 
@@ -64,3 +70,21 @@ def test_a_submission_that_was_killed_is_finished_by_resume_and_nothing_runs_twi
     assert Counter(project.lines("ran")) == {"a": 1, "b": 1}
     assert len(project.lines("begun")) == (2 if event == "released" and not runs_on else 1)
     project.nothing_left()
+
+
+def test_an_engine_that_starts_after_its_submission_was_taken_back_runs_nothing(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_slow(*_arguments: object, **_options: object) -> None:
+        raise SchedulerError("it took too long")
+
+    monkeypatch.setattr(LocalBackend, "release", too_slow)
+    ran = tmp_path / "ran"
+    step = Step("s", work.note, SlurmArgs(time="5", partition="b"), str(ran))
+    with pytest.raises(SubmissionError, match="it took too long"):
+        NewRun(plan="p", root=step, base=tmp_path / "runs", backend=LocalBackend()).start()
+    run_dir = next((tmp_path / "runs").glob("p/*"))
+    late = run_python("-m", "planit.runs.local", str(run_dir), "1", "{}", "-1", cwd=tmp_path)
+    assert late.code == 1
+    assert "the submission was taken back" in late.err
+    assert not ran.exists()

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from planit import Chain, Run, SlurmArgs, Step, Sweep
 from planit.runs.local.backend import LocalBackend
+from planit.runs.local.engine import Engine
+from planit.runs.rundir import RunDir
 from planit.runs.start import NewRun
 from tests.helpers import nothing
 
@@ -39,3 +41,9 @@ def test_the_engine_needs_little_memory_for_many_steps(tmp_path: Path) -> None:
     print(f"{count} steps: {seconds:.1f} s, engine {first} -> {most} KiB")
     assert run.status().succeeded
     assert most < 100_000 + 4 * count
+
+
+def test_what_a_step_costs_does_not_grow_with_the_plan(tmp_path: Path) -> None:
+    """Python's signal module writes the old handler out; the engine's must not name all steps."""
+    engine = Engine(RunDir(tmp_path), 1, {"steps": "x" * 10_000})
+    assert len(repr(engine.main)) < 200

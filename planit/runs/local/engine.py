@@ -59,7 +59,7 @@ class _Child:
     cancelled: bool = False
 
 
-@dataclass
+@dataclass(repr=False)  # the signal module writes its handlers out, and this holds all steps
 class Engine:
     """Runs one submission.
 

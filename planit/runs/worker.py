@@ -40,13 +40,14 @@ class Terminated(BaseException):
 
 def main() -> int:
     """Run the step that the environment names; the process's exit code."""
-    os.umask(closed_umask())
+    closed = closed_umask()
+    os.umask(closed)
     run_dir, step_dir = Path(os.environ["PLANIT_RUN_DIR"]), Path(os.environ["PLANIT_STEP_DIR"])
     reason = why_untrusted(_must_be_trusted(run_dir, step_dir))
     if reason is not None:
         print(f"planit: refusing to run this step: {reason}", file=sys.stderr, flush=True)
         return EXIT_UNTRUSTED
-    return _Worker(run_dir, step_dir).run()
+    return _Worker(run_dir, step_dir, closed).run()
 
 
 def _must_be_trusted(run_dir: Path, step_dir: Path) -> list[Path]:
@@ -57,7 +58,7 @@ def _must_be_trusted(run_dir: Path, step_dir: Path) -> list[Path]:
 
 
 class _Worker:
-    def __init__(self, run_dir: Path, step_dir: Path) -> None:
+    def __init__(self, run_dir: Path, step_dir: Path, closed: int) -> None:
         self.run_dir = run_dir
         self.step_dir = step_dir
         self.attempt = Attempt.from_environment()
@@ -66,7 +67,7 @@ class _Worker:
         self.job_id = _job_id()
         self.gpu = GpuMemory()
         self.checkpoints = False
-        self.umask = closed_umask()
+        self.umask = self.closed = closed
 
     def run(self) -> int:
         started = time.time()
@@ -112,7 +113,7 @@ class _Worker:
         self, started: float, outcome: str, error: dict[str, str] | None, code: int, value: Any
     ) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        os.umask(closed_umask())
+        os.umask(self.closed)
         sys.stdout.flush()
         if outcome != "requeued":
             self._leave_result(outcome, error, value)

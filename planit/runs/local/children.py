@@ -6,7 +6,6 @@ import atexit
 import contextlib
 import ctypes
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import NoReturn
 
 _PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None, use_errno=True)  # loaded before any fork, which would pay for it
 _BETWEEN_KILLS_S = 0.02
 ENGINE_MARK = "PLANIT_ENGINE"
 
@@ -82,8 +82,7 @@ def _become_step(environment: Mapping[str, str], log: Path, private: list[int]) 
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(line_buffering=True)
     os.environ.update(environment)
-    random.seed()  # a fork must not repeat its siblings' random numbers
-    numpy_random = sys.modules.get("numpy.random")  # numpy loads it when it is first used
+    numpy_random = sys.modules.get("numpy.random")  # unlike random, it does not do so by itself
     if numpy_random is not None:
         numpy_random.seed()
 
@@ -113,8 +112,8 @@ def _prepare_spawned() -> None:
 
 def die_with_parent() -> None:
     """Let Linux kill this process when its parent dies (prctl manual, "PR_SET_PDEATHSIG")."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if hasattr(_libc, "prctl"):
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def signal_group(pid: int, number: int) -> None:

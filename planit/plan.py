@@ -5,19 +5,24 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from planit.errors import PlanError
+from planit.errors import PlanError, suggest
 from planit.nodes import Node, check_unique_names
 from planit.nodes.tree import not_a_node_hint
 from planit.views.tree import tree_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from submitit.core.core import Job
 
+    from planit.backends.base import Backend
+    from planit.backends.executors import ExecutorView
     from planit.run import Run
 
 logger = logging.getLogger("planit")
+
+_PAUSE_S = 10.0  # between two looks while waiting; looking at this machine costs nobody
+_LOCAL_PAUSE_S = 1.0
 
 
 class Plan:
@@ -28,7 +33,7 @@ class Plan:
         root: a Chain, a Parallel, or a single step.
 
     Attributes:
-        run: the `Run` of the last submission to Slurm, or None.
+        run: the `Run` of the last submission, or None; there is none with the debug executor.
         jobs: what the last `submit` returned.
 
     Raises:
@@ -63,20 +68,30 @@ class Plan:
         else:
             print(text)
 
-    def submit(self, executor: Any, *, kill_on_invalid_dep: bool = True) -> list[Job[Any]]:
+    def submit(
+        self,
+        executor: Any,
+        *,
+        kill_on_invalid_dep: bool = True,
+        local: Mapping[str, Any] | None = None,
+    ) -> list[Job[Any]]:
         """Submit all steps, or none.
 
         Args:
             executor: a submitit executor. Its folder gets the record of the run, parameters set
-                on it are defaults for every step; it is not modified. With its "debug" executor
-                nothing runs before `wait`.
+                on it are defaults for every step; it is not modified. With "local" (what
+                AutoExecutor chooses where there is no Slurm) the plan runs on this machine, in the
+                background. With "debug" nothing runs before `wait`.
             kill_on_invalid_dep: let Slurm cancel what can never run.
+            local: what steps on this machine can have, instead of what it has: "cpus", "gpus",
+                "mem_gb"; and "isolation", "fork" or "spawn".
 
         Returns:
             One submitit job per step, in the order of the plan.
 
         Raises:
-            PlanError: the plan is wrong: a function, its arguments, an edge between two clusters.
+            PlanError: the plan is wrong: a function, its arguments, an edge between two clusters, a
+                step that this machine has not enough for.
             SubmissionError: Slurm refused a step; everything submitted before it was cancelled.
         """
         from planit.backends import executors
@@ -85,7 +100,7 @@ class Plan:
         if view.kind == "debug":
             self.jobs = self._submit_debug(executor)
         else:
-            self.jobs = self._submit_slurm(view, kill_on_invalid_dep)
+            self.jobs = self._submit_run(view, _backend(view, kill_on_invalid_dep, local or {}))
         return self.jobs
 
     def wait(self) -> None:
@@ -116,8 +131,7 @@ class Plan:
         )
         return list(jobs.values())
 
-    def _submit_slurm(self, view: Any, kill_on_invalid_dep: bool) -> list[Job[Any]]:
-        from planit.backends.slurm import SlurmBackend
+    def _submit_run(self, view: ExecutorView, backend: Backend) -> list[Job[Any]]:
         from planit.run import Run
         from planit.runs.start import NewRun
 
@@ -125,14 +139,29 @@ class Plan:
             plan=self.name,
             root=self.root,
             base=view.folder,
-            backend=SlurmBackend(kill_on_invalid_dep=kill_on_invalid_dep, python=view.python),
+            backend=backend,
             defaults=view.defaults,
             max_requeues=view.max_requeues,
         )
         started, jobs = new.start()
-        self.run = Run(started.path, backend=new.backend)
-        self._wait = self.run.wait
+        run = self.run = Run(started.path, backend=backend)
+        most_s = _LOCAL_PAUSE_S if view.kind == "local" else _PAUSE_S
+        self._wait = lambda: run.wait(most_s=most_s)
         return list(jobs)
+
+
+def _backend(view: ExecutorView, kill_on_invalid_dep: bool, local: Mapping[str, Any]) -> Backend:
+    if view.kind == "local":
+        from planit.runs.local.backend import SETTINGS, LocalBackend
+
+        for key in local:
+            if key not in SETTINGS:
+                hint = suggest(str(key), SETTINGS)
+                raise PlanError(f"submit: local has an unknown key {key!r}", hint=hint)
+        return LocalBackend(python=view.python, **local)
+    from planit.backends.slurm import SlurmBackend
+
+    return SlurmBackend(kill_on_invalid_dep=kill_on_invalid_dep, python=view.python)
 
 
 def _shows_info(source: logging.Logger) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
@@ -36,7 +37,7 @@ def follow(run: Run, backend: LocalBackend) -> int:
     way the run can be resumed.
     """
     number = backend.number
-    show = _Lively(run, number) if sys.stderr.isatty() else _Plain()
+    show = _Lively(run, number) if _shows_motion() else _Plain()
     said = events.Follower(events.path_of(run.path, number))
     asked = 0
     with _interrupts() as interrupts, show.on():
@@ -60,6 +61,11 @@ def follow(run: Run, backend: LocalBackend) -> int:
     if not status.succeeded:
         print("planit logs shows what failed steps wrote; planit resume goes on from here")
     return 130 if interrupts else 0 if status.succeeded else 1
+
+
+def _shows_motion() -> bool:
+    """Whether a person looks at a terminal that can be written over; CI systems fake one."""
+    return sys.stderr.isatty() and not os.environ.get("CI") and os.environ.get("TERM") != "dumb"
 
 
 @contextmanager

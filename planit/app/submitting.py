@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from planit.run import Run
 
 _BACKENDS = ("auto", "slurm", "local", "debug")
-_LOCAL_SETTINGS = ("cpus", "gpus", "mem_gb", "isolation", "detach")
-_ISOLATIONS = ("fork", "spawn")
 
 
 def chosen_backend(config: DictConfig) -> str:
@@ -105,15 +103,7 @@ def _backend(config: DictConfig) -> Backend:
         from planit.backends.slurm import SlurmBackend
 
         return SlurmBackend(kill_on_invalid_dep=bool(settings.get("kill_on_invalid_dep", True)))
-    from planit.runs.local.backend import LocalBackend
+    from planit.runs.local.backend import SETTINGS, LocalBackend
 
-    given = {key: settings[key] for key in _LOCAL_SETTINGS if settings.get(key) is not None}
-    for key, least in (("cpus", 1), ("gpus", 0), ("mem_gb", 0)):
-        value = given.get(key, least)
-        if isinstance(value, bool) or not isinstance(value, int | float) or value < least:
-            raise ConfigError(f"backend.{key} must be a number of at least {least}, not {value!r}")
-    isolation = given.get("isolation", "fork")
-    if isolation not in _ISOLATIONS:
-        hint = suggest(str(isolation), _ISOLATIONS)
-        raise ConfigError(f"backend.isolation={isolation} is unknown", hint=hint)
+    given = {key: settings[key] for key in (*SETTINGS, "detach") if settings.get(key) is not None}
     return LocalBackend(**{"detach": False, **given})

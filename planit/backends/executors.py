@@ -16,6 +16,13 @@ from submitit.slurm.slurm import SlurmExecutor
 
 from planit.errors import PlanError
 from planit.nodes.checks import check_additional
+from planit.nodes.resources import GENERIC, as_options
+
+_KINDS: dict[str, type[Executor]] = {
+    "slurm": SlurmExecutor,
+    "local": submitit.LocalExecutor,
+    "debug": submitit.DebugExecutor,
+}
 
 
 @dataclass(frozen=True)
@@ -23,7 +30,7 @@ class ExecutorView:
     """A user's executor, read once.
 
     Attributes:
-        kind: "slurm" or "debug".
+        kind: "slurm", "local" or "debug".
         folder: where it keeps its jobs.
         defaults: parameters set on it, under submitit's names, without what planit sets itself.
         python: shell words that start Python in a job.
@@ -49,11 +56,11 @@ def view(executor: Any) -> ExecutorView:
             hint='for instance submitit.AutoExecutor(folder="slurm_logs")',
         )
     inner = executor._executor if isinstance(executor, submitit.AutoExecutor) else executor
-    kind = "debug" if isinstance(inner, submitit.DebugExecutor) else "slurm"
-    if kind == "slurm" and not isinstance(inner, SlurmExecutor):
+    kind = next((kind for kind, known in _KINDS.items() if isinstance(inner, known)), None)
+    if kind is None:
         raise PlanError(
-            f"submitit's {inner.name()} executor starts every job at once and knows no order",
-            hint='use cluster="slurm" on a cluster, or cluster="debug" to run here',
+            f"submitit's {inner.name()} executor is not known to planit",
+            hint=f"use one of {', '.join(_KINDS)}",
         )
     if "%" in str(executor.folder):
         raise PlanError(
@@ -63,10 +70,18 @@ def view(executor: Any) -> ExecutorView:
     return ExecutorView(
         kind=kind,
         folder=executor.folder,
-        defaults=_defaults(executor.parameters),
+        defaults=_defaults(_as_for_slurm(kind, executor.parameters)),
         python=getattr(inner, "python", shlex.quote(sys.executable)),
         max_requeues=int(getattr(inner, "max_num_timeout", 0)),
     )
+
+
+def _as_for_slurm(kind: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The local executor's parameters have the names that all executors share: timeout_min."""
+    if kind != "local":
+        return dict(parameters)
+    given = {key: value for key, value in parameters.items() if key != "visible_gpus"}
+    return as_options({k if k in GENERIC else f"slurm_{k}": v for k, v in given.items()})
 
 
 def _defaults(parameters: Mapping[str, Any]) -> dict[str, Any]:

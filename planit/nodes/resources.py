@@ -31,11 +31,7 @@ class Resources:
             raise PlanError(
                 'a dict of SLURM arguments needs "slurm_time"', hint="add the wall time"
             )
-        options: dict[str, Any] = {}
-        for key, value in given.items():
-            if value is not None:
-                name = _canonical(str(key))
-                options[name] = _canonical_value(str(key), name, copy.deepcopy(value))
+        options = as_options(given)
         walltime.parse(options.get("time"), "slurm_time")
         return cls(options)
 
@@ -61,7 +57,7 @@ class Resources:
 
 
 # Generic names of submitit's AutoExecutor -> names of its SlurmExecutor.
-_GENERIC = {
+GENERIC = {
     "name": "job_name",
     "mem_gb": "mem",
     "nodes": "nodes",
@@ -110,15 +106,29 @@ KNOWN_OPTIONS = frozenset(
 )
 
 
+def as_options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters under any of submitit's names, under those of its Slurm executor; None is unset.
+
+    Raises:
+        PlanError: a key that submitit's Slurm executor would not take.
+    """
+    options: dict[str, Any] = {}
+    for key, value in given.items():
+        if value is not None:
+            name = _canonical(str(key))
+            options[name] = _canonical_value(str(key), name, copy.deepcopy(value))
+    return options
+
+
 def _canonical(key: str) -> str:
-    if key in _GENERIC:
-        return _GENERIC[key]
+    if key in GENERIC:
+        return GENERIC[key]
     bare = key.removeprefix("slurm_")
     if bare != key:
-        bare = _GENERIC.get(bare, bare)
+        bare = GENERIC.get(bare, bare)
         if bare in KNOWN_OPTIONS:
             return bare
-    known = sorted({*_GENERIC, *(f"slurm_{name}" for name in KNOWN_OPTIONS)} - {"timeout_min"})
+    known = sorted({*GENERIC, *(f"slurm_{name}" for name in KNOWN_OPTIONS)} - {"timeout_min"})
     raise PlanError(f"unknown SLURM argument {key!r}", hint=suggest(key, known))
 
 

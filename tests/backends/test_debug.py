@@ -15,7 +15,7 @@ import submitit
 
 from planit import Chain, Command, Node, Parallel, Plan, PlanError, Step, StepsFailedError
 from planit.nodes import tasks
-from tests.helpers import CPU, all_below, nothing
+from tests.helpers import CPU, nothing
 
 
 def debug(folder: Path) -> submitit.AutoExecutor:
@@ -225,16 +225,6 @@ def test_the_callers_executor_is_not_modified(tmp_path: Path) -> None:
     plan.submit(executor)
     plan.wait()
     assert executor.parameters == before
-
-
-def test_submitits_local_executor_is_refused_with_a_hint(empty_dir: Path) -> None:
-    plan = Plan("p", Step("a", nothing, CPU))
-    executor = submitit.AutoExecutor(folder=empty_dir.parent / "logs", cluster="local")
-    before = all_below(empty_dir.parent)
-    with pytest.raises(PlanError, match="starts every job at once and knows no order") as caught:
-        plan.submit(executor)
-    assert 'cluster="debug"' in (caught.value.hint or "")
-    assert all_below(empty_dir.parent) == before
 
 
 @pytest.mark.parametrize("executor", [None, "slurm", 3, submitit.AutoExecutor])

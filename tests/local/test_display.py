@@ -32,7 +32,7 @@ def test_without_a_terminal_there_is_a_line_for_each_change(project: Project) ->
 def test_in_a_terminal_there_is_a_bar_and_the_last_line_of_what_runs(project: Project) -> None:
     project.plan(STEPS, parallel("a", chain("bad", "tail")))
     ours, theirs = pty.openpty()
-    env = {"TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30"}
+    env = {"CI": "", "TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30"}
     process = project.submit(stdin=theirs, stdout=theirs, stderr=theirs, env=env)
     os.close(theirs)
     wait_for_lines(project, "begun", 1)

@@ -21,7 +21,7 @@ from typing import Any
 from planit.backends.base import Dependency, LiveJob
 from planit.backends.client import JobRef, JobView
 from planit.backends.jobs import ClusterWatcher
-from planit.errors import SchedulerError, SubmissionError
+from planit.errors import ConfigError, SchedulerError, SubmissionError, suggest
 from planit.graph import Graph
 from planit.runs.files import make_dir, read_json, write_json
 from planit.runs.local import events
@@ -32,6 +32,8 @@ _START_TIMEOUT_S = 60.0
 _CANCEL_TIMEOUT_S = 20.0
 _LEAVE_TIMEOUT_S = 5.0
 _NO_LIMIT = 10**9
+_ISOLATIONS = ("fork", "spawn")
+SETTINGS = ("cpus", "gpus", "mem_gb", "isolation")
 # Inside a Slurm job step these say which of several tasks this process is; a step here is none.
 _OF_A_RANK = ("SLURM_PROCID", "SLURM_STEP_ID", "SLURM_STEP_NUM_TASKS", "SLURM_CLUSTER_NAME")
 
@@ -165,6 +167,9 @@ class LocalBackend:
         cpus, gpus, mem_gb: what steps can have; by default what the machine has.
         isolation: "fork" starts steps from a warm interpreter, "spawn" each in a fresh one.
         detach: whether the run goes on when this process ends.
+
+    Raises:
+        ConfigError: a setting that is not of its kind.
     """
 
     cpus: int | None = None
@@ -180,13 +185,19 @@ class LocalBackend:
 
     name = "local"
 
+    def __post_init__(self) -> None:
+        for key, least in (("cpus", 1), ("gpus", 0), ("mem_gb", 0)):
+            value = getattr(self, key)
+            wrong = isinstance(value, bool) or not isinstance(value, int | float) or value < least
+            if value is not None and wrong:
+                message = f"backend.{key} must be a number of at least {least}, not {value!r}"
+                raise ConfigError(message)
+        if self.isolation not in _ISOLATIONS:
+            hint = suggest(str(self.isolation), _ISOLATIONS)
+            raise ConfigError(f"backend.isolation={self.isolation} is unknown", hint=hint)
+
     def settings(self) -> dict[str, Any]:
-        return {
-            "cpus": self.cpus,
-            "gpus": self.gpus,
-            "mem_gb": self.mem_gb,
-            "isolation": self.isolation,
-        }
+        return {key: getattr(self, key) for key in SETTINGS}
 
     def check(self, graph: Graph, run_path: Path | None = None) -> None:
         """Refuse a step that can never run on this machine, and a second engine of one run.

@@ -12,6 +12,7 @@ from typing import Any
 
 from planit.errors import PlanError
 
+_GPU_FLAGS = ("gpus_per_node", "gpus_per_task", "gpus")
 _UNITS = {"": 2**20, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}  # sbatch's default is MB
 
 
@@ -25,22 +26,49 @@ class Request:
 
     @classmethod
     def of(cls, step: str, options: Mapping[str, Any]) -> Request:
-        """Read submission parameters.
+        """Read submission parameters: submitit's names, and sbatch's in additional_parameters.
 
         Raises:
             PlanError: several nodes or tasks, which need a launcher that one machine has not.
         """
-        for name, what in (("nodes", "nodes"), ("ntasks_per_node", "tasks on a node")):
-            if int(options.get(name) or 1) > 1:
+        flags = {
+            key.replace("-", "_"): value
+            for key, value in (options.get("additional_parameters") or {}).items()
+        }
+        given = {**flags, **options}
+        for name, what in (
+            ("nodes", "nodes"),
+            ("ntasks_per_node", "tasks on a node"),
+            ("ntasks", "tasks"),
+        ):
+            if _count(given.get(name) or 1) > 1:
                 raise PlanError(
-                    f"step {step!r} asks for {options[name]} {what}; the local backend runs each"
+                    f"step {step!r} asks for {given[name]} {what}; the local backend runs each"
                     " step as one process",
                     hint=f"set {name} to 1 to run it here",
                 )
-        gpus = int(options.get("gpus_per_node") or options.get("gpus_per_task") or 0)
-        per_gpu = int(options.get("cpus_per_gpu") or 0) * gpus
-        cpus = max(1, int(options.get("cpus_per_task") or 1), per_gpu)
-        return cls(cpus, gpus, memory_bytes(options.get("mem")))
+        gpus = max(_count(given.get(name)) for name in _GPU_FLAGS)
+        gpus = gpus or _gpus_in(given.get("gres"))
+        cpus = max(1, _count(given.get("cpus_per_task")), gpus * _count(given.get("cpus_per_gpu")))
+        memory = (
+            memory_bytes(given.get("mem"))
+            or memory_bytes(given.get("mem_per_cpu")) * cpus
+            or memory_bytes(given.get("mem_per_gpu")) * gpus
+        )
+        return cls(cpus, gpus, memory)
+
+
+def _count(value: Any) -> int:
+    """The number in sbatch's ``2``, ``a100:2`` or ``1-4`` (at least 1 of them)."""
+    match = re.match(r"(?:.*:)?(\d+)", str(value or 0))
+    return int(match[1]) if match else 0
+
+
+def _gpus_in(gres: Any) -> int:
+    """The GPUs in sbatch's ``--gres``: ``gpu``, ``gpu:2``, ``gpu:a100:2,shard:1``."""
+    wanted = [one.strip() for one in str(gres or "").split(",")]
+    gpus = [one for one in wanted if one.partition(":")[0] == "gpu"]
+    return sum(_count(one) if ":" in one else 1 for one in gpus)
 
 
 def memory_bytes(text: Any) -> int:
@@ -82,22 +110,22 @@ class Machine:
 
     def refuse(self, step: str, request: Request) -> None:
         """Raise PlanError if a request can never be met here."""
-        problems: list[tuple[str, object, str]] = []
+        problems: list[tuple[str, int, str, str]] = []
         if request.cpus > self.cpus:
-            problems.append((f"{request.cpus} CPUs", self.cpus, f"backend.cpus={request.cpus}"))
+            problems.append(("cpus", request.cpus, "CPUs", str(self.cpus)))
         if request.gpus > len(self.gpus):
-            fix = f"backend.gpus={request.gpus}"
-            problems.append((f"{request.gpus} GPUs", len(self.gpus), fix))
+            problems.append(("gpus", request.gpus, "GPUs", str(len(self.gpus))))
         if request.memory > self.memory:
             need = -(-request.memory // 2**30)
-            have = f"{self.memory / 2**30:.1f}"
-            problems.append((f"{need} GB", have, f"backend.mem_gb={need}"))
+            problems.append(("mem_gb", need, "GB", f"{self.memory / 2**30:.1f}"))
         if problems:
-            asked = " and ".join(f"{what} (there are {have})" for what, have, _ in problems)
-            fixes = " ".join(fix for _, _, fix in problems)
+            asked = " and ".join(f"{n} {unit} (there are {have})" for _, n, unit, have in problems)
+            words = " ".join(f"backend.{key}={need}" for key, need, _, _ in problems)
+            python = {key: need for key, need, _, _ in problems}
             raise PlanError(
                 f"step {step!r} asks for {asked}",
-                hint=f"ask for less, or say {fixes} to run it here all the same",
+                hint=f"ask for less, or say {words} (in Python, submit(..., local={python})) to run"
+                " it here all the same",
             )
 
     def fits(self, request: Request) -> bool:

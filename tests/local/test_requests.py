@@ -1,0 +1,41 @@
+"""What a step's submission parameters ask of this machine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from planit.errors import PlanError
+from planit.runs.local.machine import Request
+
+GB = 2**30
+
+
+@pytest.mark.parametrize(
+    ("options", "asks"),
+    [
+        ({}, Request()),
+        ({"cpus_per_task": 4}, Request(cpus=4)),
+        ({"mem": "3GB"}, Request(memory=3 * GB)),
+        ({"mem": "512"}, Request(memory=GB // 2)),
+        ({"mem_per_cpu": "2G", "cpus_per_task": 3}, Request(cpus=3, memory=6 * GB)),
+        ({"mem_per_gpu": "8G", "gpus_per_node": 2}, Request(gpus=2, memory=16 * GB)),
+        ({"gpus_per_node": 2, "cpus_per_gpu": 3}, Request(cpus=6, gpus=2)),
+        ({"gpus_per_node": "a100:2"}, Request(gpus=2)),
+        ({"gpus_per_task": 1}, Request(gpus=1)),
+        ({"gres": "gpu:a100:2,shard:1"}, Request(gpus=2)),
+        ({"gres": "gpu"}, Request(gpus=1)),
+        ({"gres": "shard:4"}, Request()),
+        ({"additional_parameters": {"cpus-per-gpu": 4, "gpus": 1}}, Request(cpus=4, gpus=1)),
+    ],
+)
+def test_requests_are_read_as_sbatch_reads_them(options: dict[str, Any], asks: Request) -> None:
+    assert Request.of("s", options) == asks
+
+
+@pytest.mark.parametrize("key", ["nodes", "ntasks_per_node"])
+def test_several_processes_for_a_step_are_refused(key: str) -> None:
+    with pytest.raises(PlanError, match="step 's' asks for 2") as caught:
+        Request.of("s", {key: 2})
+    assert f"set {key} to 1" in (caught.value.hint or "")

@@ -80,10 +80,11 @@ class Action:
         if chosen == "describe":
             print(tree_text(plan.name, plan.root))
             return
-        if submitting.chosen_backend(config) == "debug":
+        backend_name = submitting.chosen_backend(config)
+        if backend_name == "debug":
             submitting.run_here(plan, config)
             return
-        run, backend, _ = submitting.submit(plan, config, source)
+        run, backend, _ = submitting.submit(plan, config, backend_name, source)
         if (code := submitting.see_through(run, backend)) != 0:
             raise SystemExit(code)
 

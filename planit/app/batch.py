@@ -75,11 +75,12 @@ def _run(
     """Run a plan to its end; gives each step's return value by name, or raises what failed."""
     failed: StepsFailedError | None = None
     try:
-        if chosen_backend(config) == "debug":
+        chosen = chosen_backend(config)
+        if chosen == "debug":
             run_here(plan, config)
         else:
             source = {"overrides": [list(row) for row in overrides]}
-            run, _, plan.jobs = submit(plan, config, source)
+            run, _, plan.jobs = submit(plan, config, chosen, source)
             run.wait()
     except StepsFailedError as error:
         failed = error

@@ -59,9 +59,9 @@ def run_here(plan: Plan, config: DictConfig) -> list[Any]:
 
 
 def submit(
-    plan: Plan, config: DictConfig, source: Mapping[str, Any]
+    plan: Plan, config: DictConfig, chosen: str, source: Mapping[str, Any]
 ) -> tuple[Run, Backend, list[Any]]:
-    """Submit a plan, say what was done, and return the run and the steps' jobs."""
+    """Submit to the `chosen` backend, say what was done; the run and the steps' jobs."""
     from planit.run import Run
     from planit.runs.start import NewRun
 
@@ -69,7 +69,7 @@ def submit(
         plan=plan.name,
         root=plan.root,
         base=runs_dir(config),
-        backend=_backend(config),
+        backend=_backend(config, chosen),
         source=source,
         progress=show_progress,
     )
@@ -97,9 +97,9 @@ def see_through(run: Run, backend: Backend) -> int:
     return follow(run, backend)
 
 
-def _backend(config: DictConfig) -> Backend:
+def _backend(config: DictConfig, chosen: str) -> Backend:
     settings = config.get("backend") or {}
-    if chosen_backend(config) == "slurm":
+    if chosen == "slurm":
         from planit.backends.slurm import SlurmBackend
 
         return SlurmBackend(kill_on_invalid_dep=bool(settings.get("kill_on_invalid_dep", True)))

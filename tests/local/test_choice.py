@@ -42,6 +42,24 @@ def test_what_can_never_run_here_is_refused_with_the_fix_and_nothing_is_written(
     assert not (project.folder / "planit_runs").exists()
 
 
+def test_the_fix_is_for_all_steps_and_the_choice_is_said_once(project: Project) -> None:
+    steps = {
+        "a": {"slurm": {"cpus_per_task": 4}},
+        "b": {"slurm": {"cpus_per_task": 9, "gpus_per_node": 1}},
+        "c": {"slurm": {"cpus_per_task": 6, "mem_gb": 64}},
+    }
+    project.plan(steps, chain(*steps))
+    env = {"PATH": str(Path(sys.executable).parent)}
+    words = ["backend.cpus=2", "backend.gpus=0", "backend.mem_gb=8"]
+    done = project.planit("submit", "plan=p", *words, env=env)
+    assert done.code == 2
+    assert "step 'a' asks for 4 CPUs (there are 2)" in done.err
+    assert done.err.count("No sbatch on PATH") == 1
+    fix = "backend.cpus=9 backend.gpus=1 backend.mem_gb=64"
+    assert fix in done.err
+    assert project.planit("submit", "plan=p", *fix.split(), env=env).code == 0
+
+
 def test_a_resume_that_asks_for_too_much_is_refused_and_changes_nothing(project: Project) -> None:
     project.plan({"ok": {}, "bad": {"func": "fail"}}, chain("ok", "bad"))
     assert project.planit("submit", "plan=p", "backend=local", "backend.cpus=2").code == 1

@@ -213,10 +213,10 @@ class LocalBackend:
                 f"the run is still going on here (process {engine.pid})",
                 hint="planit wait, or planit cancel, and then resume",
             )
-        machine = Machine.found(self.settings())
-        for stage in graph.stages:
-            name = stage.tasks[0].name
-            machine.refuse(name, Request.of(name, stage.resources.options))
+        named = [(stage.tasks[0].name, stage.resources.options) for stage in graph.stages]
+        Machine.found(self.settings()).refuse(
+            (name, Request.of(name, options)) for name, options in named
+        )
 
     def begin(self, run_path: Path, number: int) -> None:
         self.client = LocalClient(run_path)

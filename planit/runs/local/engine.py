@@ -89,8 +89,7 @@ class Engine:
         self.requests = make_dir(self.run.path / "local" / "requests")
         self.machine = Machine.found(self.settings)
         stages = read_stages(self.run, self.number)
-        for stage in stages:
-            self.machine.refuse(stage.tasks[0].name, stage.request)
+        self.machine.refuse((stage.tasks[0].name, stage.request) for stage in stages)
         guardian = start_guardian(mark_of(self.run.path, self.number))
         wake, self.wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.signal(signal.SIGCHLD, lambda *_: None)

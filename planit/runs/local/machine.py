@@ -6,12 +6,13 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from planit.errors import PlanError
 
+_UNIT_OF = {"cpus": "CPUs", "gpus": "GPUs", "mem_gb": "GB"}
 _GPU_FLAGS = ("gpus_per_node", "gpus_per_task", "gpus")
 _UNITS = {"": 2**20, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}  # sbatch's default is MB
 
@@ -108,24 +109,30 @@ class Machine:
             names = names[:gpus] if len(names) >= gpus else [str(i) for i in range(gpus)]
         return cls(int(cpus), int(memory * 2**30) if memory else memory_here, names)
 
-    def refuse(self, step: str, request: Request) -> None:
-        """Raise PlanError if a request can never be met here."""
-        problems: list[tuple[str, int, str, str]] = []
-        if request.cpus > self.cpus:
-            problems.append(("cpus", request.cpus, "CPUs", str(self.cpus)))
-        if request.gpus > len(self.gpus):
-            problems.append(("gpus", request.gpus, "GPUs", str(len(self.gpus))))
-        if request.memory > self.memory:
-            need = -(-request.memory // 2**30)
-            problems.append(("mem_gb", need, "GB", f"{self.memory / 2**30:.1f}"))
-        if problems:
-            asked = " and ".join(f"{n} {unit} (there are {have})" for _, n, unit, have in problems)
-            words = " ".join(f"backend.{key}={need}" for key, need, _, _ in problems)
-            python = {key: need for key, need, _, _ in problems}
+    def refuse(self, asked: Iterable[tuple[str, Request]]) -> None:
+        """Raise PlanError if a step's request can never be met here; the fix is for all of them."""
+        have = {"cpus": self.cpus, "gpus": len(self.gpus), "mem_gb": round(self.memory / 2**30, 1)}
+        need: dict[str, int] = {}
+        first = ""
+        for step, request in asked:
+            wanted = {
+                "cpus": request.cpus,
+                "gpus": request.gpus,
+                "mem_gb": -(-request.memory // 2**30) if request.memory > self.memory else 0,
+            }
+            more = {key: value for key, value in wanted.items() if value > have[key]}
+            if more and not first:
+                texts = [
+                    f"{n} {_UNIT_OF[key]} (there are {have[key]:g})" for key, n in more.items()
+                ]
+                first = f"step {step!r} asks for {' and '.join(texts)}"
+            need |= {key: max(value, need.get(key, 0)) for key, value in more.items()}
+        if first:
+            words = " ".join(f"backend.{key}={value}" for key, value in need.items())
             raise PlanError(
-                f"step {step!r} asks for {asked}",
-                hint=f"ask for less, or say {words} (in Python, submit(..., local={python})) to run"
-                " it here all the same",
+                first,
+                hint=f"ask for less, or say {words} (in Python, submit(..., local={need})) to run"
+                " the plan here all the same",
             )
 
     def fits(self, request: Request) -> bool:

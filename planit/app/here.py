@@ -94,11 +94,16 @@ class _Plain:
             self.say(f"{_word(event)} {printable(str(event.get('name', event['key'])))}")
 
 
-def _word(event: dict[str, Any]) -> str:
-    words = {"RUNNING": "started", "COMPLETED": "done", "PENDING": "requeued"}
-    word = words.get(event["state"], str(event["state"]).lower())
+def _state(event: dict[str, Any]) -> str:
+    """A step's state in the words of `planit status`."""
     if event.get("blocked"):
-        word = "blocked"
+        return "blocked"
+    return "done" if event["state"] == "COMPLETED" else str(event["state"]).lower()
+
+
+def _word(event: dict[str, Any]) -> str:
+    """What has happened to a step."""
+    word = {"running": "started", "pending": "requeued"}.get(_state(event), _state(event))
     elapsed = event.get("elapsed_s") if event["state"] in FINAL else None
     return f"{word:<9} {elapsed:7.1f} s " if elapsed is not None else f"{word:<9} {'':9} "
 
@@ -137,9 +142,9 @@ class _Lively:
     def update(self, said: events.Follower) -> None:
         said.look()
         states = said.states.values()
-        counts = Counter(event["state"] for event in states)
-        ended = sum(counts[state] for state in FINAL)
-        shown = ", ".join(f"{count} {state.lower()}" for state, count in sorted(counts.items()))
+        counts = Counter(map(_state, states))
+        ended = sum(event["state"] in FINAL for event in states)
+        shown = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
         self.bar.update(self.task, completed=ended, description=shown)
         running = [event for event in states if event["state"] == "RUNNING"]
         self.live.update(self._body(running))

@@ -45,4 +45,7 @@ def yaml_error(error: yaml.MarkedYAMLError) -> ConfigError:
     """A file that is not YAML, with its line."""
     mark = error.problem_mark or error.context_mark
     where = f"{mark.name}, line {mark.line + 1}: " if mark else ""
-    return ConfigError(f"{where}{error.problem or error.context}", hint="mend the YAML")
+    problem = str(error.problem or error.context)
+    in_flow = "',' or" in problem and "'{'" in problem  # ${...} there must be quoted
+    hint = 'inside {...} and [...] write "${key}" in quotes' if in_flow else "mend the YAML"
+    return ConfigError(where + problem, hint=hint)

@@ -14,6 +14,7 @@ from planit.errors import ConfigError, suggest
 from planit.nodes import tasks
 from planit.plan import Plan
 from planit.runs.index import DEFAULT_BASE
+from planit.runs.states import printable
 
 if TYPE_CHECKING:
     from planit.backends.base import Backend
@@ -47,14 +48,22 @@ def runs_dir(config: DictConfig) -> Path:
 
 
 def run_here(plan: Plan, config: DictConfig) -> list[Any]:
-    """Run a plan in this process, and return its jobs."""
+    """Run a plan in this process, step by step, and return its jobs."""
+    from planit.backends import debug
     from planit.backends.executors import debug_executor
+    from planit.graph import lower
 
-    count = sum(1 for _ in tasks(plan.root))
+    names = [task.name for task, _ in tasks(plan.root)]
     jobs = plan.submit(debug_executor(runs_dir(config) / plan.name))
-    print(f"Running the {count} step(s) of plan {plan.name} in this process", flush=True)
-    plan.wait()
-    print(f"All {count} step(s) of plan {plan.name} succeeded")
+    parents = lower(plan.root, stack=False).task_parents()
+    print(f"Running the {len(names)} step(s) of plan {plan.name} in this process", flush=True)
+    debug.run_one_by_one(
+        plan.name,
+        dict(zip(names, jobs, strict=True)),
+        parents,
+        lambda name: print(f"started {printable(name)}", file=sys.stderr, flush=True),
+    )
+    print(f"All {len(names)} step(s) of plan {plan.name} succeeded")
     return jobs
 
 

@@ -1,9 +1,12 @@
-"""The plan in this process: submitit's debug jobs, in order, parallel branches in threads."""
+"""The plan in this process: submitit's debug jobs, in order.
+
+Parallel branches run in threads, or, for debuggers, all steps one by one in the calling thread.
+"""
 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any, Protocol
 
@@ -46,6 +49,37 @@ def run_in_order(
         jobs[name].cancel()
     if order.failures:
         raise StepsFailedError(plan, order.failures, order.blocked)
+
+
+def run_one_by_one(
+    plan: str,
+    jobs: Mapping[str, DebugJob],
+    parents: Mapping[str, Sequence[str]],
+    starts: Callable[[str], None],
+) -> None:
+    """Run all jobs in the order of the plan, in this thread: one debugger has the terminal.
+
+    `starts` is told the name of each step before it runs.
+
+    Raises:
+        StepsFailedError: names every failed step with its traceback.
+    """
+    failures: dict[str, str] = {}
+    blocked: dict[str, None] = {}
+    for name, job in jobs.items():
+        if any(before in failures or before in blocked for before in parents.get(name, ())):
+            blocked[name] = None
+            job.cancel()
+            continue
+        starts(name)
+        try:
+            _call(job)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            failures[name] = "".join(traceback.format_exception(error))
+    if failures:
+        raise StepsFailedError(plan, failures, blocked)
 
 
 def _call(job: DebugJob) -> Any:

@@ -48,7 +48,11 @@ def test_in_a_terminal_there_is_a_bar_and_the_last_line_of_what_runs(project: Pr
     os.set_blocking(ours, False)
     until(lambda: shows("━", "1 running", "a  waiting for a file"))
     (project.folder / "go").touch()
-    until(lambda: shows("1 completed", "1 done, 1 failed, 1 blocked", "planit resume"))
+    until(
+        lambda: shows(
+            "1 blocked, 1 done, 1 failed ━", "1 done, 1 failed, 1 blocked", "planit resume"
+        )
+    )
     assert process.wait(30) == 1
     assert isinstance(process, subprocess.Popen)
     os.close(ours)

@@ -78,6 +78,28 @@ def saves_on_sigterm() -> None:
         note("cleaned")
 
 
+def saves_on_interrupt() -> None:
+    """Clean up at Ctrl-C."""
+    add("begun", "debug")
+    try:
+        time.sleep(60)
+    finally:
+        add("cleaned", "debug")
+
+
+def main_thread() -> None:
+    """Write which thread this is; only the main thread may set signal handlers."""
+    add("threads", threading.current_thread().name)
+    signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+
+
+def stops() -> None:
+    """Have a breakpoint."""
+    found = "as written"
+    breakpoint()
+    add("stopped", found)
+
+
 def deaf() -> None:
     """Ignore every wish to end it."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

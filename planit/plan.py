@@ -84,7 +84,7 @@ class Plan:
                 background. With "debug" nothing runs before `wait`.
             kill_on_invalid_dep: let Slurm cancel what can never run.
             local: what steps on this machine can have, instead of what it has: "cpus", "gpus",
-                "mem_gb"; and "isolation", "fork" or "spawn".
+                "mem_gb"; and "isolation", "fork" or "spawn", and "kill_wait_s".
 
         Returns:
             One submitit job per step, in the order of the plan.

@@ -15,6 +15,7 @@ from planit.nodes.slurm import changed
 from planit.runs import history as histories
 from planit.runs import index
 from planit.runs.cancel import Cancelled, cancel
+from planit.runs.files import read_json
 from planit.runs.local.backend import LocalBackend
 from planit.runs.resume import Decision, Resume
 from planit.runs.rundir import RunDir
@@ -162,8 +163,8 @@ def failure_of(status: RunStatus) -> StepsFailedError:
 
 
 def _backend_of(run: RunDir) -> Backend:
-    """Submit again as the run was submitted."""
-    settings = dict(run.manifest.get("backend") or {})
+    """Submit again as the run was submitted last."""
+    settings = dict((read_json(run.last_submission_file()) or {}).get("backend") or {})
     if settings.pop("name", "slurm") == "local":
         backend = LocalBackend(**settings)
         backend.begin(run.path, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import hydra
@@ -21,6 +22,7 @@ from planit.graph import Branch
 from planit.nodes import Resources, tasks
 from planit.nodes.slurm import changed
 from planit.runs.history import History
+from planit.runs.local.backend import SETTINGS, LocalBackend
 
 
 def changed_resources(
@@ -38,6 +40,19 @@ def changed_resources(
         before = _resources(manifest, {})
         after = _resources(manifest, parsed)
     return {name: new for name, new in after.items() if new.key != before[name].key}
+
+
+def changed_backend(backend: LocalBackend, overrides: list[str]) -> LocalBackend:
+    """The backend with ``backend.KEY=VALUE`` applied.
+
+    Raises:
+        ConfigError: there is no such setting, or the value is not of its kind.
+    """
+    settings = {key.removeprefix("backend."): value for key, value in _parse(overrides).items()}
+    for key in settings:
+        if key not in SETTINGS:
+            raise ConfigError(f"backend.{key} cannot be changed", hint=suggest(key, SETTINGS))
+    return replace(backend, **settings)
 
 
 def _resources(manifest: dict[str, Any], changes: dict[str, Any]) -> dict[str, Resources]:

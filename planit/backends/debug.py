@@ -6,6 +6,7 @@ Parallel branches run in threads, or, for debuggers, all steps one by one in the
 from __future__ import annotations
 
 import traceback
+from bdb import BdbQuit
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any, Protocol
@@ -74,6 +75,8 @@ def run_one_by_one(
         starts(name)
         try:
             _call(job)
+        except BdbQuit:  # the debugger's "quit" means all of it
+            raise KeyboardInterrupt from None
         except KeyboardInterrupt:
             raise
         except BaseException as error:

@@ -136,9 +136,13 @@ def write_stage(
 
 
 def write_submission(
-    run: RunDir, graph: Graph, submission: int, files: Mapping[int, StageFiles]
+    run: RunDir,
+    graph: Graph,
+    submission: int,
+    files: Mapping[int, StageFiles],
+    backend: Mapping[str, Any],
 ) -> None:
-    """Record which step is which job of which stage."""
+    """Record which step is which job of which stage, and where they were submitted to."""
     stages = [
         {
             "number": stage.number,
@@ -154,4 +158,4 @@ def write_submission(
         }
         for stage in graph.stages
     ]
-    write_json(run.submission_file(submission), {"stages": stages})
+    write_json(run.submission_file(submission), {"backend": dict(backend), "stages": stages})

@@ -82,6 +82,13 @@ class RunDir:
     def submission_file(self, submission: int) -> Path:
         return self.path / "submissions" / f"{submission}.json"
 
+    def last_submission_file(self) -> Path:
+        """The newest submission's; the first's if there is none yet."""
+        numbers = [
+            int(p.stem) for p in self.submission_file(1).parent.glob("*.json") if p.stem.isdigit()
+        ]
+        return self.submission_file(max(numbers, default=1))
+
     def context_file(self, submission: int) -> Path:
         return self.path / "submissions" / f"{submission}.context.json"
 

@@ -71,9 +71,7 @@ class NewRun:
         for name, content in pickled.items():
             write_new(make_dir(run.step_dir(names_to_slugs[name])) / "payload.pkl", content)
         # The manifest comes last: a folder that has one is whole.
-        backend = {"name": self.backend.name, **self.backend.settings()}
-        source = {"backend": backend, **self.source}
-        manifest = describe_run(self.plan, self.root, names_to_slugs, source)
+        manifest = describe_run(self.plan, self.root, names_to_slugs, self.source)
         with RunLock(run.path):
             submitted = submit_stages(
                 run,
@@ -143,7 +141,8 @@ def submit_stages(
         )
         for stage in graph.stages
     }
-    prepare.write_submission(run, graph, number, files)
+    settings = {"name": backend.name, **backend.settings()}
+    prepare.write_submission(run, graph, number, files, settings)
     backend.begin(run.path, number)
     if manifest is not None:
         run.write_manifest(dict(manifest))

@@ -51,7 +51,7 @@ class Driver:
         if self.name == "slurm":
             return SlurmBackend()
         isolation = self.name.removeprefix("local-")
-        return LocalBackend(cpus=8, gpus=0, isolation=isolation)
+        return LocalBackend(cpus=8, gpus=0, isolation=isolation, kill_wait_s=3)
 
 
 def _run_debug(base: Path, root: Node, name: str) -> dict[str, str]:

@@ -67,5 +67,9 @@ def test_a_resume_that_asks_for_too_much_is_refused_and_changes_nothing(project:
     assert done.code != 0
     assert "asks for 50 CPUs (there are 2)" in done.err
     assert project.states() == {"ok": "DONE", "bad": "FAILED"}
+    wide = ["plan.steps.bad.slurm.cpus_per_task=50", "backend.cpus=50"]
+    assert project.planit("resume", *wide).code == 1
+    refused = project.planit("resume", "backend.cpu=50")
+    assert (refused.code, "backend.cpu cannot be changed" in refused.err) == (2, True)
     assert project.planit("resume").code == 1
     assert project.lines("ran") == ["ok"]

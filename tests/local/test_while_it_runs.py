@@ -85,8 +85,8 @@ def test_wall_time_ends_a_step_politely_then_by_force_and_requeues_what_saves_it
     }
     project.plan(steps, parallel(chain("polite", "behind"), "deaf", chain("saves", "after")))
     started = time.monotonic()
-    done = ended(project.submit("backend.cpus=4"))
-    assert time.monotonic() - started < 20
+    done = ended(project.submit("backend.cpus=4", "backend.kill_wait_s=4"))
+    assert 7 < time.monotonic() - started < 20
     assert done.code == 1
     assert project.states() == {
         "polite": "TIMEOUT",

@@ -20,7 +20,8 @@ def run(words: list[str]) -> int:
         "Submit again what failed, was cancelled, got lost or never ran, and everything behind"
         " it. What is done is kept; what runs or waits goes on. Overrides such as"
         " slurm.time=08:00:00, cpu.mem_gb=16 or plan.steps.STEP.slurm.time=... change the"
-        " resources of what is rerun.",
+        " resources of what is rerun. For a run on this machine, backend.cpus=8 and the like"
+        " change what its steps can have.",
     )
     parser.add_argument("words", nargs="*", metavar="[RUN] [KEY=VALUE]", help=_common.RUN_HELP)
     parser.add_argument(
@@ -40,14 +41,14 @@ def run(words: list[str]) -> int:
     if len(names) > 1:
         parser.error(f"one run is enough, not {' '.join(names)}")
     found = index.find(options.runs_dir, names[0] if names else None)
+    opened = Run(found.path)
+    if isinstance(opened.backend, LocalBackend):
+        opened.backend, overrides = _local(opened.backend, overrides, detach=options.detach)
     resources = {}
     if overrides:
         from planit.app.overrides import changed_resources
 
         resources = changed_resources(found.manifest, histories.read(found), overrides)
-    opened = Run(found.path)
-    if isinstance(opened.backend, LocalBackend):
-        opened.backend.detach = options.detach
     decisions = opened.resume(
         start_from=options.start_from,
         only=options.only,
@@ -58,6 +59,19 @@ def run(words: list[str]) -> int:
     _show(decisions, found.run_id, dry_run=options.dry_run)
     started = not options.dry_run and any(d.action is Action.RERUN for d in decisions)
     return see_through(opened, opened.backend) if started else 0
+
+
+def _local(
+    backend: LocalBackend, overrides: list[str], *, detach: bool
+) -> tuple[LocalBackend, list[str]]:
+    """The backend as the overrides want it, and the overrides that are not about it."""
+    own = [word for word in overrides if word.startswith("backend.")]
+    if own:
+        from planit.app.overrides import changed_backend
+
+        backend = changed_backend(backend, own)
+    backend.detach = detach
+    return backend, [word for word in overrides if word not in own]
 
 
 def _show(decisions: list[Decision], run_id: str, *, dry_run: bool) -> None:

@@ -29,11 +29,12 @@ from planit.runs.local.children import ENGINE_MARK, mark_of
 from planit.runs.local.machine import Machine, Request
 
 _START_TIMEOUT_S = 60.0
-_CANCEL_TIMEOUT_S = 20.0
+_CANCEL_TIMEOUT_S = 20.0  # on top of the time that its steps may take to end
 _LEAVE_TIMEOUT_S = 5.0
+_STEP_LEAVES_S = 1.0
 _NO_LIMIT = 10**9
 _ISOLATIONS = ("fork", "spawn")
-SETTINGS = ("cpus", "gpus", "mem_gb", "isolation")
+SETTINGS = ("cpus", "gpus", "mem_gb", "isolation", "kill_wait_s")
 # Inside a Slurm job step these say which of several tasks this process is; a step here is none.
 _OF_A_RANK = ("SLURM_PROCID", "SLURM_STEP_ID", "SLURM_STEP_NUM_TASKS", "SLURM_CLUSTER_NAME")
 
@@ -43,6 +44,7 @@ class LocalClient:
     """Reads what the engines of a run say."""
 
     run_path: Path | None = None
+    kill_wait_s: float = 30
 
     def engine(self, number: int) -> events.Engine | None:
         """The engine of a submission, if it was started."""
@@ -113,7 +115,7 @@ class LocalClient:
         return events.forbid(events.path_of(self.run_path, number))
 
     def _until_over(self, number: int, wanted: set[str]) -> None:
-        end = time.monotonic() + _CANCEL_TIMEOUT_S
+        end = time.monotonic() + self.kill_wait_s + _CANCEL_TIMEOUT_S
         while (engine := self.engine(number)) is not None and engine.is_alive:
             states = {key: engine.states.get(key, {}).get("state") for key in wanted}
             if all(state in events.FINAL for state in states.values()):
@@ -124,15 +126,19 @@ class LocalClient:
 
 
 def _still_running(run_path: Path) -> events.Engine | None:
-    """The engine of a run, if one still runs; one whose steps have all ended is waited for."""
-    end = time.monotonic() + _LEAVE_TIMEOUT_S
+    """The engine of a run, if one still runs; one that is about to end is waited for.
+
+    A step is done when it has left its marker, which is a moment before its process is gone.
+    """
+    began = time.monotonic()
     while True:
         engines = [events.read(path) for path in run_path.glob("local/*.jsonl")]
         alive = [engine for engine in engines if engine is not None and engine.is_alive]
         if not alive:
             return None
         states = {said["state"] for engine in alive for said in engine.states.values()}
-        if not states <= events.FINAL or time.monotonic() > end:
+        most_s = _LEAVE_TIMEOUT_S if states <= events.FINAL else _STEP_LEAVES_S
+        if time.monotonic() > began + most_s:
             return alive[0]
         time.sleep(0.02)
 
@@ -166,6 +172,8 @@ class LocalBackend:
     Attributes:
         cpus, gpus, mem_gb: what steps can have; by default what the machine has.
         isolation: "fork" starts steps from a warm interpreter, "spawn" each in a fresh one.
+        kill_wait_s: seconds from SIGTERM to SIGKILL for a step that is out of time or cancelled;
+            Slurm's KillWait, with the same default.
         detach: whether the run goes on when this process ends.
 
     Raises:
@@ -176,6 +184,7 @@ class LocalBackend:
     gpus: int | None = None
     mem_gb: float | None = None
     isolation: str = "fork"
+    kill_wait_s: float = 30
     detach: bool = True
     python: str = field(default_factory=lambda: shlex.quote(sys.executable))
     client: LocalClient = field(default_factory=LocalClient)
@@ -186,7 +195,7 @@ class LocalBackend:
     name = "local"
 
     def __post_init__(self) -> None:
-        for key, least in (("cpus", 1), ("gpus", 0), ("mem_gb", 0)):
+        for key, least in (("cpus", 1), ("gpus", 0), ("mem_gb", 0), ("kill_wait_s", 0)):
             value = getattr(self, key)
             wrong = isinstance(value, bool) or not isinstance(value, int | float) or value < least
             if value is not None and wrong:
@@ -219,7 +228,7 @@ class LocalBackend:
         )
 
     def begin(self, run_path: Path, number: int) -> None:
-        self.client = LocalClient(run_path)
+        self.client = LocalClient(run_path, self.kill_wait_s)
         self.number = number
 
     def max_array_size(self, cluster: str | None) -> int:

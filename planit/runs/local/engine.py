@@ -11,6 +11,7 @@ import contextlib
 import gc
 import heapq
 import json
+import math
 import os
 import select
 import signal
@@ -44,7 +45,7 @@ from planit.runs.markers import Attempt
 from planit.runs.rundir import RunDir
 from planit.runs.worker import EXIT_REQUEUED, import_payload
 
-KILL_WAIT_S = 5.0
+STOP_WAIT_S = 5.0
 _POLL_S = 0.2
 
 
@@ -66,7 +67,7 @@ class Engine:
     Attributes:
         run: the run.
         number: the submission.
-        settings: of the backend: cpus, gpus, mem_gb, isolation.
+        settings: of the backend: cpus, gpus, mem_gb, isolation, kill_wait_s.
         owner: a descriptor that reads as closed when the process that wants the run is gone; -1
             for a run that goes on by itself.
     """
@@ -245,9 +246,10 @@ class Engine:
             else:
                 signal_group(pid, signal.SIGKILL)
 
-    def _terminate(self, pid: int, child: _Child) -> None:
+    def _terminate(self, pid: int, child: _Child, *, most_s: float = math.inf) -> None:
+        """Ask a step to end, and kill it if it does not."""
         signal_group(pid, signal.SIGTERM)
-        end = time.monotonic() + KILL_WAIT_S
+        end = time.monotonic() + min(most_s, float(self.settings.get("kill_wait_s", 30)))
         heapq.heappush(self.alarms, (end, pid, "kill", child.started))
 
     def _read_requests(self) -> None:
@@ -270,7 +272,7 @@ class Engine:
         if at_once:
             for pid, child in self.children.items():
                 child.cancelled = True
-                self._terminate(pid, child)
+                self._terminate(pid, child, most_s=STOP_WAIT_S)
 
     def _cancel(self, keys: set[str]) -> None:
         for pid, child in self.children.items():

@@ -16,7 +16,8 @@ usage: planit [VERB] [ARGUMENTS]
   planit plan=thesis                          show the tree, its critical path and estimate
   planit submit plan=thesis slurm.time=04:00:00
                                               submit every step, or none
-  planit submit plan=thesis backend=debug     run it here, in this process
+  planit submit -m plan=thesis lr=1e-3,1e-4 seed=0,1,2
+                                              a sweep: its branches as one plan
 
 verbs that take a plan (Hydra overrides: key=value):
   describe    show the plan (the default); the same as action=describe
@@ -31,6 +32,19 @@ where things come from:
   plan.steps.STEP.slurm.time=TIME  one field of one step's SLURM arguments
   --config-dir DIR                 your conf/ folder, if it is not ./conf
   --cfg job                        print the composed configuration
+  --hydra-help                     what else Hydra's command line can do
+
+where a plan runs:
+  backend=auto         on Slurm where there is sbatch, else on this machine (the default)
+  backend=slurm        on Slurm
+  backend=local        here, a process per step; --detach in the background,
+                       backend.cpus=N, .gpus=N, .mem_gb=N: what steps can have,
+                       backend.isolation=spawn: a fresh interpreter for each
+  backend=debug        here, in this process, step by step: breakpoints work
+sweeps (-m or --multirun):
+  KEY=A,B              a branch for each value, and each combination of several keys
+  'sweep.join=[STEP]'  run this last step once, after every branch
+  sweep.share=false    do not share equal first steps
 
 exit codes: 0 all well, 1 steps failed, 2 wrong input, 3 Slurm refused the submission,
   4 Slurm does not answer, 5 no such run, or it is locked
@@ -69,6 +83,9 @@ def _dispatch(words: list[str]) -> int:
             known = [*verbs.VERBS, "help"]
             raise ConfigError(f"unknown verb {words[0]!r}", hint=suggest(words[0], known))
         words = words[1:]
+    takes_a_plan = verb in (None, verbs.VERBS["describe"], verbs.VERBS["submit"])
+    if takes_a_plan and {"--help", "-h"} & set(words):
+        return _dispatch(["--help"])
     return (verb or verbs.VERBS["describe"])(words)
 
 

@@ -37,11 +37,18 @@ def test_describe_imports_neither_submitit_nor_the_functions_of_the_plan(empty_d
     assert (done.code, done.err) == (0, "")
 
 
-@pytest.mark.parametrize("word", ["--help", "-h", "help"])
-def test_help_names_the_verbs_and_where_things_come_from(empty_dir: Path, word: str) -> None:
-    done = run_planit(word, cwd=empty_dir)
+@pytest.mark.parametrize("line", ["--help", "-h", "help", "submit --help", "plan=thesis -h"])
+def test_help_names_the_verbs_and_where_things_come_from(empty_dir: Path, line: str) -> None:
+    done = run_planit(*line.split(), cwd=empty_dir)
     assert (done.code, done.err) == (0, "")
-    for words in ("planit plan=thesis", "submit", "describe", "--config-dir", "exit codes"):
+    for words in (
+        "planit plan=thesis",
+        "submit",
+        "describe",
+        "--config-dir",
+        "backend=local",
+        "exit",
+    ):
         assert words in done.out
 
 

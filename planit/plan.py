@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("planit")
 
-_PAUSE_S = 10.0  # between two looks while waiting; looking at this machine costs nobody
-_LOCAL_PAUSE_S = 1.0
-
 
 class Plan:
     """A workflow: ``Plan(name, root)``.
@@ -144,9 +141,8 @@ class Plan:
             max_requeues=view.max_requeues,
         )
         started, jobs = new.start()
-        run = self.run = Run(started.path, backend=backend)
-        most_s = _LOCAL_PAUSE_S if view.kind == "local" else _PAUSE_S
-        self._wait = lambda: run.wait(most_s=most_s)
+        self.run = Run(started.path, backend=backend)
+        self._wait = self.run.wait
         return list(jobs)
 
 

@@ -118,20 +118,23 @@ class Run:
     def wait(
         self,
         *,
-        most_s: float = 10.0,
+        most_s: float | None = None,
         seen: Callable[[RunStatus], None] | None = None,
     ) -> RunStatus:
         """Block until every step is final; the states then.
 
         Args:
-            most_s: longest pause between two looks.
+            most_s: longest pause between two looks, in seconds; by default 10, and 1 for a run
+                on this machine, where looking costs nobody else anything.
             seen: told each status on the way.
 
         Raises:
             StepsFailedError: names every step that failed, with its traceback.
             RunError: the submission stopped in the middle, so nothing more will happen.
         """
-        pause = _FIRST_PAUSE_S
+        if most_s is None:
+            most_s = 1.0 if self.backend.name == "local" else 10.0
+        pause = min(_FIRST_PAUSE_S, most_s)
         while True:
             status = self.status()
             if seen is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,15 @@ def test_what_does_not_fit_is_refused_unless_the_caller_says_that_it_does(tmp_pa
     assert all_below(tmp_path / "logs") == []
     plan.submit(executor(tmp_path), local={"cpus": 999, "gpus": 2})
     plan.wait()
+
+
+def test_other_systems_than_linux_are_refused_with_what_works_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with pytest.raises(PlanError, match="on Linux only, not on darwin") as caught:
+        Plan("p", Step("s", nothing, ARGS)).submit(executor(tmp_path))
+    assert "backend=debug" in (caught.value.hint or "")
 
 
 SCRIPT = """\

@@ -42,6 +42,17 @@ def test_code_edited_after_submission_changes_no_step_that_waits(
     assert rows[0][3] == rows[1][3]  # both are the engine's children
 
 
+def test_a_module_that_starts_threads_is_imported_anew_by_every_step(project: Project) -> None:
+    module = project.folder / "work.py"
+    thread = "threading.Thread(target=time.sleep, args=(600,), daemon=True, name='busy').start()"
+    module.write_text(f"{module.read_text()}\n{thread}\n")
+    project.plan(
+        {"a": {"func": "names_of_threads"}, "b": {"func": "names_of_threads"}}, chain("a", "b")
+    )
+    assert project.planit("submit", "plan=p", "backend=local").code == 0
+    assert ["busy" in line for line in project.lines("threads")] == [True, True]
+
+
 @pytest.mark.parametrize("isolation", ["fork", "spawn"])
 def test_a_step_starts_and_ends_as_any_process_does(project: Project, isolation: str) -> None:
     project.plan({"s": {"func": "like_any_process"}}, chain("s"))

@@ -93,6 +93,11 @@ def main_thread() -> None:
     signal.signal(signal.SIGUSR1, signal.SIG_DFL)
 
 
+def names_of_threads() -> None:
+    """Write which threads there are."""
+    add("threads", [thread.name for thread in threading.enumerate()])
+
+
 def stops() -> None:
     """Have a breakpoint."""
     found = "as written"

@@ -21,7 +21,7 @@ from typing import Any
 from planit.backends.base import Dependency, LiveJob
 from planit.backends.client import JobRef, JobView
 from planit.backends.jobs import ClusterWatcher
-from planit.errors import ConfigError, SchedulerError, SubmissionError, suggest
+from planit.errors import ConfigError, PlanError, SchedulerError, SubmissionError, suggest
 from planit.graph import Graph
 from planit.runs.files import make_dir, read_json, write_json
 from planit.runs.local import events
@@ -214,9 +214,14 @@ class LocalBackend:
         Two engines would share out the machine twice.
 
         Raises:
-            PlanError: a step asks for too much.
+            PlanError: a step asks for too much, or this is no Linux.
             SubmissionError: an earlier submission of the run still runs.
         """
+        if sys.platform != "linux":  # steps are found and ended by prctl and /proc
+            raise PlanError(
+                f"the local backend runs on Linux only, not on {sys.platform}",
+                hint="backend=debug runs the plan in this process",
+            )
         if run_path is not None and (engine := _still_running(run_path)) is not None:
             raise SubmissionError(
                 f"the run is still going on here (process {engine.pid})",

@@ -16,6 +16,7 @@ import os
 import select
 import signal
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -118,6 +119,9 @@ class Engine:
         for path in histories.functions(self.run.manifest["tree"]):
             with contextlib.suppress(PlanError):
                 resolve(path)
+        if threading.active_count() > 1:  # a fork would have the module, but not its threads
+            self.forks = False
+            sys.stderr.write("Importing the plan's functions has started threads: no forks\n")
         gc.collect()
         gc.freeze()  # so that forks share these pages
 

@@ -95,8 +95,27 @@ class SlurmClient:
         return JobRef(match[2], match[1])
 
     def release(self, jobs: Iterable[JobRef]) -> None:
-        """Release held jobs. Raises SchedulerError if one cannot be."""
-        self._per_cluster("scontrol", ["release"], jobs, check=True)
+        """Release held jobs; those that have ended, or that Slurm has forgotten, are passed over.
+
+        Raises:
+            SchedulerError: one is still held.
+        """
+        wanted = list(jobs)
+        try:
+            self._per_cluster("scontrol", ["release"], wanted, check=True)
+        except SchedulerError:
+            if self._some_held(wanted):
+                raise
+
+    def _some_held(self, jobs: Iterable[JobRef]) -> bool:
+        by_cluster: dict[str | None, set[str]] = defaultdict(set)
+        for job in jobs:
+            by_cluster[job.cluster].add(job.job_id)
+        return any(
+            view.is_live and "Held" in (view.reason or "") and view.key.partition("_")[0] in ids
+            for cluster, ids in by_cluster.items()
+            for view in self.queue(cluster).values()
+        )
 
     def cancel(self, jobs: Iterable[JobRef]) -> None:
         """Cancel jobs and array tasks; those that already ended are passed over."""
@@ -156,15 +175,18 @@ class SlurmClient:
         by_cluster: dict[str | None, list[str]] = defaultdict(list)
         for job in jobs:
             by_cluster[job.cluster].append(job.job_id)
+        problem: SchedulerError | None = None
         for cluster, ids in by_cluster.items():
             for start in range(0, len(ids), _BATCH):
                 part = ids[start : start + _BATCH]
                 tail = [",".join(part)] if tool == "scontrol" else part
                 done = self._run([tool, *_on(cluster), *words, *tail], SchedulerError)
                 if check and done.returncode != 0:
-                    raise SchedulerError(_words(done, tool))
+                    problem = problem or SchedulerError(_words(done, tool))
                 if not check and "contact slurm controller" in done.stderr:
                     raise SchedulerError(_words(done, tool))
+        if problem is not None:
+            raise problem
 
     def _run(
         self, command: list[str], error: type[SubmissionError | SchedulerError]

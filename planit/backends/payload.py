@@ -114,11 +114,16 @@ def run(step_dir: Path, prepare: Callable[[bool], None]) -> Any:
 
 
 def _close_checkpoints(number: signal.Signals) -> None:
-    """Let submitit's handler write the checkpoint under the umask of the run's files."""
+    """Let submitit's handler write the checkpoint under the umask of the run's files.
+
+    And in peace: where the warning comes so late that SIGTERM follows at once, that would end the
+    ``scontrol requeue`` which it starts. What is ignored here, its children ignore too.
+    """
     save = signal.getsignal(number)
 
     def handler(signum: int, frame: FrameType | None) -> None:
         os.umask(closed_umask())
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if callable(save):
             save(signum, frame)
 

@@ -12,7 +12,7 @@ import pytest
 from planit import Chain, Parallel, Run, SlurmArgs, Step
 from tests.cluster import Cluster
 from tests.slurm import steps
-from tests.slurm.tools import note, submit
+from tests.slurm.tools import note, submit, until
 
 ONE_MINUTE = SlurmArgs(time="1", partition="batch", cpus_per_task=1)
 SAVES = SlurmArgs(
@@ -47,3 +47,9 @@ def late(slurm: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Run:
 @pytest.fixture(autouse=True)
 def _late_runs_begin_first(late: Run) -> None:
     assert Path(late.path).is_dir()
+
+
+@pytest.fixture(scope="session")
+def late_is_warned(late: Run) -> None:
+    """The step that saves itself has done so: Slurm may be stopped, and warn nobody."""
+    until(lambda: list(late.path.glob("steps/saves/checkpoint.pkl")), 90)

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,7 @@ from tests.slurm.tools import (
     wrapped,
 )
 
-pytestmark = pytest.mark.slurm
+pytestmark = [pytest.mark.slurm, pytest.mark.usefixtures("late_is_warned")]
 SMALL = SlurmArgs(time="5", partition="batch", cpus_per_task=1, additional_params={"mem": "150M"})
 
 IMPATIENT = SlurmBackend(client=SlurmClient(timeout_s=2))
@@ -50,6 +51,42 @@ def stopped(slurm: Cluster, *names: str) -> Iterator[None]:
         for name in reversed(names):
             slurm.start_daemon(name)
         slurm.wait_ready()
+
+
+def test_a_sigterm_right_behind_the_warning_does_not_undo_the_requeue(
+    slurm: Cluster, tmp_path: Path
+) -> None:
+    saved = tmp_path / "saves"
+    saves = steps.Counter(str(saved))
+    args = SlurmArgs(time="5", partition="batch", cpus_per_task=1, max_requeues=1)
+    with wrapped(tmp_path / "bin", {"scontrol": 'sleep 1; real "$@"'}):  # the job's PATH, too
+        run = submit(tmp_path, Step("saves", saves, args, str(tmp_path / "go")))
+        until(lambda: lines(saved) == ["attempt 1"])
+        for signal in ("USR2", "TERM"):
+            slurm_says("scancel", f"--signal={signal}", of_run(run, "saves"))
+            time.sleep(0.3)
+    until(lambda: begin_now(run, "saves") and len(lines(saved)) == 2, 60)
+    assert settled(run) == {"saves": "DONE"}
+
+
+def test_a_release_passes_over_what_has_ended_and_complains_of_what_stays_held(
+    slurm: Cluster, tmp_path: Path
+) -> None:
+    script = tmp_path / "script"
+    script.write_text("#!/bin/sh\nexit 0\n")
+    client = SlurmClient()
+    options = ["--partition=batch", "--time=5", "--output=/dev/null"]
+    ended = client.submit(str(script), options)
+    held = [client.submit(str(script), [*options, "--hold"]) for _ in range(3)]
+    unknown = replace(ended, job_id="999999")
+    until(lambda: client.queue(None)[ended.job_id].state == "COMPLETED")
+    client.cancel(held[:1])
+    client.release([ended, unknown, *held])
+    until(lambda: [client.queue(None)[job.job_id].state for job in held[1:]] == ["COMPLETED"] * 2)
+    still = client.submit(str(script), [*options, "--hold"])
+    with wrapped(tmp_path / "bin", {"scontrol": "exit 1"}), pytest.raises(SchedulerError):
+        client.release([ended, still])
+    client.cancel([still])
 
 
 def test_silent_slurm_gives_the_last_known_states_marked_stale(

@@ -23,6 +23,7 @@ from planit.runs.states import RunStatus, State
 from planit.runs.status import look
 
 _FIRST_PAUSE_S = 0.5
+_PAUSES_PER_LOOK = 4  # waiting for many steps leaves most of the time to the steps
 
 
 class Run:
@@ -125,7 +126,7 @@ class Run:
 
         Args:
             most_s: longest pause between two looks, in seconds; by default 10, and 1 for a run
-                on this machine, where looking costs nobody else anything.
+                on this machine. Where looking takes long, the pauses are longer too.
             seen: told each status on the way.
 
         Raises:
@@ -136,7 +137,9 @@ class Run:
             most_s = 1.0 if self.backend.name == "local" else 10.0
         pause = min(_FIRST_PAUSE_S, most_s)
         while True:
+            began = time.monotonic()
             status = self.status()
+            took = time.monotonic() - began
             if seen is not None:
                 seen(status)
             if status.incomplete:
@@ -146,7 +149,7 @@ class Run:
                 )
             if status.is_final:
                 break
-            time.sleep(pause)
+            time.sleep(max(pause, _PAUSES_PER_LOOK * took))
             pause = min(most_s, pause * 1.5)
         if not status.succeeded:
             raise failure_of(status)

@@ -29,6 +29,19 @@ def test_without_a_terminal_there_is_a_line_for_each_change(project: Project) ->
     assert "1 done, 1 failed, 1 blocked" in done.out
 
 
+def test_in_ci_a_terminal_gets_plain_lines_too(project: Project) -> None:
+    project.plan({"a": {}}, chain("a"))
+    ours, theirs = pty.openpty()
+    env = {"CI": "true", "TERM": "xterm-256color"}
+    process = project.submit(stdin=theirs, stdout=theirs, stderr=theirs, env=env)
+    os.close(theirs)
+    assert process.wait(30) == 0
+    seen = os.read(ours, 65536).decode()
+    os.close(ours)
+    assert "started" in seen
+    assert "\x1b" not in seen
+
+
 def test_in_a_terminal_there_is_a_bar_and_the_last_line_of_what_runs(project: Project) -> None:
     project.plan(STEPS, parallel("a", chain("bad", "tail")))
     ours, theirs = pty.openpty()

@@ -16,7 +16,8 @@ import os
 import site
 import sys
 import sysconfig
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -97,6 +98,19 @@ def _installed_prefixes() -> tuple[str, ...]:
     places |= {*site.getsitepackages(), site.getusersitepackages()}
     places.add(str(Path(__file__).resolve().parents[1]))  # planit itself
     return tuple(os.path.realpath(place) + os.sep for place in places)
+
+
+@contextmanager
+def importable(entries: Iterable[str]) -> Iterator[None]:
+    """Have `entries` on sys.path, behind what is there, as a job of the run has them."""
+    known = set(sys.path)
+    added = [entry for entry in entries if entry not in known]
+    sys.path += added
+    try:
+        yield
+    finally:
+        for entry in added:
+            sys.path.remove(entry)
 
 
 def install_snapshot(folder: Path, sources: dict[str, str] | None) -> None:

@@ -21,7 +21,9 @@ from planit.nodes import Resources, Task, tasks
 from planit.nodes.functions import resolve
 from planit.runs import history as histories
 from planit.runs.cancel import jobs_of, refuse_unknown
+from planit.runs.code import importable
 from planit.runs.command import CommandCall
+from planit.runs.files import read_json, why_untrusted
 from planit.runs.history import History
 from planit.runs.lock import RunLock
 from planit.runs.prepare import Call
@@ -89,8 +91,16 @@ class Resume:
             decisions = self._decide(past, status)
             rerun = [d.step for d in decisions if d.action is Action.RERUN]
             if rerun:
-                self._submit(past, status, rerun)
+                with importable(self._import_path(past)):
+                    self._submit(past, status, rerun)
         return decisions
+
+    def _import_path(self, past: History) -> list[str]:
+        """Where the functions were imported from last: a resume may be called from anywhere."""
+        context = self.run.context_file(past.last_submission)
+        if why_untrusted([self.run.path, context.parent, context]) is not None:
+            return []  # somebody else could have written it
+        return list((read_json(context) or {}).get("sys_path", []))
 
     def _look(self, past: History) -> RunStatus:
         status = look(self.run, self.backend.client, past=past)

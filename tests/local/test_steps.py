@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
+from tests.helpers import run_python
 from tests.local.project import Project, chain, ended, parallel, wait_for_lines
 
 
@@ -69,3 +71,14 @@ def test_a_run_whose_folder_was_moved_can_be_read(project: Project) -> None:
     assert project.planit("submit", "plan=p", "backend=local").code == 0
     shutil.move(project.run_dir().parent.parent, project.folder / "moved")
     assert project.states("--runs-dir", "moved") == {"s": "DONE"}
+
+
+def test_a_run_is_resumed_from_any_folder(project: Project, tmp_path: Path) -> None:
+    project.plan({"s": {"func": "fail_once", "path": str(project.folder / "tried")}}, chain("s"))
+    assert project.planit("submit", "plan=p", "backend=local").code == 1
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    words = ["-P", "-m", "planit", "resume", str(project.run_dir())]  # -P as the console script
+    done = run_python(*words, cwd=elsewhere)
+    assert done.code == 0, done
+    assert project.lines("tried") == ["s", "s"]

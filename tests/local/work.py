@@ -41,6 +41,14 @@ def fail() -> None:
     raise ValueError("broken")
 
 
+def fail_once(path: str) -> None:
+    """Fail the first time."""
+    first = not Path(path).exists()
+    note(path)
+    if first:
+        raise ValueError("the first time")
+
+
 def span(seconds: float, path: str = "spans") -> None:
     """Write when it ran, and with which GPUs."""
     start = time.time()

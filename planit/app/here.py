@@ -52,7 +52,7 @@ def follow(run: Run, backend: LocalBackend) -> int:
                 backend.client.ask(number, {"action": "stop"})
                 asked = 2
             time.sleep(_PAUSE_S)
-        show.update(said)
+        show.update(said, last=True)
     status = run.status()
     for step in status.steps:
         if step.state.is_failure:
@@ -89,7 +89,8 @@ class _Plain:
     def say(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
-    def update(self, said: events.Follower) -> None:
+    def update(self, said: events.Follower, *, last: bool = False) -> None:
+        del last
         for event in said.look():
             self.say(f"{_word(event)} {printable(str(event.get('name', event['key'])))}")
 
@@ -139,8 +140,10 @@ class _Lively:
     def say(self, text: str) -> None:
         self.words = text
 
-    def update(self, said: events.Follower) -> None:
+    def update(self, said: events.Follower, *, last: bool = False) -> None:
         said.look()
+        if last:
+            self.looked = float("-inf")
         states = said.states.values()
         counts = Counter(map(_state, states))
         ended = sum(event["state"] in FINAL for event in states)

@@ -6,7 +6,6 @@ import contextlib
 import os
 import pty
 import re
-import subprocess
 from typing import Any
 
 from tests.local.project import Project, chain, ended, parallel, wait_for_lines
@@ -67,5 +66,6 @@ def test_in_a_terminal_there_is_a_bar_and_the_last_line_of_what_runs(project: Pr
         )
     )
     assert process.wait(30) == 1
-    assert isinstance(process, subprocess.Popen)
     os.close(ours)
+    tree = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", seen.decode()).rpartition("└── ⇉ Parallel")[2]
+    assert re.search(r"● a +DONE", tree), tree  # the last picture is that of the end

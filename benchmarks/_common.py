@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from statistics import median
 from typing import TextIO
@@ -219,11 +220,11 @@ def private_slurm(min_job_age: int = 300) -> Iterator[Slurm]:
     ensure_installed()
     cluster = Cluster.start(min_job_age=min_job_age)
     try:
-        with scratch() as folder:
-            slurm = Slurm(cluster, folder / "calls", folder / "bin")
-            _write_wrappers(slurm)
-            slurm.close_partitions()
-            yield slurm
+        folder = scratch()
+        slurm = Slurm(cluster, folder / "calls", folder / "bin")
+        _write_wrappers(slurm)
+        slurm.close_partitions()
+        yield slurm
     finally:
         cluster.stop()
 
@@ -241,8 +242,14 @@ def _write_wrappers(slurm: Slurm) -> None:
         path.chmod(0o755)
 
 
-@contextmanager
-def scratch() -> Iterator[Path]:
-    """A temporary folder."""
-    with tempfile.TemporaryDirectory(prefix="planit-benchmark-") as folder:
-        yield Path(folder)
+def scratch() -> Path:
+    """A new folder, deleted with all others when this program ends.
+
+    Not earlier: ext4 is slow to make files for minutes after many were deleted.
+    """
+    return Path(tempfile.mkdtemp(dir=_base().name))
+
+
+@cache
+def _base() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="planit-benchmark-")

@@ -75,18 +75,18 @@ def main() -> None:
 
 def command_line(repeats: int) -> list[tuple[str, ...]]:
     """`planit plan=thesis` against Hydra alone."""
-    with scratch() as folder:
-        bare = folder / "bare.py"
-        bare.write_text(BARE_APP.format(conf=str(ROOT / "conf")))
-        python, plan = sys.executable, "plan=thesis"
-        commands = {
-            "hydra.main alone (the limit)": [python, str(bare), plan],
-            "  the same, no folder, no logging": [python, str(bare), plan, *QUIET, *NO_LOGGING],
-            "python -m planit plan=thesis": [python, "-m", "planit", plan],
-            "  python -c pass, for comparison": [python, "-c", "pass"],
-        }
-        cases = {name: partial(_run, words, folder) for name, words in commands.items()}
-        results = interleaved(cases, repeats)
+    folder = scratch()
+    bare = folder / "bare.py"
+    bare.write_text(BARE_APP.format(conf=str(ROOT / "conf")))
+    python, plan = sys.executable, "plan=thesis"
+    commands = {
+        "hydra.main alone (the limit)": [python, str(bare), plan],
+        "  the same, no folder, no logging": [python, str(bare), plan, *QUIET, *NO_LOGGING],
+        "python -m planit plan=thesis": [python, "-m", "planit", plan],
+        "  python -c pass, for comparison": [python, "-c", "pass"],
+    }
+    cases = {name: partial(_run, words, folder) for name, words in commands.items()}
+    results = interleaved(cases, repeats)
     limit = results["hydra.main alone (the limit)"]
     assert isinstance(limit, list), limit
     rows: list[tuple[str, ...]] = []

@@ -6,8 +6,7 @@ chains of three steps of 50 ms of CPU time each and a join: 25 ms per step on tw
 floor, and what is above that is compared too. planit goes its real way, with the
 record of the run on disk. The machine may have other work: runs are interleaved, seconds are
 medians of the whole program from its start to its end, and CPU time (of the processes that the
-program waited for, steps included) is given too. Memory is that of the largest process. The files
-of all runs are deleted at the very end: ext4 is slow to make new ones after many were deleted.
+program waited for, steps included) is given too. Memory is that of the largest process.
 
 The rows do not all promise the same: dawgz hands its jobs to a pool of two long-lived processes
 (none is started per step), submitit knows no limit and no dependencies (our loop does), and steps
@@ -19,7 +18,6 @@ another shell could read meanwhile.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
@@ -28,7 +26,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import median
-from tempfile import mkdtemp
 
 from benchmarks._common import (
     Sample,
@@ -128,13 +125,13 @@ def _multirun(isolation: str, shape: str, size: int) -> list[str]:
     return [sys.executable, "-m", "planit", "submit", "-m", f"plan={shape}", *backend, *swept]
 
 
-def once(base: Path, way: Way, shape: str, size: int) -> Sample:
+def once(way: Way, shape: str, size: int) -> Sample:
     """One run in a new folder. Raises RuntimeError if it failed, or did not end."""
     size = way.size(shape, size)
     more = {"SHAPE": shape, "COUNT": str(size), "STEP_PYTHON": sys.executable}
     more["DAWGZ_DIR"] = ".dawgz"
     env = plain_env(**more) if way.is_planit else {**os.environ, **more}
-    folder = Path(mkdtemp(dir=base))
+    folder = scratch()
     write_programs(folder, shape, size)
     env["XDG_CACHE_HOME"] = str(folder / "cache")
     command = ["timeout", str(TIMEOUT_S), *way.command(shape, size)]
@@ -202,9 +199,9 @@ def verdicts(all_ways: Sequence[Way], shape: str, size: int, results: Results) -
     return [f"{shape}: {FORK} takes {text}" for text in texts]
 
 
-def memory_row(base: Path, count: int, isolation: str) -> list[str]:
+def memory_row(count: int, isolation: str) -> list[str]:
     """Run a plan of nothing, looking at the peak memory of its engine meanwhile."""
-    folder = Path(mkdtemp(dir=base))
+    folder = scratch()
     write_programs(folder, "nothing", count)
     command = [sys.executable, "use_planit.py", "nothing", str(count), isolation, "watch"]
     sample = run_timed(command, env=plain_env(), cwd=folder)
@@ -223,11 +220,6 @@ def load() -> str:
 
 def main() -> None:
     options = arguments(__doc__, large="30,000 steps, too, for planit's memory")
-    with scratch() as base:
-        measure(base, options)
-
-
-def measure(base: Path, options: argparse.Namespace) -> None:
     repeats = 1 if options.quick else 3
     sizes = {"nothing": 100, "mix": 10} if options.quick else {"nothing": 1000, "mix": 40}
     counts = [100, 1_000] if options.quick else [100, 1_000, 10_000]
@@ -237,7 +229,7 @@ def measure(base: Path, options: argparse.Namespace) -> None:
     table, texts = [], []
     for shape, size in sizes.items():
         tried = [way for way in all_ways if way.missing is None]
-        cases = {way.name: partial(once, base, way, shape, size) for way in tried}
+        cases = {way.name: partial(once, way, shape, size) for way in tried}
         results = interleaved(cases, repeats, patience_s=45)
         table += table_of(all_ways, shape, size, results)
         texts += verdicts(all_ways, shape, size, results)
@@ -247,7 +239,7 @@ def measure(base: Path, options: argparse.Namespace) -> None:
     memory = []
     for count in counts:
         say(f"memory with {count:,} steps")
-        memory.append(memory_row(base, count, "fork"))
+        memory.append(memory_row(count, "fork"))
     print_table(("peak memory", "steps", "seconds", "ms/step", "engine MB", "submitter MB"), memory)
     cores = len(os.sched_getaffinity(0))
     print(f"\n{cores} cores; load average {before} before, {load()} after")

@@ -164,7 +164,8 @@ def main() -> None:
     if options.large:
         plans.append(("chains", chains, 20_000))
     table: list[tuple[str, ...]] = []
-    with private_slurm(min_job_age=2) as slurm, scratch() as folder:
+    folder = scratch()
+    with private_slurm(min_job_age=2) as slurm:
         os.environ["SLURM_CONF"] = str(slurm.cluster.conf)
         for number, (shape, make, count) in enumerate(plans):
             table += rows_of(slurm, shape, make(count), folder / str(number), repeats)

@@ -133,9 +133,9 @@ class _Bench:
 
     def has_multirun(self) -> bool:
         """Whether `planit submit -m` makes one DAG of all its configurations."""
-        with scratch() as folder:
-            write_programs(folder)
-            run_timed([sys.executable, *_multirun(4)], env=self.slurm.env(), cwd=folder)
+        folder = scratch()
+        write_programs(folder)
+        run_timed([sys.executable, *_multirun(4)], env=self.slurm.env(), cwd=folder)
         built = self.slurm.queued() == 9 and self.slurm.calls()["sbatch"] == 3
         self.slurm.clear()
         return built
@@ -162,11 +162,11 @@ class _Bench:
     def once(self, way: Row, size: int) -> Sample:
         """One submission into an empty queue. Raises RuntimeError if not all of it is there."""
         self.slurm.clear()
-        with scratch() as folder:
-            write_programs(folder)
-            env = {**self.slurm.env(), "COUNT": str(size)}
-            queued = partial(way.queued, folder) if way.queued is not None else None
-            sample = run_timed(way.command(size), env=env, cwd=folder, until=queued)
+        folder = scratch()
+        write_programs(folder)
+        env = {**self.slurm.env(), "COUNT": str(size)}
+        queued = partial(way.queued, folder) if way.queued is not None else None
+        sample = run_timed(way.command(size), env=env, cwd=folder, until=queued)
         calls = self.slurm.calls()
         found, wanted = self.slurm.queued(), way.jobs(size)
         self.slurm.clear()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from planit.errors import PlanError
-from planit.runs.local.machine import Request
+from planit.runs.local.machine import Machine, Request
 
 GB = 2**30
 
@@ -32,6 +32,13 @@ GB = 2**30
 )
 def test_requests_are_read_as_sbatch_reads_them(options: dict[str, Any], asks: Request) -> None:
     assert Request.of("s", options) == asks
+
+
+def test_a_little_more_memory_than_there_is_is_too_much() -> None:
+    almost = Machine(cpus=1, memory=32 * GB - 30 * 2**20, gpus=[])
+    almost.refuse([("fits", Request(memory=almost.memory))])
+    with pytest.raises(PlanError, match=r"'s' asks for 32 GB \(there are 31.9\)"):
+        almost.refuse([("s", Request(memory=32 * GB))])
 
 
 @pytest.mark.parametrize("key", ["nodes", "ntasks_per_node"])

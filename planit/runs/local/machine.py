@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shutil
@@ -111,7 +112,7 @@ class Machine:
 
     def refuse(self, asked: Iterable[tuple[str, Request]]) -> None:
         """Raise PlanError if a step's request can never be met here; the fix is for all of them."""
-        have = {"cpus": self.cpus, "gpus": len(self.gpus), "mem_gb": round(self.memory / 2**30, 1)}
+        have = {"cpus": self.cpus, "gpus": len(self.gpus), "mem_gb": self.memory / 2**30}
         need: dict[str, int] = {}
         first = ""
         for step, request in asked:
@@ -123,7 +124,8 @@ class Machine:
             more = {key: value for key, value in wanted.items() if value > have[key]}
             if more and not first:
                 texts = [
-                    f"{n} {_UNIT_OF[key]} (there are {have[key]:g})" for key, n in more.items()
+                    f"{n} {_UNIT_OF[key]} (there are {math.floor(have[key] * 10) / 10:g})"
+                    for key, n in more.items()
                 ]
                 first = f"step {step!r} asks for {' and '.join(texts)}"
             need |= {key: max(value, need.get(key, 0)) for key, value in more.items()}

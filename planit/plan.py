@@ -112,21 +112,11 @@ class Plan:
         self._wait()
 
     def _submit_debug(self, executor: Any) -> list[Job[Any]]:
-        from planit.backends import debug
-        from planit.graph import lower
-        from planit.nodes import tasks
-        from planit.runs.prepare import call_of
+        from planit.runs.debug import debugged
 
-        graph = lower(self.root, stack=False)
-        calls = {task.name: call_of(task) for task, _ in tasks(self.root)}
-        jobs: dict[str, Job[Any]] = {
-            name: executor.submit(call.function, *call.args, **call.kwargs)
-            for name, call in calls.items()
-        }
-        self._wait = lambda: debug.run_in_order(
-            self.name, jobs, graph.task_parents(), graph.task_lanes()
-        )
-        return list(jobs.values())
+        waiting = debugged(self.name, self.root, executor)
+        self._wait = waiting.in_threads
+        return list(waiting.jobs.values())
 
     def _submit_run(self, view: ExecutorView, backend: Backend) -> list[Job[Any]]:
         from planit.run import Run

@@ -133,8 +133,7 @@ class Run:
             StepsFailedError: names every step that failed, with its traceback.
             RunError: the submission stopped in the middle, so nothing more will happen.
         """
-        if most_s is None:
-            most_s = 1.0 if self.backend.name == "local" else 10.0
+        most_s = self.backend.look_every_s if most_s is None else most_s
         pause = min(_FIRST_PAUSE_S, most_s)
         while True:
             began = time.monotonic()
@@ -170,7 +169,8 @@ def failure_of(status: RunStatus) -> StepsFailedError:
 
 def _backend_of(run: RunDir) -> Backend:
     """Submit again as the run was submitted last."""
-    settings = dict((read_json(run.last_submission_file()) or {}).get("backend") or {})
+    context = read_json(run.context_file(max(run.submissions(), default=1))) or {}
+    settings = dict(context.get("backend") or {})
     if settings.pop("name", "slurm") == "local":
         backend = LocalBackend(**settings)
         backend.begin(run.path, 0)

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 from planit.app.verbs.status import colored
 from planit.run import Run
 from planit.runs import history as histories
+from planit.runs.derive import SLURM_STATES
 from planit.runs.local import events
 from planit.runs.local.backend import LocalBackend
 from planit.runs.local.events import FINAL
 from planit.runs.rundir import RunDir
-from planit.runs.states import printable
+from planit.runs.states import State, printable
 from planit.views.status import counts_text, status_text, step_text
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def follow(run: Run, backend: LocalBackend) -> int:
                 backend.client.ask(number, {"action": "stop"})
                 asked = 2
             time.sleep(_PAUSE_S)
-        show.update(said, last=True)
+        show.update(said)
     status = run.status()
     for step in status.steps:
         if step.state.is_failure:
@@ -89,17 +90,14 @@ class _Plain:
     def say(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
-    def update(self, said: events.Follower, *, last: bool = False) -> None:
-        del last
+    def update(self, said: events.Follower) -> None:
         for event in said.look():
             self.say(f"{_word(event)} {printable(str(event.get('name', event['key'])))}")
 
 
 def _state(event: dict[str, Any]) -> str:
     """A step's state in the words of `planit status`."""
-    if event.get("blocked"):
-        return "blocked"
-    return "done" if event["state"] == "COMPLETED" else str(event["state"]).lower()
+    return (State.BLOCKED if event.get("blocked") else SLURM_STATES[event["state"]]).lower()
 
 
 def _word(event: dict[str, Any]) -> str:
@@ -129,8 +127,6 @@ class _Lively:
         self.live = Live(self.bar, console=Console(stderr=True), refresh_per_second=5)
         self.words = ""
         self.shows_tree = len(past.leaves) <= _MOST_IN_TREE
-        self.tree = ""
-        self.looked = float("-inf")
 
     @contextmanager
     def on(self) -> Iterator[None]:
@@ -140,10 +136,8 @@ class _Lively:
     def say(self, text: str) -> None:
         self.words = text
 
-    def update(self, said: events.Follower, *, last: bool = False) -> None:
+    def update(self, said: events.Follower) -> None:
         said.look()
-        if last:
-            self.looked = float("-inf")
         states = said.states.values()
         counts = Counter(map(_state, states))
         ended = sum(event["state"] in FINAL for event in states)
@@ -158,7 +152,8 @@ class _Lively:
 
         lines: list[RenderableType] = [self.bar]
         if self.shows_tree:
-            lines.insert(0, colored(self._tree()))
+            tree = status_text(self.run.status(), self.directory.manifest["tree"])
+            lines.insert(0, colored(tree))
         for event in running[:_SHOWN]:
             name = str(event["name"])
             log = self.directory.step_dir(self.slugs.get(name, name)) / f"{event['key']}_0_log.out"
@@ -169,13 +164,6 @@ class _Lively:
         if self.words:
             lines.append(Text(self.words, style="yellow"))
         return Group(*lines)
-
-    def _tree(self) -> str:
-        """The plan with its states, looked at anew once a second."""
-        if time.monotonic() - self.looked >= 1:
-            self.looked = time.monotonic()
-            self.tree = status_text(self.run.status(), self.directory.manifest["tree"])
-        return self.tree
 
 
 def _last_line(log: Path) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from planit.app import verbs
 from planit.errors import ConfigError, PlanitError, suggest
@@ -39,7 +39,8 @@ where a plan runs:
   backend=slurm        on Slurm
   backend=local        here, a process per step; --detach in the background,
                        backend.cpus=N, .gpus=N, .mem_gb=N: what steps can have,
-                       backend.isolation=spawn: a fresh interpreter for each
+                       backend.isolation=spawn: a fresh interpreter for each,
+                       backend.kill_wait_s=N: from SIGTERM to SIGKILL (30)
   backend=debug        here, in this process, step by step: breakpoints work
 sweeps (-m or --multirun):
   KEY=A,B              a branch for each value, and each combination of several keys
@@ -70,23 +71,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(words: list[str]) -> int:
-    if words[:1] in (["--help"], ["-h"], ["help"]) or not words:
-        print(USAGE.format(more=verbs.summary()), end="")
-        return 0 if words else 2
+    if not words or words[0] == "help":
+        return _usage(0 if words else 2)
     if words[0] in ("--version", "-V"):
         print(f"planit {verbs.version()}")
         return 0
-    verb: Callable[[list[str]], int] | None = None
+    name = "describe"
     if words[0].isidentifier():
-        verb = verbs.VERBS.get(words[0])
-        if verb is None:
-            known = [*verbs.VERBS, "help"]
-            raise ConfigError(f"unknown verb {words[0]!r}", hint=suggest(words[0], known))
-        words = words[1:]
-    takes_a_plan = verb in (None, verbs.VERBS["describe"], verbs.VERBS["submit"])
-    if takes_a_plan and {"--help", "-h"} & set(words):
-        return _dispatch(["--help"])
-    return (verb or verbs.VERBS["describe"])(words)
+        name, *words = words
+    if name not in verbs.VERBS:
+        raise ConfigError(f"unknown verb {name!r}", hint=suggest(name, [*verbs.VERBS, "help"]))
+    if name in ("describe", "submit") and {"--help", "-h"} & set(words):
+        return _usage(0)
+    return verbs.VERBS[name](words)
+
+
+def _usage(code: int) -> int:
+    print(USAGE.format(more=verbs.summary()), end="")
+    return code
 
 
 def console() -> None:

@@ -11,7 +11,6 @@ from omegaconf import DictConfig
 
 from planit.app.verbs._common import show_progress
 from planit.errors import ConfigError, suggest
-from planit.nodes import tasks
 from planit.plan import Plan
 from planit.runs.index import DEFAULT_BASE
 from planit.runs.states import printable
@@ -47,24 +46,18 @@ def runs_dir(config: DictConfig) -> Path:
     return Path(str(config.get("runs_dir") or DEFAULT_BASE))
 
 
-def run_here(plan: Plan, config: DictConfig) -> list[Any]:
-    """Run a plan in this process, step by step, and return its jobs."""
-    from planit.backends import debug
+def run_here(plan: Plan, config: DictConfig) -> None:
+    """Run a plan in this process, step by step."""
     from planit.backends.executors import debug_executor
-    from planit.graph import lower
+    from planit.runs.debug import debugged
 
-    names = [task.name for task, _ in tasks(plan.root)]
-    jobs = plan.submit(debug_executor(runs_dir(config) / plan.name))
-    parents = lower(plan.root, stack=False).task_parents()
-    print(f"Running the {len(names)} step(s) of plan {plan.name} in this process", flush=True)
-    debug.run_one_by_one(
-        plan.name,
-        dict(zip(names, jobs, strict=True)),
-        parents,
-        lambda name: print(f"started {printable(name)}", file=sys.stderr, flush=True),
+    waiting = debugged(plan.name, plan.root, debug_executor(runs_dir(config) / plan.name))
+    plan.jobs = list(waiting.jobs.values())
+    print(f"Running the {len(plan.jobs)} step(s) of plan {plan.name} in this process", flush=True)
+    waiting.one_by_one(
+        lambda name: print(f"started {printable(name)}", file=sys.stderr, flush=True)
     )
-    print(f"All {len(names)} step(s) of plan {plan.name} succeeded")
-    return jobs
+    print(f"All {len(plan.jobs)} step(s) of plan {plan.name} succeeded")
 
 
 def submit(

@@ -49,6 +49,7 @@ class Backend(Protocol):
     Attributes:
         name: as in ``backend.name``.
         python: shell words that start the Python of the steps.
+        look_every_s: seconds between two looks of somebody who waits.
     """
 
     @property
@@ -56,10 +57,12 @@ class Backend(Protocol):
     @property
     def python(self) -> str: ...
     @property
+    def look_every_s(self) -> float: ...
+    @property
     def client(self) -> Client: ...
 
     def settings(self) -> dict[str, Any]:
-        """What makes the same backend again, for the manifest."""
+        """What makes the same backend again, for the record of the run."""
 
     def check(self, graph: Graph, run_path: Path | None = None) -> None:
         """Refuse what cannot run here, before anything is changed.

@@ -108,12 +108,9 @@ class SlurmClient:
                 raise
 
     def _some_held(self, jobs: Iterable[JobRef]) -> bool:
-        by_cluster: dict[str | None, set[str]] = defaultdict(set)
-        for job in jobs:
-            by_cluster[job.cluster].add(job.job_id)
         return any(
             view.is_live and "Held" in (view.reason or "") and view.key.partition("_")[0] in ids
-            for cluster, ids in by_cluster.items()
+            for cluster, ids in _by_cluster(jobs).items()
             for view in self.queue(cluster).values()
         )
 
@@ -172,11 +169,9 @@ class SlurmClient:
     def _per_cluster(
         self, tool: str, words: list[str], jobs: Iterable[JobRef], *, check: bool
     ) -> None:
-        by_cluster: dict[str | None, list[str]] = defaultdict(list)
-        for job in jobs:
-            by_cluster[job.cluster].append(job.job_id)
         problem: SchedulerError | None = None
-        for cluster, ids in by_cluster.items():
+        for cluster, job_ids in _by_cluster(jobs).items():
+            ids = list(job_ids)
             for start in range(0, len(ids), _BATCH):
                 part = ids[start : start + _BATCH]
                 tail = [",".join(part)] if tool == "scontrol" else part
@@ -231,6 +226,14 @@ class RememberingClient(SlurmClient):
 def available() -> bool:
     """Whether this machine can submit to a Slurm."""
     return shutil.which("sbatch") is not None
+
+
+def _by_cluster(jobs: Iterable[JobRef]) -> dict[str | None, dict[str, None]]:
+    """The ids of `jobs` on each cluster, each once, in their order."""
+    found: dict[str | None, dict[str, None]] = defaultdict(dict)
+    for job in jobs:
+        found[job.cluster][job.job_id] = None
+    return found
 
 
 def _on(cluster: str | None) -> list[str]:

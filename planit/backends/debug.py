@@ -9,84 +9,86 @@ import traceback
 from bdb import BdbQuit
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any
+
+from submitit.core.core import Job
 
 from planit.errors import StepsFailedError
 
 MAX_THREADS = 64
 
 
-class DebugJob(Protocol):
-    """What is used of a submitit job here."""
+@dataclass(frozen=True)
+class DebugRun:
+    """A plan that waits to be run in this process.
 
-    def submission(self) -> Any:
-        """The submitted call; its ``result()`` makes it, without touching os.environ or pdb."""
-
-    def cancel(self, check: bool = True) -> None:
-        """Mark the job as cancelled."""
-
-
-def run_in_order(
-    plan: str,
-    jobs: Mapping[str, DebugJob],
-    parents: Mapping[str, Sequence[str]],
-    lanes: Mapping[str, Sequence[str]],
-) -> None:
-    """Run each job when its parents succeeded and those before it in its lane have ended.
-
-    A failed step stops what depends on it; everything else still runs.
-
-    Raises:
-        StepsFailedError: names every failed step with its traceback.
+    Attributes:
+        plan: its name.
+        jobs: by step, in the order of the plan.
+        parents: the steps that have to succeed before a step.
+        lanes: the steps that have to end before it, because of ``max_concurrent``.
     """
-    order = _Order(jobs, parents, lanes)
-    with ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="planit") as pool:
-        try:
-            order.run(pool)
-        except KeyboardInterrupt:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    for name in order.blocked:
-        jobs[name].cancel()
-    if order.failures:
-        raise StepsFailedError(plan, order.failures, order.blocked)
+
+    plan: str
+    jobs: Mapping[str, Job[Any]]
+    parents: Mapping[str, Sequence[str]]
+    lanes: Mapping[str, Sequence[str]]
+
+    def in_threads(self) -> None:
+        """Run each job when its parents succeeded and those before it in its lane have ended.
+
+        A failed step stops what depends on it; everything else still runs.
+
+        Raises:
+            StepsFailedError: names every failed step with its traceback.
+        """
+        order = _Order(self.jobs, self.parents, self.lanes)
+        with ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="planit") as pool:
+            try:
+                order.run(pool)
+            except KeyboardInterrupt:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        self._end(order.failures, order.blocked)
+
+    def one_by_one(self, starts: Callable[[str], None]) -> None:
+        """Run all jobs in the order of the plan, in this thread: one debugger has the terminal.
+
+        `starts` is told the name of each step before it runs.
+
+        Raises:
+            StepsFailedError: names every failed step with its traceback.
+        """
+        failures: dict[str, str] = {}
+        blocked: list[str] = []
+        bad: set[str] = set()
+        for name, job in self.jobs.items():
+            if not bad.isdisjoint(self.parents.get(name, ())):
+                blocked.append(name)
+                bad.add(name)
+                continue
+            starts(name)
+            try:
+                _call(job)
+            except BdbQuit:  # the debugger's "quit" means all of it
+                raise KeyboardInterrupt from None
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
+                failures[name] = "".join(traceback.format_exception(error))
+                bad.add(name)
+        self._end(failures, blocked)
+
+    def _end(self, failures: dict[str, str], blocked: Sequence[str]) -> None:
+        for name in blocked:
+            self.jobs[name].cancel()
+        if failures:
+            raise StepsFailedError(self.plan, failures, blocked)
 
 
-def run_one_by_one(
-    plan: str,
-    jobs: Mapping[str, DebugJob],
-    parents: Mapping[str, Sequence[str]],
-    starts: Callable[[str], None],
-) -> None:
-    """Run all jobs in the order of the plan, in this thread: one debugger has the terminal.
-
-    `starts` is told the name of each step before it runs.
-
-    Raises:
-        StepsFailedError: names every failed step with its traceback.
-    """
-    failures: dict[str, str] = {}
-    blocked: dict[str, None] = {}
-    for name, job in jobs.items():
-        if any(before in failures or before in blocked for before in parents.get(name, ())):
-            blocked[name] = None
-            job.cancel()
-            continue
-        starts(name)
-        try:
-            _call(job)
-        except BdbQuit:  # the debugger's "quit" means all of it
-            raise KeyboardInterrupt from None
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:
-            failures[name] = "".join(traceback.format_exception(error))
-    if failures:
-        raise StepsFailedError(plan, failures, blocked)
-
-
-def _call(job: DebugJob) -> Any:
-    """Make a step's call; leaving with code 0 is no failure, as in a job."""
+def _call(job: Job[Any]) -> Any:
+    """Make a step's call, without touching os.environ; leaving with code 0 is no failure."""
     try:
         return job.submission().result()
     except SystemExit as stop:
@@ -98,7 +100,7 @@ def _call(job: DebugJob) -> Any:
 class _Order:
     def __init__(
         self,
-        jobs: Mapping[str, DebugJob],
+        jobs: Mapping[str, Job[Any]],
         parents: Mapping[str, Sequence[str]],
         lanes: Mapping[str, Sequence[str]],
     ) -> None:

@@ -39,6 +39,7 @@ class SlurmBackend:
     _watchers: dict[str | None, ClusterWatcher] = field(default_factory=dict)
 
     name = "slurm"
+    look_every_s = 10.0
 
     def settings(self) -> dict[str, Any]:
         """What makes the same backend again."""

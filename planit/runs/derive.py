@@ -12,7 +12,7 @@ from planit.runs.markers import Attempt, Tries
 from planit.runs.states import State, StepStatus, printable
 
 # Slurm's job states (squeue manual, "JOB STATE CODES") as states of a step.
-_SLURM_STATES = {
+SLURM_STATES = {
     "COMPLETED": State.DONE,
     "PENDING": State.PENDING,
     "REQUEUED": State.PENDING,
@@ -88,7 +88,7 @@ def gone(status: StepStatus, tries: Tries, last: Attempt | None) -> StepStatus:
 
 def from_view(status: StepStatus, view: JobView, tries: Tries, last: Attempt | None) -> StepStatus:
     """A state by the scheduler's word."""
-    state = _SLURM_STATES.get(view.state, State.RUNNING)
+    state = SLURM_STATES.get(view.state, State.RUNNING)
     queued, cause = not state.is_final, None
     if state is State.PENDING and view.reason and "Held" in view.reason:
         state, cause = State.HELD, view.reason

@@ -98,8 +98,7 @@ def read(run: RunDir) -> History:
     for event in run.journal.events():
         _apply(history, event)
     history.problems += run.journal.problems()
-    numbers = {int(p.stem) for p in (run.path / "submissions").glob("*.json") if p.stem.isdigit()}
-    for number in sorted(numbers):
+    for number in run.submissions():
         content = read_json(run.submission_file(number))
         if not isinstance(content, dict) or not isinstance(content.get("stages"), list):
             history.problems.append(f"submissions/{number}.json is not readable")

@@ -75,8 +75,10 @@ def pickle_calls(graph: Graph, calls: Mapping[str, Call], max_requeues: int) -> 
     return pickled
 
 
-def write_context(run: RunDir, submission: int, calls: Mapping[str, Call]) -> None:
-    """Freeze the code of the functions, and what the worker needs to import it."""
+def write_context(
+    run: RunDir, submission: int, calls: Mapping[str, Call], backend: Mapping[str, Any]
+) -> None:
+    """Freeze the code of the functions, what the worker needs to import it, and the backend."""
     paths = [dotted_path(call.function) for call in calls.values()]
     modules = {
         call.function.__module__ for call in calls.values() if hasattr(call.function, "__module__")
@@ -85,7 +87,7 @@ def write_context(run: RunDir, submission: int, calls: Mapping[str, Call]) -> No
     sources = take_snapshot(run.path / "code", {str(module) for module in modules if module})
     entries = [os.path.abspath(entry or ".") for entry in sys.path]
     context = {"sys_path": entries, "snapshot": sources, "umask": current_umask()}
-    write_json(run.context_file(submission), context)
+    write_json(run.context_file(submission), {"backend": dict(backend), **context})
 
 
 @dataclass(frozen=True)
@@ -140,9 +142,8 @@ def write_submission(
     graph: Graph,
     submission: int,
     files: Mapping[int, StageFiles],
-    backend: Mapping[str, Any],
 ) -> None:
-    """Record which step is which job of which stage, and where they were submitted to."""
+    """Record which step is which job of which stage."""
     stages = [
         {
             "number": stage.number,
@@ -158,4 +159,4 @@ def write_submission(
         }
         for stage in graph.stages
     ]
-    write_json(run.submission_file(submission), {"backend": dict(backend), "stages": stages})
+    write_json(run.submission_file(submission), {"stages": stages})

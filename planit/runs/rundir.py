@@ -82,12 +82,10 @@ class RunDir:
     def submission_file(self, submission: int) -> Path:
         return self.path / "submissions" / f"{submission}.json"
 
-    def last_submission_file(self) -> Path:
-        """The newest submission's; the first's if there is none yet."""
-        numbers = [
-            int(p.stem) for p in self.submission_file(1).parent.glob("*.json") if p.stem.isdigit()
-        ]
-        return self.submission_file(max(numbers, default=1))
+    def submissions(self) -> list[int]:
+        """The numbers of the submissions that left a file, the newest last."""
+        files = (self.path / "submissions").glob("*.json")
+        return sorted(int(path.stem) for path in files if path.stem.isdigit())
 
     def context_file(self, submission: int) -> Path:
         return self.path / "submissions" / f"{submission}.context.json"

@@ -128,7 +128,8 @@ def submit_stages(
     extra: Mapping[int, Sequence[Dependency]] | None = None,
 ) -> Submitted:
     """Write the scripts of all stages, then submit them, all or nothing."""
-    prepare.write_context(run, number, calls)
+    settings = {"name": backend.name, **backend.settings()}
+    prepare.write_context(run, number, calls, settings)
     files = {
         stage.number: prepare.write_stage(
             run,
@@ -141,8 +142,7 @@ def submit_stages(
         )
         for stage in graph.stages
     }
-    settings = {"name": backend.name, **backend.settings()}
-    prepare.write_submission(run, graph, number, files, settings)
+    prepare.write_submission(run, graph, number, files)
     backend.begin(run.path, number)
     if manifest is not None:
         run.write_manifest(dict(manifest))

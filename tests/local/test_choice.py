@@ -28,6 +28,7 @@ def test_where_there_is_no_sbatch_a_plan_runs_here_and_planit_says_so(project: P
         ({"nodes": 2}, [], "set nodes to 1"),
         ({}, ["backend.isolation=frok"], "fork"),
         ({}, ["backend.cpus=none"], "backend.cpus must be a number"),
+        ({}, ["backend.kill_wait_s=-1"], "backend.kill_wait_s must be a number"),
     ],
 )
 def test_what_can_never_run_here_is_refused_with_the_fix_and_nothing_is_written(
@@ -71,5 +72,7 @@ def test_a_resume_that_asks_for_too_much_is_refused_and_changes_nothing(project:
     assert project.planit("resume", *wide).code == 1
     refused = project.planit("resume", "backend.cpu=50")
     assert (refused.code, "backend.cpu cannot be changed" in refused.err) == (2, True)
+    refused = project.planit("resume", "backend.kill_wait_s=null")
+    assert (refused.code, "kill_wait_s must be a number" in refused.err) == (2, True)
     assert project.planit("resume").code == 1
     assert project.lines("ran") == ["ok"]

@@ -33,7 +33,7 @@ def begin(tmp_path: Path, task: Task, **env: str) -> tuple[subprocess.Popen[str]
     pickled = prepare.pickle_calls(lower(task), calls, 0)
     folder = make_dir(run.step_dir("s"))
     write_new(folder / payload.PAYLOAD, pickled[task.name])
-    prepare.write_context(run, 1, calls)
+    prepare.write_context(run, 1, calls, {})
     names = {"PLANIT_RUN_DIR": run.path, "PLANIT_STEP_DIR": folder, "PLANIT_STEP": task.name}
     process = subprocess.Popen(
         [sys.executable, "-m", "planit.runs.worker"],

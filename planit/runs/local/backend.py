@@ -23,8 +23,7 @@ from planit.errors import ConfigError, PlanError, SchedulerError, SubmissionErro
 from planit.graph import Graph
 from planit.runs.files import make_dir
 from planit.runs.local import events
-from planit.runs.local.children import ENGINE_MARK, mark_of
-from planit.runs.local.client import LocalClient, number_of
+from planit.runs.local.client import KILL_WAIT_S, LocalClient, number_of
 from planit.runs.local.machine import Machine, Request
 
 _START_TIMEOUT_S = 60.0
@@ -82,7 +81,7 @@ class LocalBackend:
     gpus: int | None = None
     mem_gb: float | None = None
     isolation: str = "fork"
-    kill_wait_s: float = 30
+    kill_wait_s: float = KILL_WAIT_S
     detach: bool = True
     python: str = field(default_factory=lambda: shlex.quote(sys.executable))
     client: LocalClient = field(default_factory=LocalClient)
@@ -91,12 +90,14 @@ class LocalBackend:
     _hold: int = -1
 
     name = "local"
+    look_every_s = 1.0  # that costs nobody else anything
 
     def __post_init__(self) -> None:
         for key, least in (("cpus", 1), ("gpus", 0), ("mem_gb", 0), ("kill_wait_s", 0)):
             value = getattr(self, key)
-            wrong = isinstance(value, bool) or not isinstance(value, int | float) or value < least
-            if value is not None and wrong:
+            if value is None and key != "kill_wait_s":  # whatever the machine has
+                continue
+            if isinstance(value, bool) or not isinstance(value, int | float) or value < least:
                 message = f"backend.{key} must be a number of at least {least}, not {value!r}"
                 raise ConfigError(message)
         if self.isolation not in _ISOLATIONS:
@@ -185,7 +186,7 @@ class LocalBackend:
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
-                env={**here, ENGINE_MARK: mark_of(path, self.number)},
+                env={**here, events.ENGINE_MARK: events.mark_of(path, self.number)},
                 pass_fds=[] if self.detach else [owner],
                 start_new_session=True,
             )

@@ -15,10 +15,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
+from planit.runs.local.events import ENGINE_MARK
+
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)  # loaded before any fork, which would pay for it
 _BETWEEN_KILLS_S = 0.02
-ENGINE_MARK = "PLANIT_ENGINE"
 
 
 def fork_step(environment: Mapping[str, str], log: Path, private: list[int]) -> int:
@@ -120,11 +121,6 @@ def signal_group(pid: int, number: int) -> None:
     """Send a signal to a step's whole process group, if it is still there."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, number)
-
-
-def mark_of(run_dir: Path, number: int) -> str:
-    """What the processes of a submission have in `ENGINE_MARK`."""
-    return f"{run_dir}:{number}"
 
 
 def kill_all_of(mark: str, but: int) -> int:

@@ -15,6 +15,7 @@ from planit.errors import SchedulerError
 from planit.runs.files import make_dir, read_json, write_json
 from planit.runs.local import events
 
+KILL_WAIT_S = 30.0  # Slurm's default
 _CANCEL_TIMEOUT_S = 20.0  # on top of the time that its steps may take to end
 
 
@@ -23,7 +24,7 @@ class LocalClient:
     """Reads what the engines of a run say."""
 
     run_path: Path | None = None
-    kill_wait_s: float = 30
+    kill_wait_s: float = KILL_WAIT_S
 
     def engine(self, number: int) -> events.Engine | None:
         """The engine of a submission, if it was started."""

@@ -33,12 +33,11 @@ from planit.runs.files import make_dir, read_json
 from planit.runs.local.board import Board, LocalTask
 from planit.runs.local.children import (
     fork_step,
-    mark_of,
     signal_group,
     spawn_step,
     start_guardian,
 )
-from planit.runs.local.events import EventWriter, path_of
+from planit.runs.local.events import EventWriter, mark_of, path_of
 from planit.runs.local.machine import Machine
 from planit.runs.local.stages import read_stages
 from planit.runs.lock import SIGN_OF_LIFE_S
@@ -46,7 +45,7 @@ from planit.runs.markers import Attempt
 from planit.runs.rundir import RunDir
 from planit.runs.worker import EXIT_REQUEUED, import_payload
 
-STOP_WAIT_S = 5.0
+_STOP_WAIT_S = 5.0
 _POLL_S = 0.2
 
 
@@ -253,7 +252,7 @@ class Engine:
     def _terminate(self, pid: int, child: _Child, *, most_s: float = math.inf) -> None:
         """Ask a step to end, and kill it if it does not."""
         signal_group(pid, signal.SIGTERM)
-        end = time.monotonic() + min(most_s, float(self.settings.get("kill_wait_s", 30)))
+        end = time.monotonic() + min(most_s, self.settings["kill_wait_s"])
         heapq.heappush(self.alarms, (end, pid, "kill", child.started))
 
     def _read_requests(self) -> None:
@@ -276,7 +275,7 @@ class Engine:
         if at_once:
             for pid, child in self.children.items():
                 child.cancelled = True
-                self._terminate(pid, child, most_s=STOP_WAIT_S)
+                self._terminate(pid, child, most_s=_STOP_WAIT_S)
 
     def _cancel(self, keys: set[str]) -> None:
         for pid, child in self.children.items():

@@ -19,7 +19,7 @@ from typing import Any
 from planit.runs.lock import DEAD_AFTER_S, start_of
 
 FINAL = frozenset({"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT"})
-
+ENGINE_MARK = "PLANIT_ENGINE"  # the variable by which the processes of a submission are known
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
 
@@ -116,6 +116,11 @@ class Follower:
                 event = json.loads(line)
                 if isinstance(event, dict):
                     yield event
+
+
+def mark_of(run_path: Path, number: int) -> str:
+    """What the processes of a submission have in `ENGINE_MARK`."""
+    return f"{run_path}:{number}"
 
 
 def path_of(run_path: Path, number: int) -> Path:

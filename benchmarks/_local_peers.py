@@ -41,8 +41,8 @@ from pathlib import Path
 import work
 from planit import Chain, Parallel, SlurmArgs, Step
 from planit.run import Run
-from planit.runs.local.backend import LocalBackend
-from planit.runs.start import NewRun
+from planit.backends.local.backend import LocalBackend
+from planit.submit.new import NewRun
 
 shape, count, isolation, watched = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4:]
 CPU = SlurmArgs(time="01:00:00", partition="batch")

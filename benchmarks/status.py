@@ -24,15 +24,15 @@ from typing import Any
 from unittest import mock
 
 from benchmarks._common import Slurm, arguments, print_table, private_slurm, say, scratch
-from planit.backends.client import SlurmClient
-from planit.backends.slurm import SlurmBackend
+from planit.backends.slurm.backend import SlurmBackend
+from planit.backends.slurm.client import SlurmClient
 from planit.nodes import Chain, Node, Parallel, SlurmArgs, Step, tasks
-from planit.runs import markers
-from planit.runs.markers import Attempt
-from planit.runs.rundir import RunDir
-from planit.runs.start import NewRun
-from planit.runs.states import RunStatus
-from planit.runs.status import look
+from planit.record import markers
+from planit.record.markers import Attempt
+from planit.record.rundir import RunDir
+from planit.status.collect import look
+from planit.status.states import RunStatus
+from planit.submit.new import NewRun
 
 CHAIN_LENGTH = 50
 

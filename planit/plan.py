@@ -112,7 +112,7 @@ class Plan:
         self._wait()
 
     def _submit_debug(self, executor: Any) -> list[Job[Any]]:
-        from planit.runs.debug import debugged
+        from planit.backends.debug.backend import debugged
 
         waiting = debugged(self.name, self.root, executor)
         self._wait = waiting.in_threads
@@ -120,7 +120,7 @@ class Plan:
 
     def _submit_run(self, view: ExecutorView, backend: Backend) -> list[Job[Any]]:
         from planit.run import Run
-        from planit.runs.start import NewRun
+        from planit.submit.new import NewRun
 
         new = NewRun(
             plan=self.name,
@@ -138,14 +138,14 @@ class Plan:
 
 def _backend(view: ExecutorView, kill_on_invalid_dep: bool, local: Mapping[str, Any]) -> Backend:
     if view.kind == "local":
-        from planit.runs.local.backend import SETTINGS, LocalBackend
+        from planit.backends.local.backend import SETTINGS, LocalBackend
 
         for key in local:
             if key not in SETTINGS:
                 hint = suggest(str(key), SETTINGS)
                 raise PlanError(f"submit: local has an unknown key {key!r}", hint=hint)
         return LocalBackend(python=view.python, **local)
-    from planit.backends.slurm import SlurmBackend
+    from planit.backends.slurm.backend import SlurmBackend
 
     return SlurmBackend(kill_on_invalid_dep=kill_on_invalid_dep, python=view.python)
 

@@ -8,19 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from planit.backends.base import Backend
-from planit.backends.slurm import SlurmBackend
+from planit.backends.local.backend import LocalBackend
+from planit.backends.slurm.backend import SlurmBackend
 from planit.errors import RunError, StepsFailedError
 from planit.nodes import Resources
 from planit.nodes.slurm import changed
-from planit.runs import history as histories
-from planit.runs import index
-from planit.runs.cancel import Cancelled, cancel
-from planit.runs.files import read_json
-from planit.runs.local.backend import LocalBackend
-from planit.runs.resume import Decision, Resume
-from planit.runs.rundir import RunDir
-from planit.runs.states import RunStatus, State
-from planit.runs.status import look
+from planit.record import history as histories
+from planit.record import index
+from planit.record.files import read_json
+from planit.record.rundir import RunDir
+from planit.status.collect import look
+from planit.status.states import RunStatus, State
+from planit.submit.cancel import Cancelled, cancel
+from planit.submit.resume import Decision, Resume
 
 _FIRST_PAUSE_S = 0.5
 _PAUSES_PER_LOOK = 4  # waiting for many steps leaves most of the time to the steps

@@ -79,7 +79,7 @@ def test_the_wheel_has_the_package_its_configuration_and_the_plugin(installed: I
         "planit/conf/plan/thesis.yaml",
         "planit/conf/slurm/wice_a100.yaml",
         "planit/conf/backend/slurm.yaml",
-        "planit/runs/worker.py",
+        "planit/job/worker.py",
         "hydra_plugins/planit/search_path.py",
     ):
         assert name in names

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from planit.app.verbs.status import colored
+from planit.backends.local import events
+from planit.backends.local.backend import LocalBackend
+from planit.backends.local.events import FINAL
+from planit.record import history as histories
+from planit.record.rundir import RunDir
 from planit.run import Run
-from planit.runs import history as histories
-from planit.runs.derive import SLURM_STATES
-from planit.runs.local import events
-from planit.runs.local.backend import LocalBackend
-from planit.runs.local.events import FINAL
-from planit.runs.rundir import RunDir
-from planit.runs.states import State, printable
+from planit.status.derive import SLURM_STATES
+from planit.status.states import State, printable
 from planit.views.status import counts_text, status_text, step_text
 
 if TYPE_CHECKING:

@@ -17,12 +17,12 @@ from planit.app.hydra_versions import VERSION_BASE
 from planit.app.places import primary
 from planit.app.plans import Plans, group_preset
 from planit.app.refusals import as_config_error
+from planit.backends.local.backend import SETTINGS, LocalBackend
 from planit.errors import ConfigError, suggest
 from planit.graph import Branch
 from planit.nodes import Resources, tasks
 from planit.nodes.slurm import changed
-from planit.runs.history import History
-from planit.runs.local.backend import SETTINGS, LocalBackend
+from planit.record.history import History
 
 
 def changed_resources(

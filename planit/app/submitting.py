@@ -12,8 +12,8 @@ from omegaconf import DictConfig
 from planit.app.verbs._common import show_progress
 from planit.errors import ConfigError, suggest
 from planit.plan import Plan
-from planit.runs.index import DEFAULT_BASE
-from planit.runs.states import printable
+from planit.record.index import DEFAULT_BASE
+from planit.status.states import printable
 
 if TYPE_CHECKING:
     from planit.backends.base import Backend
@@ -28,7 +28,7 @@ def chosen_backend(config: DictConfig) -> str:
     Raises:
         ConfigError: there is no such backend.
     """
-    from planit.backends.client import available
+    from planit.backends.slurm.client import available
 
     name = str((config.get("backend") or {}).get("name", "auto"))
     if name not in _BACKENDS:
@@ -48,8 +48,8 @@ def runs_dir(config: DictConfig) -> Path:
 
 def run_here(plan: Plan, config: DictConfig) -> None:
     """Run a plan in this process, step by step."""
+    from planit.backends.debug.backend import debugged
     from planit.backends.executors import debug_executor
-    from planit.runs.debug import debugged
 
     waiting = debugged(plan.name, plan.root, debug_executor(runs_dir(config) / plan.name))
     plan.jobs = list(waiting.jobs.values())
@@ -65,7 +65,7 @@ def submit(
 ) -> tuple[Run, Backend, list[Any]]:
     """Submit to the `chosen` backend, say what was done; the run and the steps' jobs."""
     from planit.run import Run
-    from planit.runs.start import NewRun
+    from planit.submit.new import NewRun
 
     new = NewRun(
         plan=plan.name,
@@ -90,7 +90,7 @@ def submit(
 
 def see_through(run: Run, backend: Backend) -> int:
     """Show a run on this machine to its end, unless it goes on in the background; the exit code."""
-    from planit.runs.local.backend import LocalBackend
+    from planit.backends.local.backend import LocalBackend
 
     if not isinstance(backend, LocalBackend) or backend.detach:
         return 0
@@ -102,10 +102,10 @@ def see_through(run: Run, backend: Backend) -> int:
 def _backend(config: DictConfig, chosen: str) -> Backend:
     settings = config.get("backend") or {}
     if chosen == "slurm":
-        from planit.backends.slurm import SlurmBackend
+        from planit.backends.slurm.backend import SlurmBackend
 
         return SlurmBackend(kill_on_invalid_dep=bool(settings.get("kill_on_invalid_dep", True)))
-    from planit.runs.local.backend import SETTINGS, LocalBackend
+    from planit.backends.local.backend import SETTINGS, LocalBackend
 
     given = {key: settings[key] for key in (*SETTINGS, "detach") if settings.get(key) is not None}
     return LocalBackend(**{"detach": False, **given})

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from planit.backends.client import JobRef, JobView
 from planit.graph import Graph
+from planit.record.jobs import JobRef, JobView
 
 if TYPE_CHECKING:
     from planit.backends.jobs import ClusterWatcher

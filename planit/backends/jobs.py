@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from submitit.core import utils
 from submitit.slurm.slurm import SlurmInfoWatcher, SlurmJob
 
-from planit.backends.client import JobRef
-from planit.backends.payload import StepPaths
 from planit.errors import SchedulerError
+from planit.job.payload import StepPaths
+from planit.record.jobs import JobRef
 
 if TYPE_CHECKING:
     from planit.backends.base import Client

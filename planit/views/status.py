@@ -9,7 +9,7 @@ from typing import Any
 
 from planit.graph import common_start
 from planit.nodes.walltime import clock
-from planit.runs.states import RunStatus, State, StepStatus, printable
+from planit.status.states import RunStatus, State, StepStatus, printable
 
 JSON_SCHEMA = 1
 _SHOWN_ALONE = 10  # a Parallel of more equal branches than this is summed up

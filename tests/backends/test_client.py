@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planit.backends import client
 from planit.backends.base import Dependency
-from planit.backends.client import JobRef, JobView, client_env
-from planit.backends.slurm import dependency_text
+from planit.backends.slurm import client
+from planit.backends.slurm.backend import dependency_text
+from planit.backends.slurm.client import client_env
+from planit.record.jobs import JobRef, JobView
 
 
 def queue(line: str) -> list[JobView]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from planit import PlanError, SlurmArgs
-from planit.backends.script import ScriptSpec, needs_srun, script_text, task_count
+from planit.backends.slurm.script import ScriptSpec, needs_srun, script_text, task_count
 from planit.nodes.slurm import resources_of
 
 RUN = Path("/runs/p/r1")
@@ -48,7 +48,7 @@ export PLANIT_STEP=train
 export PLANIT_STEP_DIR=/runs/p/r1/steps/train
 export SUBMITIT_EXECUTOR=slurm
 
-exec python3 -u -m planit.runs.worker
+exec python3 -u -m planit.job.worker
 """
 
 
@@ -65,7 +65,7 @@ set -e
 module load CUDA
 source venv/bin/activate
 set +e
-python3 -u -m planit.runs.worker
+python3 -u -m planit.job.worker
 echo $? > "$planit_exit"
 rm -rf scratch
 )
@@ -83,7 +83,7 @@ def test_the_script_with_setup_and_teardown_lines() -> None:
         "teardown": ["rm -rf scratch"],
     }
     text = single({**CPU, **lines})
-    assert text == SINGLE.replace("\nexec python3 -u -m planit.runs.worker\n", LINES)
+    assert text == SINGLE.replace("\nexec python3 -u -m planit.job.worker\n", LINES)
 
 
 ARRAY = """\
@@ -109,7 +109,7 @@ exec >> "$PLANIT_STEP_DIR/${planit_job}_0_log.out" 2>&1
 timeout 10 scontrol update JobId="$planit_job" JobName="$PLANIT_STEP" &> /dev/null
 export SUBMITIT_EXECUTOR=slurm
 
-exec python3 -u -m planit.runs.worker
+exec python3 -u -m planit.job.worker
 """
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from planit.backends.script import ScriptSpec, script_text
+from planit.backends.slurm.script import ScriptSpec, script_text
 from tests.helpers import write
 
 OPTIONS = {"time": "01:00:00", "partition": "batch"}
@@ -68,7 +68,7 @@ def test_the_exit_code_of_the_script_is_that_of_the_step(
 ) -> None:
     done = run_single(tmp_path, code, **lines)
     assert (done.code, done.ran) == (code, True)
-    assert f"step train in {tmp_path}/steps/train: -u -m planit.runs.worker" in done.out
+    assert f"step train in {tmp_path}/steps/train: -u -m planit.job.worker" in done.out
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_names_and_paths_with_spaces_and_quotes_stay_whole(
     folder.mkdir()
     done = run_single(folder, 0, step=name, **lines)
     assert done.code == 0
-    assert f"step {name} in {folder}/steps/{name}: -u -m planit.runs.worker" in done.out
+    assert f"step {name} in {folder}/steps/{name}: -u -m planit.job.worker" in done.out
 
 
 @pytest.mark.parametrize(("task", "code"), [(0, 0), (2, 6)])

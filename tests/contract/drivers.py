@@ -10,10 +10,10 @@ import submitit
 
 from planit import Plan, Run, SlurmArgs, StepsFailedError
 from planit.backends.base import Backend
-from planit.backends.slurm import SlurmBackend
+from planit.backends.local.backend import LocalBackend
+from planit.backends.slurm.backend import SlurmBackend
 from planit.nodes import Node, tasks
-from planit.runs.local.backend import LocalBackend
-from planit.runs.start import NewRun
+from planit.submit.new import NewRun
 from tests.slurm.tools import settled
 
 ARGS = SlurmArgs(time="5", partition="batch", cpus_per_task=1)

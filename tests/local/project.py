@@ -106,7 +106,7 @@ class Project:
 
     def engines(self) -> list[int]:
         """Those of them that run steps."""
-        return [pid for pid in self.left() if b"planit.runs.local" in _command_of(pid)]
+        return [pid for pid in self.left() if b"planit.backends.local" in _command_of(pid)]
 
     def nothing_left(self, seconds: float = 15) -> None:
         until(lambda: not self.left(), seconds)

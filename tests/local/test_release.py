@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from planit import SlurmArgs, Step
+from planit.backends.local.backend import LocalBackend
 from planit.errors import SchedulerError, SubmissionError
-from planit.runs.local.backend import LocalBackend
-from planit.runs.start import NewRun
+from planit.submit.new import NewRun
 from tests.helpers import HERE, run_python
 from tests.local import work
 from tests.local.project import Project, chain
@@ -22,7 +22,7 @@ from tests.slurm.tools import until
 DIES = """
 import os, pathlib, signal, sys, time
 from planit.app.main import main
-from planit.runs.journal import Journal
+from planit.record.journal import Journal
 
 event, stage, word = sys.argv[1:4]
 append = Journal.append
@@ -84,7 +84,7 @@ def test_an_engine_that_starts_after_its_submission_was_taken_back_runs_nothing(
     with pytest.raises(SubmissionError, match="it took too long"):
         NewRun(plan="p", root=step, base=tmp_path / "runs", backend=LocalBackend()).start()
     run_dir = next((tmp_path / "runs").glob("p/*"))
-    late = run_python("-m", "planit.runs.local", str(run_dir), "1", "{}", "-1", cwd=tmp_path)
+    late = run_python("-m", "planit.backends.local", str(run_dir), "1", "{}", "-1", cwd=tmp_path)
     assert late.code == 1
     assert "the submission was taken back" in late.err
     assert not ran.exists()

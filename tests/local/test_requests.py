@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from planit.backends.local.machine import Machine, Request
 from planit.errors import PlanError
-from planit.runs.local.machine import Machine, Request
 
 GB = 2**30
 

@@ -8,10 +8,10 @@ import time
 from pathlib import Path
 
 from planit import Chain, Run, SlurmArgs, Step, Sweep
-from planit.runs.local.backend import LocalBackend
-from planit.runs.local.engine import Engine
-from planit.runs.rundir import RunDir
-from planit.runs.start import NewRun
+from planit.backends.local.backend import LocalBackend
+from planit.backends.local.engine import Engine
+from planit.record.rundir import RunDir
+from planit.submit.new import NewRun
 from tests.helpers import nothing
 
 ARGS = SlurmArgs(time="5", partition="batch")

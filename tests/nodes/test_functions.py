@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from planit import Plan, PlanError, Step
+from planit.job.call import call_of
 from planit.nodes.functions import check_call, dotted_path, resolve
-from planit.runs.prepare import call_of
 from planit.views.tree import tree_text
 from tests.helpers import CPU, nothing, write
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from planit import Chain, Command, Parallel, Plan, PlanError, Step
+from planit.job.call import call_of
 from planit.nodes import tasks
-from planit.runs.prepare import call_of
 from tests.helpers import CPU, nothing, step
 
 

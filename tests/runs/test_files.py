@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from planit.errors import RunError
-from planit.runs.files import make_dir, read_json, slugs, why_untrusted, write_atomic, write_new
+from planit.record.files import make_dir, read_json, slugs, why_untrusted, write_atomic, write_new
 
 
 def test_slugs_are_harmless_unique_and_readable() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from planit.runs.journal import Journal
+from planit.record.journal import Journal
 from tests.helpers import ROOT
 
 
@@ -37,7 +37,7 @@ def test_foreign_lines_are_passed_over(tmp_path: Path, line: bytes) -> None:
 
 def test_events_of_several_writers_stay_whole(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from planit.runs.journal import Journal\n"
+        "import sys; from pathlib import Path; from planit.record.journal import Journal\n"
         "for i in range(100): Journal(Path(sys.argv[1])).append('e', by=sys.argv[2], text='x' * i)"
     )
     path = tmp_path / "journal.jsonl"

@@ -13,15 +13,15 @@ from pathlib import Path
 import pytest
 
 from planit.errors import RunError
-from planit.runs import lock
-from planit.runs.lock import RunLock, owner_of
+from planit.record import lock
+from planit.record.lock import RunLock, owner_of
 from tests.helpers import ROOT
 
 RACER = """
 import sys, time
 from pathlib import Path
 from planit.errors import RunError
-from planit.runs.lock import RunLock
+from planit.record.lock import RunLock
 folder = Path(sys.argv[1])
 print("ready", flush=True)
 sys.stdin.readline()

@@ -15,12 +15,13 @@ from typing import Any
 import pytest
 
 from planit import Command, SlurmArgs, Step
-from planit.backends import payload
 from planit.graph import lower
+from planit.job import payload
+from planit.job.call import call_of
 from planit.nodes import Task
-from planit.runs import prepare
-from planit.runs.files import make_dir, write_new
-from planit.runs.rundir import RunDir
+from planit.record.files import make_dir, write_new
+from planit.record.rundir import RunDir
+from planit.submit import prepare
 from tests.helpers import ROOT
 
 ARGS = SlurmArgs("5", "batch")
@@ -29,14 +30,14 @@ ARGS = SlurmArgs("5", "batch")
 def begin(tmp_path: Path, task: Task, **env: str) -> tuple[subprocess.Popen[str], Path]:
     """A worker on this step; the step's folder."""
     run = RunDir.create(tmp_path, "p")
-    calls = {task.name: prepare.call_of(task)}
+    calls = {task.name: call_of(task)}
     pickled = prepare.pickle_calls(lower(task), calls, 0)
     folder = make_dir(run.step_dir("s"))
     write_new(folder / payload.PAYLOAD, pickled[task.name])
     prepare.write_context(run, 1, calls, {})
     names = {"PLANIT_RUN_DIR": run.path, "PLANIT_STEP_DIR": folder, "PLANIT_STEP": task.name}
     process = subprocess.Popen(
-        [sys.executable, "-m", "planit.runs.worker"],
+        [sys.executable, "-m", "planit.job.worker"],
         env={
             **{key: value for key, value in os.environ.items() if not key.startswith("SLURM_")},
             **{key: str(value) for key, value in names.items()},

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from planit import Chain, Parallel, Run, SlurmArgs, Step
-from planit.backends.client import SlurmClient
-from planit.backends.slurm import SlurmBackend
+from planit.backends.slurm.backend import SlurmBackend
+from planit.backends.slurm.client import SlurmClient
 from planit.errors import SchedulerError, StepsFailedError, SubmissionError
 from tests.cluster import Cluster
 from tests.slurm import steps

@@ -10,7 +10,7 @@ import pytest
 
 from planit import Chain, Parallel, Run
 from planit.errors import RunError, StepsFailedError, SubmissionError
-from planit.runs import index
+from planit.record import index
 from tests.cluster import Cluster
 from tests.slurm.tools import (
     Script,
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.slurm
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from planit.runs.journal import Journal
+from planit.record.journal import Journal
 from tests.slurm.test_killed_submission import plan
 from tests.slurm.tools import submit
 base, last = Path(sys.argv[1]), int(sys.argv[2])
@@ -168,7 +168,7 @@ def test_accepted_but_reported_as_failed_makes_no_duplicate(slurm: Cluster, tmp_
 def test_sbatch_that_hangs_is_looked_up_before_it_is_repeated(
     slurm: Cluster, tmp_path: Path
 ) -> None:
-    from planit.backends.client import SlurmClient
+    from planit.backends.slurm.client import SlurmClient
 
     once = f'if [ ! -e {tmp_path}/hung ]; then touch {tmp_path}/hung; %s sleep 30; fi; real "$@"'
     for accepted in ('real "$@";', ""):

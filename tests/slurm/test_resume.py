@@ -181,7 +181,7 @@ def test_new_resources_reach_what_is_rerun_and_wrong_ones_are_refused(
 LOCKED = """
 import sys, time
 from pathlib import Path
-from planit.runs.lock import RunLock
+from planit.record.lock import RunLock
 with RunLock(Path(sys.argv[1])):
     print("locked", flush=True)
     time.sleep(60)

@@ -16,9 +16,9 @@ from typing import Any
 
 from planit import Run, SlurmArgs, Step
 from planit.app.main import main
-from planit.backends.slurm import SlurmBackend
+from planit.backends.slurm.backend import SlurmBackend
 from planit.nodes import Node
-from planit.runs.start import NewRun
+from planit.submit.new import NewRun
 from tests.helpers import ROOT, Done
 from tests.slurm import steps
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from planit.errors import ConfigError
-from planit.runs import index
-from planit.runs.rundir import RunDir
+from planit.record import index
+from planit.record.rundir import RunDir
 
 RUN_HELP = "id of a run, the beginning of one, a plan's name or a path; by default the latest run"
 

@@ -6,13 +6,13 @@ import sys
 
 from planit.app.verbs import _common
 from planit.errors import RunError
+from planit.record import history as histories
+from planit.record import logs
+from planit.record.history import History, Leaf
+from planit.record.rundir import RunDir
 from planit.run import Run
-from planit.runs import history as histories
-from planit.runs import logs
-from planit.runs.cancel import refuse_unknown
-from planit.runs.history import History, Leaf
-from planit.runs.rundir import RunDir
-from planit.runs.states import State
+from planit.status.states import State
+from planit.submit.cancel import refuse_unknown
 
 
 def run(words: list[str]) -> int:

@@ -6,11 +6,11 @@ from collections import Counter
 
 from planit.app.submitting import see_through
 from planit.app.verbs import _common
+from planit.backends.local.backend import LocalBackend
+from planit.record import history as histories
+from planit.record import index
 from planit.run import Run
-from planit.runs import history as histories
-from planit.runs import index
-from planit.runs.local.backend import LocalBackend
-from planit.runs.resume import Action, Decision
+from planit.submit.resume import Action, Decision
 
 
 def run(words: list[str]) -> int:

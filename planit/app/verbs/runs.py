@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from planit.app.verbs import _common
-from planit.backends.client import RememberingClient
+from planit.backends.slurm.client import RememberingClient
 from planit.errors import PlanitError
-from planit.runs import index
-from planit.runs.status import look
+from planit.record import index
+from planit.status.collect import look
 from planit.views.status import counts_text
 
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from planit.app.verbs import _common
 from planit.errors import SchedulerError
+from planit.record import index
+from planit.record.rundir import RunDir
 from planit.run import Run
-from planit.runs import index
-from planit.runs.rundir import RunDir
-from planit.runs.states import RunStatus
+from planit.status.states import RunStatus
 from planit.views.status import status_json, status_text
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import Self
 
 from planit.app.verbs import _common
 from planit.errors import StepsFailedError
+from planit.record import index
 from planit.run import Run
-from planit.runs import index
-from planit.runs.states import RunStatus
+from planit.status.states import RunStatus
 from planit.views.status import counts_text, step_text
 
 

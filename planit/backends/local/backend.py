@@ -1,0 +1,208 @@
+"""This machine as a backend. Nothing starts before `release`, which starts the engine.
+
+Submission, status, cancel and resume are the same code as for Slurm.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from planit.backends.base import Dependency, LiveJob
+from planit.backends.jobs import ClusterWatcher
+from planit.backends.local import events
+from planit.backends.local.client import KILL_WAIT_S, LocalClient, number_of
+from planit.backends.local.machine import Machine, Request
+from planit.errors import ConfigError, PlanError, SchedulerError, SubmissionError, suggest
+from planit.graph import Graph
+from planit.record.files import make_dir
+from planit.record.jobs import JobRef
+
+_START_TIMEOUT_S = 60.0
+_LEAVE_TIMEOUT_S = 5.0
+_STEP_LEAVES_S = 1.0
+_NO_LIMIT = 10**9
+_ISOLATIONS = ("fork", "spawn")
+SETTINGS = ("cpus", "gpus", "mem_gb", "isolation", "kill_wait_s")
+# Inside a Slurm job step these say which of several tasks this process is; a step here is none.
+_OF_A_RANK = ("SLURM_PROCID", "SLURM_STEP_ID", "SLURM_STEP_NUM_TASKS", "SLURM_CLUSTER_NAME")
+
+
+def _still_running(run_path: Path) -> events.Engine | None:
+    """The engine of a run, if one still runs; one that is about to end is waited for.
+
+    A step is done when it has left its marker, which is a moment before its process is gone.
+    """
+    began = time.monotonic()
+    while True:
+        engines = [events.read(path) for path in run_path.glob("local/*.jsonl")]
+        alive = [engine for engine in engines if engine is not None and engine.is_alive]
+        if not alive:
+            return None
+        states = {said["state"] for engine in alive for said in engine.states.values()}
+        most_s = _LEAVE_TIMEOUT_S if states <= events.FINAL else _STEP_LEAVES_S
+        if time.monotonic() > began + most_s:
+            return alive[0]
+        time.sleep(0.02)
+
+
+def _last_words(log: Path) -> str:
+    try:
+        lines = log.read_text(errors="replace").splitlines()
+    except OSError:
+        return ""
+    return lines[-1] if lines else ""
+
+
+@dataclass
+class LocalBackend:
+    """Runs a plan on this machine.
+
+    Attributes:
+        cpus, gpus, mem_gb: what steps can have; by default what the machine has.
+        isolation: "fork" starts steps from a warm interpreter, "spawn" each in a fresh one.
+        kill_wait_s: seconds from SIGTERM to SIGKILL for a step that is out of time or cancelled;
+            Slurm's KillWait, with the same default.
+        detach: whether the run goes on when this process ends.
+
+    Raises:
+        ConfigError: a setting that is not of its kind.
+    """
+
+    cpus: int | None = None
+    gpus: int | None = None
+    mem_gb: float | None = None
+    isolation: str = "fork"
+    kill_wait_s: float = KILL_WAIT_S
+    detach: bool = True
+    python: str = field(default_factory=lambda: shlex.quote(sys.executable))
+    client: LocalClient = field(default_factory=LocalClient)
+    engine: subprocess.Popen[bytes] | None = None
+    number: int = 0
+    _hold: int = -1
+
+    name = "local"
+    look_every_s = 1.0  # that costs nobody else anything
+
+    def __post_init__(self) -> None:
+        for key, least in (("cpus", 1), ("gpus", 0), ("mem_gb", 0), ("kill_wait_s", 0)):
+            value = getattr(self, key)
+            if value is None and key != "kill_wait_s":  # whatever the machine has
+                continue
+            if isinstance(value, bool) or not isinstance(value, int | float) or value < least:
+                message = f"backend.{key} must be a number of at least {least}, not {value!r}"
+                raise ConfigError(message)
+        if self.isolation not in _ISOLATIONS:
+            hint = suggest(str(self.isolation), _ISOLATIONS)
+            raise ConfigError(f"backend.isolation={self.isolation} is unknown", hint=hint)
+
+    def settings(self) -> dict[str, Any]:
+        return {key: getattr(self, key) for key in SETTINGS}
+
+    def check(self, graph: Graph, run_path: Path | None = None) -> None:
+        """Refuse a step that can never run on this machine, and a second engine of one run.
+
+        Two engines would share out the machine twice.
+
+        Raises:
+            PlanError: a step asks for too much, or this is no Linux.
+            SubmissionError: an earlier submission of the run still runs.
+        """
+        if sys.platform != "linux":  # steps are found and ended by prctl and /proc
+            raise PlanError(
+                f"the local backend runs on Linux only, not on {sys.platform}",
+                hint="backend=debug runs the plan in this process",
+            )
+        if run_path is not None and (engine := _still_running(run_path)) is not None:
+            raise SubmissionError(
+                f"the run is still going on here (process {engine.pid})",
+                hint="planit wait, or planit cancel, and then resume",
+            )
+        named = [(stage.tasks[0].name, stage.resources.options) for stage in graph.stages]
+        Machine.found(self.settings()).refuse(
+            (name, Request.of(name, options)) for name, options in named
+        )
+
+    def begin(self, run_path: Path, number: int) -> None:
+        self.client = LocalClient(run_path, self.kill_wait_s)
+        self.number = number
+
+    def max_array_size(self, cluster: str | None) -> int:
+        return _NO_LIMIT
+
+    def cluster_name(self, cluster: str | None) -> str | None:
+        """There is one machine, whatever the steps say."""
+        return None
+
+    def submit(
+        self,
+        script: Path,
+        *,
+        tag: str,
+        cluster: str | None,
+        after: Sequence[Dependency],
+        held: bool,
+    ) -> JobRef:
+        """Give the stage its id; the engine reads the rest from the run directory."""
+        return JobRef(None, f"{self.number}.{tag.rpartition('.')[2]}")
+
+    def find_all(
+        self, tags: Mapping[str, int], clusters: Iterable[str | None]
+    ) -> dict[int, LiveJob]:
+        """The stages of those submissions whose engine was started."""
+        found: dict[int, LiveJob] = {}
+        for tag, stage in tags.items():
+            job_id = tag.rpartition(":")[2]
+            engine = self.client.engine(number_of(job_id))
+            if engine is not None:
+                found[stage] = LiveJob(JobRef(None, job_id), engine.is_alive)
+        return found
+
+    def release(self, jobs: Iterable[JobRef]) -> None:
+        """Start the engine, unless that was done.
+
+        Raises:
+            SchedulerError: it does not start.
+        """
+        path = self.client.run_path
+        assert path is not None
+        if self.client.engine(self.number) is not None or not list(jobs):
+            return
+        log = make_dir(path / "local").joinpath(f"{self.number}.log")
+        owner, self._hold = (-1, -1) if self.detach else os.pipe()
+        command = [sys.executable, "-m", "planit.backends.local", str(path), str(self.number)]
+        here = {k: v for k, v in os.environ.items() if k not in _OF_A_RANK}
+        with log.open("ab") as file:
+            self.engine = subprocess.Popen(
+                [*command, json.dumps(self.settings()), str(owner)],
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env={**here, events.ENGINE_MARK: events.mark_of(path, self.number)},
+                pass_fds=[] if self.detach else [owner],
+                start_new_session=True,
+            )
+        if owner >= 0:
+            os.close(owner)
+        end = time.monotonic() + _START_TIMEOUT_S
+        while self.client.engine(self.number) is None:
+            if self.engine.poll() is not None or time.monotonic() > end:
+                why = _last_words(log) or f"see {log}"
+                raise SchedulerError(f"the local engine did not start: {why}")
+            time.sleep(0.01)
+        if self.detach:
+            self.engine.returncode = 0  # it is not waited for, and may outlive this process
+
+    def cancel(self, jobs: Iterable[JobRef]) -> None:
+        self.client.cancel(jobs)
+
+    def watcher(self, cluster: str | None) -> ClusterWatcher:
+        return ClusterWatcher(self.client, cluster)

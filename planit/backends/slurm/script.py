@@ -1,0 +1,208 @@
+"""The sbatch script of a stage: text in, text out.
+
+Whatever the user's setup and teardown lines do (fail, exit, set traps), the exit code of the job
+is that of the step, and never 0 if the step did not run: Slurm releases dependents by this code.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from planit.errors import PlanError
+
+# submitit's parameter names that are not options of sbatch.
+_NOT_SBATCH = frozenset(
+    {
+        "max_requeues",
+        "setup",
+        "signal_delay_s",
+        "srun_args",
+        "stderr_to_stdout",
+        "teardown",
+        "use_srun",
+    }
+)
+DEFAULT_SIGNAL_DELAY_S = 90
+
+
+@dataclass(frozen=True)
+class ScriptSpec:
+    """Everything that decides the text of a script.
+
+    Attributes:
+        name: job name.
+        options: submission parameters under submitit's names.
+        run_dir: the run directory.
+        step: name of the step, for a single job; None for an array.
+        step_dir: folder of the step, for a single job.
+        task_list: for an array the file whose line i holds slug and name of task i.
+        array: sbatch's ``--array`` expression, or None.
+        tag: unique text for the job's comment, by which it can be found again.
+        python: shell words that start Python.
+        checkpoints: whether a task can save itself when Slurm warns it.
+        launches: whether the step is started once for each Slurm task, by srun.
+        here: whether planit's local engine runs it, which sets the PLANIT_* variables itself.
+    """
+
+    name: str
+    options: Mapping[str, Any]
+    run_dir: Path
+    tag: str
+    python: str
+    step: str | None = None
+    step_dir: Path | None = None
+    task_list: Path | None = None
+    array: str | None = None
+    attempt: int = 1
+    checkpoints: bool = False
+    launches: bool = True
+    here: bool = False
+
+    def for_step(self, step: str, step_dir: Path) -> ScriptSpec:
+        """The script of a single job."""
+        return replace(self, step=step, step_dir=step_dir)
+
+    def for_array(self, task_list: Path, count: int, most: int | None = None) -> ScriptSpec:
+        """The script of an array of `count` tasks, of which at most `most` run at once."""
+        limit = f"%{most}" if most is not None else ""
+        return replace(self, task_list=task_list, array=f"0-{count - 1}{limit}")
+
+
+def script_text(spec: ScriptSpec) -> str:
+    """The script, ready for sbatch."""
+    for path in (spec.run_dir, spec.step_dir):
+        if path is not None and not str(path).isprintable():
+            raise PlanError(f"the path {str(path)!r} has control characters")
+    head = [] if spec.here else [*_directives(spec), "", *_environment(spec), ""]
+    lines = ["#!/bin/bash", *head, *_body(spec)]
+    return "\n".join(lines) + "\n"
+
+
+def _directives(spec: ScriptSpec) -> list[str]:
+    options = {k: v for k, v in spec.options.items() if k not in _NOT_SBATCH}
+    additional = options.pop("additional_parameters", {})
+    flags: dict[str, Any] = {"job_name": spec.name, **options, **additional}
+    if not flags.get("gpus_per_node", True):
+        del flags["gpus_per_node"]  # some sites refuse a request for no GPUs
+    comment = flags.get("comment")
+    flags["comment"] = f"{comment} {spec.tag}" if comment else spec.tag
+    if spec.checkpoints:
+        delay = spec.options.get("signal_delay_s", DEFAULT_SIGNAL_DELAY_S)
+        flags.setdefault("signal", f"USR2@{delay}")
+    if spec.array is not None:
+        flags["array"] = spec.array
+    flags["output"] = _log_pattern(spec)
+    flags["open_mode"] = "append"
+    return [
+        _directive(name, value)
+        for name, value in flags.items()
+        if value is not None and value is not False
+    ]
+
+
+def _log_pattern(spec: ScriptSpec) -> str:
+    if spec.task_list is not None:
+        return f"{_no_pattern(spec.task_list.parent)}/%a_%A.out"
+    return f"{_no_pattern(spec.step_dir)}/%j_0_log.out"
+
+
+def _no_pattern(path: Path | None) -> str:
+    return str(path).replace("%", "%%")
+
+
+def _directive(name: str, value: Any) -> str:
+    flag = name.replace("_", "-")
+    if value is True:
+        return f"#SBATCH --{flag}"
+    text = str(value).replace("\\", "\\\\")  # sbatch, unlike a shell, reads it in quotes too
+    return f"#SBATCH --{flag}={shlex.quote(text)}"
+
+
+def _environment(spec: ScriptSpec) -> list[str]:
+    lines = [
+        f"export PLANIT_RUN_DIR={shlex.quote(str(spec.run_dir))}",
+        f"export PLANIT_SUBMISSION={spec.attempt}",
+    ]
+    if spec.task_list is None:
+        lines += [
+            f"export PLANIT_STEP={shlex.quote(str(spec.step))}",
+            f"export PLANIT_STEP_DIR={shlex.quote(str(spec.step_dir))}",
+        ]
+    else:
+        tasks = shlex.quote(str(spec.task_list))
+        lines += [
+            "planit_line=$((SLURM_ARRAY_TASK_ID + 1))",
+            f'planit_task=$(sed -n "${{planit_line}}p" {tasks})',
+            "IFS=$'\\t' read -r planit_slug PLANIT_STEP <<< \"$planit_task\"",
+            'export PLANIT_STEP PLANIT_STEP_DIR="$PLANIT_RUN_DIR/steps/$planit_slug"',
+            "planit_job=${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}",
+            'exec >> "$PLANIT_STEP_DIR/${planit_job}_0_log.out" 2>&1',
+            "# So that squeue and sacct show which branch this task is.",
+            'timeout 10 scontrol update JobId="$planit_job" JobName="$PLANIT_STEP" &> /dev/null',
+        ]
+    return [*lines, "export SUBMITIT_EXECUTOR=slurm"]
+
+
+def _body(spec: ScriptSpec) -> list[str]:
+    setup = list(spec.options.get("setup") or [])
+    teardown = list(spec.options.get("teardown") or [])
+    command = _command(spec)
+    if not setup and not teardown:
+        return [f"exec {command}"]
+    return [
+        "# The user's lines get a shell of their own; the exit code is the step's all the same.",
+        f'planit_exit="$PLANIT_STEP_DIR/exit-{_attempt(spec)}"',
+        "(",
+        "set -e",
+        *setup,
+        "set +e",
+        command,
+        'echo $? > "$planit_exit"',
+        *teardown,
+        ")",
+        "planit_code=$?",
+        '[ -s "$planit_exit" ] && exit "$(cat "$planit_exit")"',
+        'echo "planit: the setup lines ended with exit code $planit_code before the step" >&2',
+        '[ "$planit_code" -ne 0 ] && exit "$planit_code"',
+        "exit 1",
+    ]
+
+
+def _attempt(spec: ScriptSpec) -> str:
+    return "$PLANIT_JOB.$PLANIT_RESTART" if spec.here else "$SLURM_JOB_ID.${SLURM_RESTART_COUNT:-0}"
+
+
+def _command(spec: ScriptSpec) -> str:
+    worker = f"{spec.python} -u -m planit.job.worker"
+    if spec.here or not needs_srun(
+        spec.options, checkpoints=spec.checkpoints, launches=spec.launches
+    ):
+        return worker
+    job = "${SLURM_JOB_ID}"
+    if spec.task_list is not None:
+        job = "${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}"
+    extra = shlex.join(spec.options.get("srun_args") or [])
+    output = f'"$PLANIT_STEP_DIR/{job}_%t_log.out"'
+    words = ["srun --unbuffered --kill-on-bad-exit=1 --open-mode=append --output", output, extra]
+    return " ".join(word for word in [*words, worker] if word)
+
+
+def task_count(options: Mapping[str, Any]) -> int:
+    """Slurm tasks of a job: nodes times tasks per node."""
+    return int(options.get("nodes", 1)) * int(options.get("ntasks_per_node") or 1)
+
+
+def needs_srun(options: Mapping[str, Any], *, checkpoints: bool, launches: bool) -> bool:
+    """Whether the worker starts through srun.
+
+    A single task needs no inner job step: it saves a second or more per job, and leaves srun free
+    for the step itself. Several tasks need one to be started, and a warning signal reaches only
+    job steps.
+    """
+    if options.get("use_srun") is not None:
+        return bool(options["use_srun"])
+    return checkpoints or bool(options.get("srun_args")) or (launches and task_count(options) > 1)

@@ -1,0 +1,176 @@
+"""What a run directory says was submitted: the newest job of each step, from the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from planit.errors import RunError
+from planit.record.files import read_json
+from planit.record.jobs import JobRef
+from planit.record.rundir import RunDir
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """A step as the manifest has it."""
+
+    name: str
+    slug: str
+    time: str
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the newest submission put a step: a job, or a task of an array."""
+
+    submission: int
+    stage: int
+    cluster: str | None
+    job: JobRef | None
+    index: int | None
+    parents: tuple[str, ...]
+    options: dict[str, Any]
+
+    @property
+    def key(self) -> str | None:
+        """``12`` or ``12_3``, as squeue and sacct show it; None if it got no id."""
+        if self.job is None:
+            return None
+        return self.job.job_id if self.index is None else f"{self.job.job_id}_{self.index}"
+
+
+@dataclass
+class History:
+    """The journal of a run, read once.
+
+    Attributes:
+        leaves: the steps in the order of the plan.
+        placements: the newest placement of each step that was ever to be submitted.
+        parents: the steps that each step waits for directly, in the whole plan.
+        released: numbers of the submissions whose roots were released.
+        aborted: reason by number, for submissions that were taken back.
+        jobs: all jobs ever submitted for the run.
+        cancelled: steps that were cancelled through planit, each with the submission it was in.
+        problems: what could not be read, a line each.
+    """
+
+    leaves: list[Leaf] = field(default_factory=list)
+    placements: dict[str, Placement] = field(default_factory=dict)
+    parents: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    released: set[int] = field(default_factory=set)
+    aborted: dict[int, str] = field(default_factory=dict)
+    jobs: dict[tuple[int, int], JobRef] = field(default_factory=dict)
+    cancelled: dict[str, int] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    last_submission: int = 0
+    pid: int | None = None
+    host: str | None = None
+
+    def was_cancelled(self, name: str) -> bool:
+        """Whether the newest job of a step was cancelled through planit."""
+        place = self.placements.get(name)
+        return place is not None and self.cancelled.get(name, 0) >= place.submission
+
+    def jobs_of(self, submission: int) -> list[JobRef]:
+        """The jobs of a submission whose ids are known."""
+        return [job for (number, _), job in self.jobs.items() if number == submission]
+
+    def behind(self, names: Iterable[str]) -> set[str]:
+        """The given steps and all that depend on them, directly or not."""
+        reached = set(names)
+        for leaf in self.leaves:  # a plan's order has parents before their children
+            if not reached.isdisjoint(self.parents.get(leaf.name, ())):
+                reached.add(leaf.name)
+        return reached
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether the newest submission neither finished nor was taken back."""
+        last = self.last_submission
+        return last > 0 and last not in self.released and last not in self.aborted
+
+
+def read(run: RunDir) -> History:
+    """Read manifest, journal and submissions of a run; survives what is torn or foreign."""
+    history = History(leaves=list(leaves(run.manifest["tree"])))
+    for event in run.journal.events():
+        _apply(history, event)
+    history.problems += run.journal.problems()
+    for number in run.submissions():
+        content = read_json(run.submission_file(number))
+        if not isinstance(content, dict) or not isinstance(content.get("stages"), list):
+            history.problems.append(f"submissions/{number}.json is not readable")
+            continue
+        history.last_submission = max(history.last_submission, number)
+        _place(history, number, content["stages"])
+    return history
+
+
+def leaves(tree: dict[str, Any]) -> Iterator[Leaf]:
+    """The steps of a manifest's tree, in order."""
+    stack = [tree]
+    while stack:
+        node = stack.pop()
+        if "children" in node:
+            stack.extend(reversed(node["children"]))
+        else:
+            try:
+                yield Leaf(node["name"], node["slug"], str(node["slurm"]["time"]))
+            except (KeyError, TypeError):
+                raise RunError("the manifest has a step without name, slug or time") from None
+
+
+def functions(tree: dict[str, Any]) -> Iterator[str]:
+    """The dotted paths of the functions in a manifest's tree, each once."""
+    seen: set[str] = set()
+    stack = [tree]
+    while stack:
+        node = stack.pop()
+        stack.extend(node.get("children", ()))
+        path = node.get("func")
+        if isinstance(path, str) and path not in seen and "<" not in path:
+            seen.add(path)
+            yield path
+
+
+def _apply(history: History, event: dict[str, Any]) -> None:
+    kind, number = event["event"], int(event.get("number", 0))
+    if kind == "submission":
+        history.last_submission = max(history.last_submission, number)
+        history.pid, history.host = event.get("pid"), event.get("host")
+    elif kind == "submitted":
+        job = JobRef(event.get("cluster"), str(event["job"]))
+        history.jobs[number, int(event["stage"])] = job
+    elif kind == "released":
+        history.released.add(number)
+        history.aborted.pop(number, None)
+    elif kind == "aborted":
+        history.aborted[number] = str(event.get("reason", ""))
+    elif kind == "cancelled":
+        history.cancelled |= dict.fromkeys(event.get("steps", ()), number)
+
+
+def _place(history: History, number: int, stages: list[dict[str, Any]]) -> None:
+    names = {stage["number"]: stage["tasks"] for stage in stages}
+    for stage in stages:
+        whole = [n for kind, p in stage["edges"] if kind == "afterok" for n in names[p]]
+        aligned = [names[p] for kind, p in stage["edges"] if kind == "aftercorr"]
+        job = history.jobs.get((number, stage["number"]))
+        shared = tuple(whole)
+        for index, name in enumerate(stage["tasks"]):
+            parents = shared + tuple(tasks[index] for tasks in aligned)
+            if number == 1:
+                history.parents[name] = parents
+            if number in history.aborted and name in history.placements:
+                continue  # what was taken back leaves the state that it had before
+            history.placements[name] = Placement(
+                submission=number,
+                stage=stage["number"],
+                cluster=(job.cluster if job else None) or stage.get("cluster"),
+                job=job,
+                index=index if stage["array"] else None,
+                parents=parents,
+                options=stage["options"],
+            )

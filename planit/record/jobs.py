@@ -1,0 +1,49 @@
+"""A job of a scheduler, and what the scheduler says of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# States of a job that has ended (squeue manual, "JOB STATE CODES").
+_ENDED = frozenset(
+    {
+        "BOOT_FAIL",
+        "CANCELLED",
+        "COMPLETED",
+        "DEADLINE",
+        "FAILED",
+        "NODE_FAIL",
+        "OUT_OF_MEMORY",
+        "REVOKED",
+        "TIMEOUT",
+    }
+)
+
+
+@dataclass(frozen=True)
+class JobRef:
+    """A job, or the whole of a job array."""
+
+    cluster: str | None
+    job_id: str
+
+    def __str__(self) -> str:
+        return self.job_id if self.cluster is None else f"{self.job_id}@{self.cluster}"
+
+
+@dataclass(frozen=True)
+class JobView:
+    """What the scheduler says of one job or array task; `key` is ``12`` or ``12_3``."""
+
+    key: str
+    state: str
+    elapsed_s: int | None = None
+    node: str | None = None
+    reason: str | None = None
+    comment: str | None = None
+    started: bool = True
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the job waits or runs, so that others can depend on it."""
+        return self.state not in _ENDED

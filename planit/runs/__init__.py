@@ -1,1 +1,0 @@
-"""The run directory and everything that happens to it: submission, worker, status."""

@@ -1,0 +1,1 @@
+"""What changes a run: a new one, resume, cancel, and what an interrupted submission left."""

@@ -1,0 +1,175 @@
+"""A new run of a plan on Slurm: checked, written down, submitted, released."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from planit.backends.base import Backend, Dependency
+from planit.backends.jobs import StepJob
+from planit.backends.slurm.script import needs_srun, task_count
+from planit.graph import Graph, lower
+from planit.job.call import Call, call_of
+from planit.nodes import Node, Resources, Task, check_unique_names, tasks
+from planit.record.files import make_dir, slugs, write_new
+from planit.record.jobs import JobRef
+from planit.record.lock import RunLock
+from planit.record.manifest import describe_run
+from planit.record.rundir import RunDir
+from planit.submit import prepare
+from planit.submit.prepare import StageFiles
+from planit.submit.submission import Progress, Submission, no_progress
+
+
+@dataclass
+class NewRun:
+    """Starts a run.
+
+    Attributes:
+        plan, root: the plan.
+        base: folder that run directories go to.
+        backend: who takes the jobs.
+        defaults: submission parameters for every step that does not set them itself.
+        max_requeues: how often a checkpointing step is requeued after a time-out, by default.
+        source: what the caller knows for the manifest: configuration, command line.
+    """
+
+    plan: str
+    root: Node
+    base: Path
+    backend: Backend
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    max_requeues: int = 0
+    source: Mapping[str, Any] = field(default_factory=dict)
+    progress: Progress = no_progress
+
+    def check(self) -> tuple[Graph, dict[str, Call]]:
+        """All that can be refused before anything is written or submitted."""
+        check_unique_names(self.root)
+        graph = lower(
+            self.root,
+            resources_of=merged_with(self.defaults),
+            cluster_name=self.backend.cluster_name,
+            max_array_size=self.backend.max_array_size,
+        )
+        self.backend.check(graph)
+        calls = {task.name: call_of(task) for task, _ in tasks(self.root)}
+        return graph, calls
+
+    def start(self) -> tuple[RunDir, list[StepJob]]:
+        """Submit. Returns the run directory and the steps' jobs in the order of the plan.
+
+        Raises:
+            PlanError: something of the plan is wrong; nothing was written.
+            SubmissionError: Slurm refused; nothing is left in the queue.
+        """
+        graph, calls = self.check()
+        names_to_slugs = slugs(calls)
+        pickled = prepare.pickle_calls(graph, calls, self.max_requeues)
+        run = RunDir.create(self.base, self.plan)
+        for name, content in pickled.items():
+            write_new(make_dir(run.step_dir(names_to_slugs[name])) / "payload.pkl", content)
+        # The manifest comes last: a folder that has one is whole.
+        manifest = describe_run(self.plan, self.root, names_to_slugs, self.source)
+        with RunLock(run.path):
+            submitted = submit_stages(
+                run,
+                graph,
+                1,
+                self.backend,
+                slugs=names_to_slugs,
+                calls=calls,
+                progress=self.progress,
+                manifest={"run": run.run_id, **manifest},
+            )
+        jobs = step_jobs(graph, submitted, self.backend)
+        return run, [jobs[name] for name in calls]
+
+
+def merged_with(defaults: Mapping[str, Any]) -> Callable[[Task], Resources]:
+    """A step's parameters on top of `defaults`; equal parameters give the same object."""
+    if not defaults:
+        return lambda task: task.resources
+    cache: dict[str, Resources] = {}
+
+    def merged(task: Task) -> Resources:
+        key = task.resources.key
+        if key not in cache:
+            own = task.resources.options
+            options = {**defaults, **own}
+            more = "additional_parameters"
+            if defaults.get(more) and own.get(more):
+                options[more] = {**defaults[more], **own[more]}
+            cache[key] = Resources(options)
+        return cache[key]
+
+    return merged
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """The jobs and files of a submission, by stage number."""
+
+    jobs: Mapping[int, JobRef]
+    files: Mapping[int, StageFiles]
+
+
+def submit_stages(
+    run: RunDir,
+    graph: Graph,
+    number: int,
+    backend: Backend,
+    *,
+    slugs: Mapping[str, str],
+    calls: Mapping[str, Call],
+    progress: Progress,
+    manifest: Mapping[str, Any] | None = None,
+    extra: Mapping[int, Sequence[Dependency]] | None = None,
+) -> Submitted:
+    """Write the scripts of all stages, then submit them, all or nothing."""
+    settings = {"name": backend.name, **backend.settings()}
+    prepare.write_context(run, number, calls, settings)
+    files = {
+        stage.number: prepare.write_stage(
+            run,
+            stage,
+            number,
+            slugs=slugs,
+            calls=calls,
+            python=backend.python,
+            here=backend.name == "local",
+        )
+        for stage in graph.stages
+    }
+    prepare.write_submission(run, graph, number, files)
+    backend.begin(run.path, number)
+    if manifest is not None:
+        run.write_manifest(dict(manifest))
+    submission = Submission(run, number, backend, extra or {})
+    submission.submit(graph, {n: f.script for n, f in files.items()}, progress)
+    return Submitted(submission.jobs, files)
+
+
+def step_jobs(graph: Graph, submitted: Submitted, backend: Backend) -> dict[str, StepJob]:
+    """A submitit job for each step, by name."""
+    jobs: dict[str, StepJob] = {}
+    files = submitted.files
+    for stage in graph.stages:
+        ref, options = submitted.jobs[stage.number], stage.resources.options
+        launches = stage.tasks[0].launches
+        ranks = (
+            task_count(options) if needs_srun(options, checkpoints=False, launches=launches) else 1
+        )
+        for index, task in enumerate(stage.tasks):
+            own = JobRef(ref.cluster, f"{ref.job_id}_{index}") if stage.is_array else ref
+            jobs[task.name] = StepJob(
+                files[stage.number].step_dirs[index],
+                own,
+                backend.watcher(ref.cluster),
+                name=task.name,
+                script=files[stage.number].script,
+                tasks=ranks,
+            )
+    return jobs

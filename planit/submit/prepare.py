@@ -1,0 +1,133 @@
+"""Everything that a submission leaves on disk before the first sbatch call."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from planit.backends.slurm.script import ScriptSpec, script_text
+from planit.errors import PlanError
+from planit.graph import Graph, Stage
+from planit.job import payload
+from planit.job.call import Call
+from planit.job.code import take_snapshot
+from planit.nodes.functions import dotted_path
+from planit.nodes.walltime import whole_minutes
+from planit.record.files import make_dir, write_json, write_new
+from planit.record.rundir import RunDir
+from planit.record.umask import current_umask
+
+
+def pickle_calls(graph: Graph, calls: Mapping[str, Call], max_requeues: int) -> dict[str, bytes]:
+    """Each step's call, pickled. Raises PlanError naming the step that cannot be."""
+    pickled = {}
+    for stage in graph.stages:
+        minutes = whole_minutes(stage.resources.time)
+        requeues = int(stage.resources.options.get("max_requeues", max_requeues))
+        for task in stage.tasks:
+            call = calls[task.name]
+            try:
+                pickled[task.name] = payload.dump(
+                    call.function,
+                    call.args,
+                    call.kwargs,
+                    time_minutes=minutes,
+                    max_requeues=requeues,
+                )
+            except Exception as error:
+                raise PlanError(
+                    f"step {task.name!r}: its function or arguments cannot be pickled: {error}",
+                    hint="pass plain values or paths, and open files inside the step",
+                ) from error
+    return pickled
+
+
+def write_context(
+    run: RunDir, submission: int, calls: Mapping[str, Call], backend: Mapping[str, Any]
+) -> None:
+    """Freeze the code of the functions, what the worker needs to import it, and the backend."""
+    paths = [dotted_path(call.function) for call in calls.values()]
+    modules = {
+        call.function.__module__ for call in calls.values() if hasattr(call.function, "__module__")
+    }
+    modules |= {path.partition(".")[0] for path in paths if path}
+    sources = take_snapshot(run.path / "code", {str(module) for module in modules if module})
+    entries = [os.path.abspath(entry or ".") for entry in sys.path]
+    context = {"sys_path": entries, "snapshot": sources, "umask": current_umask()}
+    write_json(run.context_file(submission), {"backend": dict(backend), **context})
+
+
+@dataclass(frozen=True)
+class StageFiles:
+    """The script of a stage, the folders of its steps, and whether one of them can save itself."""
+
+    script: Path
+    step_dirs: tuple[Path, ...]
+    checkpoints: bool = False
+
+
+def write_stage(
+    run: RunDir,
+    stage: Stage,
+    submission: int,
+    *,
+    slugs: Mapping[str, str],
+    calls: Mapping[str, Call],
+    python: str,
+    here: bool = False,
+) -> StageFiles:
+    """Write the script of a stage, and the list of tasks if it is an array."""
+    step_dirs = tuple(run.step_dir(slugs[task.name]) for task in stage.tasks)
+    checkpoints = any(payload.can_checkpoint(calls[task.name].function) for task in stage.tasks)
+    spec = ScriptSpec(
+        name=stage.name,
+        options=stage.resources.options,
+        run_dir=run.path,
+        tag=run.tag(submission, stage.number),
+        python=python,
+        attempt=submission,
+        checkpoints=checkpoints,
+        launches=stage.tasks[0].launches,
+        here=here,
+    )
+    if stage.is_array:
+        folder = make_dir(run.array_dir(submission, stage.number))
+        tasks = folder / "tasks"
+        lines = [f"{slugs[task.name]}\t{task.name}\n" for task in stage.tasks]
+        write_new(tasks, "".join(lines))
+        script = folder / "script.sh"
+        spec = spec.for_array(tasks, len(stage.tasks), stage.max_concurrent)
+    else:
+        script = step_dirs[0] / f"script-{submission}.sh"
+        spec = spec.for_step(stage.tasks[0].name, step_dirs[0])
+    write_new(script, script_text(spec))
+    return StageFiles(script, step_dirs, checkpoints)
+
+
+def write_submission(
+    run: RunDir,
+    graph: Graph,
+    submission: int,
+    files: Mapping[int, StageFiles],
+) -> None:
+    """Record which step is which job of which stage."""
+    stages = [
+        {
+            "number": stage.number,
+            "name": stage.name,
+            "cluster": stage.resources.cluster,
+            "array": stage.is_array,
+            "tasks": [task.name for task in stage.tasks],
+            "edges": [[edge.kind, edge.parent] for edge in stage.edges],
+            "options": stage.resources.options,
+            "max_concurrent": stage.max_concurrent,
+            "script": str(files[stage.number].script.relative_to(run.path)),
+            "checkpoints": files[stage.number].checkpoints,
+        }
+        for stage in graph.stages
+    ]
+    write_json(run.submission_file(submission), {"stages": stages})

@@ -30,7 +30,7 @@ from planit.nodes import Chain, Node, Parallel, SlurmArgs, Step, tasks
 from planit.record import markers
 from planit.record.markers import Attempt
 from planit.record.rundir import RunDir
-from planit.status.collect import look
+from planit.status.collect import run_status
 from planit.status.states import RunStatus
 from planit.submit.new import NewRun
 
@@ -76,7 +76,7 @@ def _look(path: Path) -> Look:
     client = SlurmClient()
     with timed_calls() as spent:
         start = time.perf_counter()
-        status = look(RunDir(path), client)
+        status = run_status(RunDir(path), client)
         seconds = time.perf_counter() - start
     return Look(dict(client.calls), sum(spent), seconds - sum(spent), status)
 
@@ -145,11 +145,11 @@ def rows_of(
         known.unlink(missing_ok=True)
 
     result = [cells("waiting", forget), cells("waiting, looked before", lambda: None)]
-    finish(run.path, look(run, SlurmClient()), 0.5)
+    finish(run.path, run_status(run, SlurmClient()), 0.5)
     result.append(cells("half ended", forget))
     slurm.forget()
     result.append(cells("half ended, half forgotten", forget))
-    finish(run.path, look(run, SlurmClient()), 1.0)
+    finish(run.path, run_status(run, SlurmClient()), 1.0)
     result.append(cells("all ended", forget))
     result.append(cells("all ended, looked before", lambda: None))
     return result

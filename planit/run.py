@@ -17,7 +17,7 @@ from planit.record import history as histories
 from planit.record import index
 from planit.record.files import read_json
 from planit.record.rundir import RunDir
-from planit.status.collect import look
+from planit.status.collect import run_status
 from planit.status.states import RunStatus, State
 from planit.submit.cancel import Cancelled, cancel
 from planit.submit.resume import Decision, Resume
@@ -69,7 +69,7 @@ class Run:
         Raises:
             RunError: the folder is not a run directory.
         """
-        return look(self._dir, self.backend.client)
+        return run_status(self._dir, self.backend.client)
 
     def cancel(self, *steps: str) -> Cancelled:
         """Cancel the given steps and everything behind them; without any, all that is not final.

@@ -19,7 +19,7 @@ from planit.backends.local.events import FINAL
 from planit.record import history as histories
 from planit.record.rundir import RunDir
 from planit.run import Run
-from planit.status.derive import SLURM_STATES
+from planit.status.decide import SLURM_STATES
 from planit.status.states import State, printable
 from planit.views.status import counts_text, status_text, step_text
 

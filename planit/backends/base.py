@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,11 +23,25 @@ class Dependency:
 
 
 @dataclass(frozen=True)
-class LiveJob:
-    """A job in the scheduler's memory, and whether it (or a task of it) waits or runs."""
+class TaggedJob:
+    """A job in the queue with a tag of planit's, and whether it (or a task of it) has not ended."""
 
     ref: JobRef
+    tag: str
     live: bool
+
+
+@dataclass(frozen=True)
+class Tagged:
+    """The jobs that were found by their tags.
+
+    Attributes:
+        jobs: one entry per job and tag; several jobs may have the same tag.
+        no_answer: by cluster that did not answer, what it said.
+    """
+
+    jobs: tuple[TaggedJob, ...] = ()
+    no_answer: Mapping[str | None, str] = field(default_factory=dict)
 
 
 class Client(Protocol):
@@ -39,8 +53,8 @@ class Client(Protocol):
     def accounting(self, cluster: str | None, keys: Iterable[str]) -> dict[str, JobView]:
         """What is known of jobs that it has forgotten. Raises SchedulerError."""
 
-    def cancel(self, jobs: Iterable[JobRef]) -> None:
-        """Cancel jobs; those that have ended are passed over. Raises SchedulerError."""
+    def cancel(self, jobs: Iterable[JobRef]) -> dict[JobRef, str]:
+        """Cancel jobs; those that are not known to be gone afterwards, each with the reason."""
 
 
 class Backend(Protocol):
@@ -92,20 +106,27 @@ class Backend(Protocol):
         tag: str,
         cluster: str | None,
         after: Sequence[Dependency],
-        held: bool,
     ) -> JobRef:
-        """Take a stage, never twice. Raises SubmissionError."""
+        """Take a stage, held, and never twice. Raises SubmissionError."""
 
-    def find_all(
-        self, tags: Mapping[str, int], clusters: Iterable[str | None]
-    ) -> dict[int, LiveJob]:
-        """Jobs by stage number. Raises SchedulerError."""
+    def confirm(self, prefix: str, jobs: Mapping[str, JobRef]) -> None:
+        """See that the job of each tag, and no other job of these tags, is in the queue.
+
+        All tags begin with `prefix`.
+
+        Raises:
+            SubmissionError: a job is not there, or a second one cannot be cancelled.
+            SchedulerError: the scheduler does not answer.
+        """
+
+    def tagged(self, prefix: str, clusters: Iterable[str | None]) -> Tagged:
+        """The jobs whose tags begin with `prefix`. Never raises for a cluster without an answer."""
 
     def release(self, jobs: Iterable[JobRef]) -> None:
         """Let held jobs start. Raises SchedulerError."""
 
-    def cancel(self, jobs: Iterable[JobRef]) -> None:
-        """Cancel jobs. Raises SchedulerError."""
+    def cancel(self, jobs: Iterable[JobRef]) -> dict[JobRef, str]:
+        """As `Client.cancel`."""
 
     def watcher(self, cluster: str | None) -> ClusterWatcher:
         """The look-up that the submitit jobs of a cluster share."""

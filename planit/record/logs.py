@@ -34,9 +34,8 @@ def log_files(run: RunDir, past: History, leaf: Leaf) -> list[Path]:
     ranks = sorted(folder.glob(f"{place.key}_*_log.out"), key=_rank)
     files += [path for path in ranks if path not in files]
     if place.index is not None and place.job is not None:
-        said = (
-            run.array_dir(place.submission, place.stage) / f"{place.index}_{place.job.job_id}.out"
-        )
+        folder = run.stage_dir(place.submission, place.stage).path
+        said = folder / f"{place.index}_{place.job.job_id}.out"
         if said.exists() and said.stat().st_size:
             files.append(said)
     return files

@@ -1,7 +1,13 @@
-"""Markers: what the worker leaves in a step's folder when the step starts and when it ends.
+"""Markers: what is left in a step's folder when the step starts, reports and ends.
 
-``start-<n>.<r>.json`` and ``end-<n>.<r>.json``, where n is the submission and r counts how often
-Slurm requeued it; a job of several Slurm tasks adds ``.<rank>`` for every rank but the first.
+::
+
+    start-<n>.<r>.json            written by the step's process before it does anything
+    report-<n>.<r>[.<rank>].json  written by the step's process (each rank): how its call ended
+    end-<n>.<r>.json              written when the process has ended, by whoever waited for it
+
+n is the submission, and r counts how often Slurm requeued it. Only an end marker says that a step
+has ended, and how.
 """
 
 from __future__ import annotations
@@ -9,13 +15,15 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from planit.record.files import read_json, write_json
 
-_NAME = re.compile(r"(start|end)-(\d+)\.(\d+)(?:\.(\d+))?\.json")
+_NAME = re.compile(r"(start|end)-(\d+)\.(\d+)\.json")
+_AHEAD = 3  # attempts without any marker that are passed over when one is looked for by name
 
 
 @dataclass(frozen=True, order=True)
@@ -41,7 +49,7 @@ class Tries:
     """The markers of a step, by attempt."""
 
     starts: dict[Attempt, dict[str, Any]]
-    ends: dict[Attempt, dict[int, dict[str, Any]]]
+    ends: dict[Attempt, dict[str, Any]]
     problems: tuple[str, ...] = ()
 
     @property
@@ -52,22 +60,16 @@ class Tries:
     @property
     def count(self) -> int:
         """How often the step was started."""
-        return len({*self.starts, *self.ends})
+        return len(self.starts)
 
     def outcome(self, attempt: Attempt) -> str | None:
-        """How an attempt ended by its markers, or None while one of its ranks has none."""
-        ends = self.ends.get(attempt, {})
-        for end in ends.values():
-            if end.get("outcome") != "succeeded":
-                return str(end.get("outcome"))
-        ranks = ends.get(0, {}).get("ranks", 1)
-        return "succeeded" if ends and len(ends) >= ranks else None
+        """How an attempt ended by its marker, or None if it has not."""
+        end = self.ends.get(attempt)
+        return None if end is None else str(end.get("outcome"))
 
     def end(self, attempt: Attempt) -> dict[str, Any]:
-        """The end marker that says most: that of a rank that failed, or the first rank's."""
-        ends = self.ends.get(attempt, {})
-        bad = [end for end in ends.values() if end.get("outcome") != "succeeded"]
-        return (bad or list(ends.values()) or [{}])[0]
+        """The end marker of an attempt, or an empty one."""
+        return self.ends.get(attempt, {})
 
 
 def any_of(all_tries: Iterable[Tries], submission: int) -> bool:
@@ -76,16 +78,54 @@ def any_of(all_tries: Iterable[Tries], submission: int) -> bool:
     return any(attempt.submission == submission for attempt in attempts)
 
 
-def write(step_dir: Path, kind: str, attempt: Attempt, rank: int, content: dict[str, Any]) -> None:
-    """Write a start or end marker, atomically."""
-    suffix = f".{rank}" if rank else ""
-    write_json(step_dir / f"{kind}-{attempt}{suffix}.json", content)
+def write_start(step_dir: Path, attempt: Attempt, content: dict[str, Any]) -> None:
+    """Write a start marker, atomically."""
+    write_json(_start(step_dir, attempt), content)
+
+
+def write_report(step_dir: Path, attempt: Attempt, rank: int, content: dict[str, Any]) -> None:
+    """Write what the process of one rank says of its end, atomically."""
+    write_json(_report(step_dir, attempt, rank), content)
+
+
+def read_reports(step_dir: Path, attempt: Attempt) -> dict[int, dict[str, Any]]:
+    """What the ranks of an attempt reported, by rank; those that reported nothing are missing."""
+    reports: dict[int, dict[str, Any]] = {}
+    first = read_json(_report(step_dir, attempt, 0))
+    names = re.compile(rf"report-{re.escape(str(attempt))}\.(\d+)\.json")
+    if isinstance(first, dict):
+        reports[0] = first
+    if first is None or first.get("ranks", 1) > 1:
+        with suppress(OSError):
+            for name in os.listdir(step_dir):
+                if match := names.fullmatch(name):
+                    content = read_json(step_dir / name)
+                    if isinstance(content, dict):
+                        reports[int(match[1])] = content
+    return reports
+
+
+def report_is_the_end(step_dir: Path, attempt: Attempt) -> None:
+    """Make the first rank's report the end marker."""
+    os.replace(_report(step_dir, attempt, 0), _end(step_dir, attempt))
+
+
+def write_end(step_dir: Path, attempt: Attempt, content: dict[str, Any]) -> None:
+    """Write an end marker, atomically; the first rank's report goes with it."""
+    write_json(_end(step_dir, attempt), content)
+    with suppress(OSError):
+        _report(step_dir, attempt, 0).unlink()
+
+
+def end_file_in_bash(step_dir: str, attempt: str) -> str:
+    """The end marker's path as a script writes it, from the shell's words for its parts."""
+    return f"{step_dir}/end-{attempt}.json"
 
 
 def read(step_dir: Path) -> Tries:
     """All markers in a step's folder; foreign files are passed over, broken markers reported."""
     starts: dict[Attempt, dict[str, Any]] = {}
-    ends: dict[Attempt, dict[int, dict[str, Any]]] = {}
+    ends: dict[Attempt, dict[str, Any]] = {}
     problems: list[str] = []
     try:
         names = os.listdir(step_dir)
@@ -102,5 +142,44 @@ def read(step_dir: Path) -> Tries:
         elif match[1] == "start":
             starts.setdefault(attempt, content)
         else:
-            ends.setdefault(attempt, {})[int(match[4] or 0)] = content
+            ends[attempt] = content
     return Tries(starts, ends, tuple(problems))
+
+
+def final_outcome(step_dir: Path, submission: int) -> str | None:
+    """How the newest attempt of a submission at a step ended; None if that has not ended (yet).
+
+    It asks for files by name, because the listing of a folder on a network file system may be
+    minutes old. Only what did not succeed at once is listed.
+    """
+    attempt = Attempt(submission, 0)
+    end = read_json(_end(step_dir, attempt))
+    succeeded = isinstance(end, dict) and end.get("outcome") == "succeeded"
+    if succeeded and not _start(step_dir, Attempt(submission, 1)).exists():
+        return "succeeded"
+    tries = read(step_dir)
+    own = [one for one in (*tries.starts, *tries.ends) if one.submission == submission]
+    restart = max((one.restart for one in own), default=0)
+    for later in range(restart + _AHEAD, restart, -1):
+        if _begun(step_dir, Attempt(submission, later)):
+            restart = later
+            break
+    content = read_json(_end(step_dir, Attempt(submission, restart)))
+    return str(content.get("outcome")) if isinstance(content, dict) else None
+
+
+def _begun(step_dir: Path, attempt: Attempt) -> bool:
+    return _start(step_dir, attempt).exists() or _end(step_dir, attempt).exists()
+
+
+def _start(step_dir: Path, attempt: Attempt) -> Path:
+    return step_dir / f"start-{attempt}.json"
+
+
+def _end(step_dir: Path, attempt: Attempt) -> Path:
+    return step_dir / f"end-{attempt}.json"
+
+
+def _report(step_dir: Path, attempt: Attempt, rank: int) -> Path:
+    suffix = f".{rank}" if rank else ""
+    return step_dir / f"report-{attempt}{suffix}.json"

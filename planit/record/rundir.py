@@ -9,7 +9,9 @@
         submissions/<n>.context.json
                                  what its workers need before they load a payload
         code/                    the sources of the project's own modules, as they were
-        arrays/<n>.<stage>/      of a job array: script, list of tasks
+        submissions/<n>.jobs.json
+                                 the jobs that may run (see `planit.record.tickets`)
+        stages/<n>.<stage>/      of an sbatch call: script, tasks (see `planit.record.stages`)
         steps/<slug>/            of a step: payload, script, log, markers, result
 
 Nothing but the worker ever unpickles anything in it.
@@ -27,6 +29,7 @@ from typing import Any
 from planit.errors import RunError
 from planit.record.files import make_dir, read_json, slug_of, write_json
 from planit.record.journal import Journal
+from planit.record.stages import StageDir
 
 SCHEMA = 1
 
@@ -76,8 +79,8 @@ class RunDir:
     def step_dir(self, slug: str) -> Path:
         return self.path / "steps" / slug
 
-    def array_dir(self, submission: int, stage: int) -> Path:
-        return self.path / "arrays" / f"{submission}.{stage}"
+    def stage_dir(self, submission: int, stage: int) -> StageDir:
+        return StageDir(self.path, submission, stage)
 
     def submission_file(self, submission: int) -> Path:
         return self.path / "submissions" / f"{submission}.json"
@@ -92,4 +95,9 @@ class RunDir:
 
     def tag(self, submission: int, stage: int) -> str:
         """The text in a job's comment by which it is found again; unique to the run and stage."""
-        return f"planit:{self.run_id}:{submission}.{stage}"
+        return f"{self.tag_prefix}{submission}.{stage}"
+
+    @property
+    def tag_prefix(self) -> str:
+        """What the tags of all jobs of the run begin with."""
+        return f"planit:{self.run_id}:"

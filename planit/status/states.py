@@ -57,6 +57,7 @@ class StepStatus:
         cause: for what failed or will never run, why.
         stale: the scheduler did not answer, and this is the last that is known.
         queued: the scheduler still has the job, even if it can never run.
+        ending: the job has ended but for the scheduler's own clean-up.
         error: type, message and traceback of the exception that ended it.
     """
 
@@ -72,6 +73,7 @@ class StepStatus:
     cause: str | None = None
     stale: bool = False
     queued: bool = False
+    ending: bool = False
     error: Mapping[str, Any] | None = None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from planit.backends.base import Backend
@@ -13,9 +13,11 @@ from planit.record.history import History, Placement
 from planit.record.jobs import JobRef
 from planit.record.lock import RunLock
 from planit.record.rundir import RunDir
-from planit.status.collect import look
+from planit.status.collect import run_status
 from planit.status.states import RunStatus, StepStatus
-from planit.submit.interrupted import settle
+from planit.submit.interrupted import clear_strays, finish_interrupted
+
+_MAX_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -26,71 +28,100 @@ class Cancelled:
         steps: the steps it cancelled.
         ended: those that had ended before.
         cleared: the steps of a submission that had stopped in the middle, and was cleared away.
+        strays: jobs of the run that its record did not name, and which were cancelled too.
     """
 
     steps: tuple[str, ...]
     ended: tuple[str, ...]
     cleared: tuple[str, ...] = ()
+    strays: tuple[JobRef, ...] = ()
 
 
 def cancel(run: RunDir, backend: Backend, names: Collection[str] = ()) -> Cancelled:
     """Cancel the named steps and everything behind them; without names, the whole run.
 
-    Doing it again does nothing more.
+    Doing it again tries again what was not cancelled.
 
     Raises:
         RunError: an unknown step, or somebody else is working on the run.
-        SchedulerError: Slurm does not answer.
+        SchedulerError: Slurm does not answer, or jobs are still in the queue afterwards.
     """
     with RunLock(run.path):
         before = histories.read(run)
         refuse_unknown(before, names)
-        past = settle(run, before, backend, finish=False)
-        cleared = _cleared(before, past)
-        chosen = past.behind(names) if names else {leaf.name for leaf in past.leaves}
-        status = look(run, backend.client, past=past)
-        if status.stale:
-            raise SchedulerError("; ".join(status.problems) or "Slurm does not answer")
-        open_steps = [
-            step.name
-            for step in status.steps
-            if step.name in chosen and _can_be_cancelled(step, past)
-        ]
-        if open_steps:
-            backend.cancel(jobs_of(past, status, open_steps))
-            run.journal.append("cancelled", number=past.last_submission, steps=open_steps)
+        history = finish_interrupted(run, before, backend, finish=False)
+        cleared = _cleared(before, history)
+        strays = clear_strays(run, history, backend)
+        chosen = history.behind(names) if names else {leaf.name for leaf in history.leaves}
+        status = run_status(run, backend.client, history=history, ask_all=True)
+        open_steps = [s.name for s in status.steps if s.name in chosen and _is_open(s, history)]
+        left = _cancel(run, backend, history, status, open_steps)
+        if left:
+            raise _not_all(left)
         ended = [s.name for s in status.steps if s.name in chosen and s.name not in open_steps]
-    return Cancelled(tuple(open_steps), tuple(ended), cleared)
+    return Cancelled(tuple(open_steps), tuple(ended), cleared, strays)
 
 
-def _cleared(before: History, past: History) -> tuple[str, ...]:
+def _cancel(
+    run: RunDir, backend: Backend, history: History, status: RunStatus, names: list[str]
+) -> dict[JobRef, str]:
+    """Cancel steps and journal those that are gone; the jobs that are not, and why."""
+    if not names:
+        return {}
+    jobs = jobs_of(history, status, names)
+    left = backend.cancel(jobs)
+    ids = {(job.cluster, job.job_id) for job in left}
+    gone = [name for name in names if ids.isdisjoint(_ids(history.placements[name]))]
+    if gone:
+        run.journal.append("cancelled", number=history.last_submission, steps=gone)
+    return left
+
+
+def _ids(place: Placement) -> set[tuple[str | None, str]]:
+    """How a job may be named in a list: the task, or the whole array."""
+    job = place.job
+    return set() if job is None else {(job.cluster, job.job_id), (job.cluster, str(place.key))}
+
+
+def _not_all(left: Mapping[JobRef, str]) -> SchedulerError:
+    shown = [f"job {job}: {why}" for job, why in left.items()]
+    more = f" and {len(shown) - _MAX_SHOWN} more" if len(shown) > _MAX_SHOWN else ""
+    return SchedulerError(
+        f"{len(left)} job(s) are still in the queue ({'; '.join(shown[:_MAX_SHOWN])}{more})",
+        hint="planit cancel tries again",
+    )
+
+
+def _cleared(before: History, after: History) -> tuple[str, ...]:
     number = before.last_submission
-    if not before.incomplete or number not in past.aborted:
+    if not before.incomplete or number not in after.aborted:
         return ()
     return tuple(n for n, place in before.placements.items() if place.submission == number)
 
 
-def _can_be_cancelled(step: StepStatus, past: History) -> bool:
+def _is_open(step: StepStatus, history: History) -> bool:
     """Blocked ones too, if their job waits for ever because Slurm was not told to cancel it."""
-    return (step.queued or not step.state.is_final) and not past.was_cancelled(step.name)
+    if step.ending and history.was_cancelled(step.name):
+        return False
+    return step.job is not None and (step.queued or not step.state.is_final)
 
 
-def refuse_unknown(past: History, names: Collection[str]) -> None:
+def refuse_unknown(history: History, names: Collection[str]) -> None:
     """Raise RunError for a name that is no step of the run."""
-    known = [leaf.name for leaf in past.leaves]
+    known = [leaf.name for leaf in history.leaves]
     for name in names:
         if name not in known:
             shown = known if len(known) <= 30 else known[:30]
             raise RunError(f"no step {name!r} in this run", hint=suggest(name, shown))
 
 
-def jobs_of(past: History, status: RunStatus, names: Collection[str]) -> list[JobRef]:
+def jobs_of(history: History, status: RunStatus, names: Collection[str]) -> list[JobRef]:
     """The jobs of steps; an array whose open tasks are all among them is taken as a whole."""
     wanted = set(names)
     open_names = {step.name for step in status.steps if not step.state.is_final} | wanted
     tasks: dict[JobRef, list[Placement]] = defaultdict(list)
     spared: set[JobRef] = set()
-    for name, place in past.placements.items():
+    for name, place in history.placements.items():
         if place.job is None:
             continue
         if name in wanted:

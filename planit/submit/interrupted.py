@@ -1,19 +1,19 @@
-"""Settles a submission that stopped in the middle: finish it, or clear it away.
+"""What an interrupted submission left: finish it, or clear it away; and stray jobs of a run.
 
-Roots are released only when every stage is in. So as long as one stage is missing nothing of the
-submission has run, and all of it can be cancelled; and if none is missing, only the release is.
-Whoever was killed between the release and its event left a submission that runs: it goes on.
+Every stage is submitted held and released only when all are in. So as long as one stage is missing
+nothing of the submission has run, and all of it can be cancelled; and if none is missing, only the
+release is. Whoever was killed during the release left a submission that runs: it goes on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from typing import Any
 
-from planit.backends.base import Backend, LiveJob
-from planit.errors import RunError
+from planit.backends.base import Backend, Tagged, TaggedJob
+from planit.errors import RunError, SchedulerError
 from planit.record import history as histories
-from planit.record import markers
+from planit.record import markers, tickets
 from planit.record.files import read_json
 from planit.record.history import History
 from planit.record.jobs import JobRef
@@ -22,54 +22,138 @@ from planit.record.rundir import RunDir
 STOPPED = "it had stopped in the middle"
 
 
-def settle(run: RunDir, past: History, backend: Backend, *, finish: bool) -> History:
-    """Settle the newest submission if it is incomplete; the run's history afterwards.
+def finish_interrupted(run: RunDir, history: History, backend: Backend, *, finish: bool) -> History:
+    """Finish with the newest submission if it is incomplete; the run's history afterwards.
 
     Args:
         run: the run, whose lock is held.
-        past: its history so far.
+        history: its history so far.
         backend: asked for jobs whose id never reached the journal.
         finish: release a submission that is all in; otherwise it is cleared away.
 
     Raises:
-        SchedulerError: Slurm does not answer; nothing was changed.
+        SchedulerError: Slurm does not answer, or does not cancel what has to be.
+        RunError: it is to be finished, and what it consists of cannot be read.
     """
-    if not past.incomplete:
-        return past
-    number = past.last_submission
-    content = read_json(run.submission_file(number))
-    stages: list[dict[str, Any]] = (content or {}).get("stages", [])
-    if not stages:
-        raise RunError(f"submission {number} of run {run.run_id} cannot be read")
-    queued = backend.find_all(
-        {run.tag(number, stage["number"]): stage["number"] for stage in stages},
-        {stage["cluster"] for stage in stages},
-    )
-    _write_down(run, past, number, queued)
-    all_live = len(queued) == len(stages) and all(job.live for job in queued.values())
-    if _has_run(run, past, number) or (finish and all_live):
-        roots = [queued[s["number"]] for s in stages if not s["edges"] and s["number"] in queued]
-        backend.release(job.ref for job in roots if job.live)
-        run.journal.append("released", number=number)
+    if not history.incomplete:
+        return history
+    number = history.last_submission
+    stages = _stages(run, number)
+    found = _queued(history, backend, f"{run.tag_prefix}{number}.", stages)
+    jobs = _of_record(run, history, number, stages, found)
+    if stages and (_has_run(run, history, number) or (finish and len(jobs) == len(stages))):
+        _refuse_no_answer(found)
+        _cancel(backend, [job for job in found.jobs if job.live and job.ref not in jobs.values()])
+        _release(run, number, backend, stages, jobs)
     else:
-        jobs = dict.fromkeys([*past.jobs_of(number), *(job.ref for job in queued.values())])
-        backend.cancel(jobs)
-        run.journal.append(
-            "aborted", number=number, reason=STOPPED, cancelled=[str(job) for job in jobs]
-        )
+        tickets.revoke(run.path, number, STOPPED)
+        _cancel(backend, [job for job in found.jobs if job.live])
+        _refuse_no_answer(found)
+        cancelled = [str(job.ref) for job in found.jobs]
+        run.journal.append("aborted", number=number, reason=STOPPED, cancelled=cancelled)
     return histories.read(run)
 
 
-def _write_down(run: RunDir, past: History, number: int, queued: Mapping[int, LiveJob]) -> None:
-    """Journal the jobs that only Slurm knows of."""
-    for stage, job in queued.items():
-        if (number, stage) not in past.jobs:
-            ref: JobRef = job.ref
+def clear_strays(run: RunDir, history: History, backend: Backend) -> tuple[JobRef, ...]:
+    """Cancel the jobs of a run that are not in its record, such as what sbatch accepted late.
+
+    Raises:
+        SchedulerError: Slurm does not answer, or does not cancel them.
+    """
+    found = _queued(history, backend, run.tag_prefix, [])
+    ours = {job for (number, _), job in history.jobs.items() if number not in history.aborted}
+    strays = [job for job in found.jobs if job.live and job.ref not in ours]
+    _cancel(backend, strays)
+    _refuse_no_answer(found)
+    return tuple(job.ref for job in strays)
+
+
+def _stages(run: RunDir, number: int) -> list[dict[str, Any]]:
+    content = read_json(run.submission_file(number))
+    stages = content.get("stages") if isinstance(content, dict) else None
+    return stages if isinstance(stages, list) else []
+
+
+def _queued(
+    history: History,
+    backend: Backend,
+    prefix: str,
+    stages: Collection[dict[str, Any]],
+) -> Tagged:
+    """The jobs in the queue whose tags begin with `prefix`, on every cluster of the run."""
+    clusters: dict[str | None, None] = {stage.get("cluster"): None for stage in stages}
+    clusters |= {job.cluster: None for job in history.jobs.values()}
+    clusters |= {place.cluster: None for place in history.placements.values()}
+    return backend.tagged(prefix, clusters or {None: None})
+
+
+def _of_record(
+    run: RunDir, history: History, number: int, stages: list[dict[str, Any]], found: Tagged
+) -> dict[int, JobRef]:
+    """The live job of each stage: the one in the journal, else one that only Slurm knows of."""
+    live: dict[str, list[JobRef]] = {}
+    for job in found.jobs:
+        if job.live:
+            live.setdefault(job.tag, []).append(job.ref)
+    chosen: dict[int, JobRef] = {}
+    for stage in stages:
+        candidates = live.get(run.tag(number, stage["number"]), [])
+        recorded = history.jobs.get((number, stage["number"]))
+        if recorded in candidates:
+            chosen[stage["number"]] = recorded
+        elif candidates and recorded is None:
+            chosen[stage["number"]] = job_ref = candidates[0]
             run.journal.append(
-                "submitted", number=number, stage=stage, job=ref.job_id, cluster=ref.cluster
+                "submitted",
+                number=number,
+                stage=stage["number"],
+                job=job_ref.job_id,
+                cluster=job_ref.cluster,
             )
+    return chosen
 
 
-def _has_run(run: RunDir, past: History, number: int) -> bool:
-    tries = (markers.read(run.step_dir(leaf.slug)) for leaf in past.leaves)
+def _release(
+    run: RunDir,
+    number: int,
+    backend: Backend,
+    stages: list[dict[str, Any]],
+    jobs: dict[int, JobRef],
+) -> None:
+    """Release what is held. The ticket of a submission that has begun to run stays as it is."""
+    ticket = tickets.read(run.path, number)
+    if ticket is None or ticket.revoked is not None:
+        names = [name for stage in stages for name in stage["tasks"]]
+        tickets.issue(run.path, number, jobs, names)
+    backend.release(jobs.values())
+    run.journal.append("released", number=number)
+
+
+def _has_run(run: RunDir, history: History, number: int) -> bool:
+    tries = (markers.read(run.step_dir(leaf.slug)) for leaf in history.leaves)
     return markers.any_of(tries, number)
+
+
+def _cancel(backend: Backend, jobs: Collection[TaggedJob]) -> None:
+    left = backend.cancel([job.ref for job in jobs])
+    if left:
+        shown = "; ".join(f"job {job}: {why}" for job, why in left.items())
+        raise SchedulerError(
+            f"{len(left)} job(s) are still in the queue ({shown})",
+            hint="do the same again when Slurm allows it",
+        )
+
+
+def _refuse_no_answer(found: Tagged) -> None:
+    for cluster, why in found.no_answer.items():
+        where = f"cluster {cluster}: " if cluster else ""
+        raise SchedulerError(f"{where}{why}", hint="try again when Slurm answers")
+
+
+def refuse_unreadable(run: RunDir, number: int) -> None:
+    """Raise RunError if nobody can tell what a submission consists of."""
+    if not _stages(run, number):
+        raise RunError(
+            f"submissions/{number}.json of run {run.run_id} cannot be read",
+            hint="planit cancel clears what is queued of it",
+        )

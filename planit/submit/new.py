@@ -18,6 +18,7 @@ from planit.record.jobs import JobRef
 from planit.record.lock import RunLock
 from planit.record.manifest import describe_run
 from planit.record.rundir import RunDir
+from planit.record.stages import Needed
 from planit.submit import prepare
 from planit.submit.prepare import StageFiles
 from planit.submit.submission import Progress, Submission, no_progress
@@ -127,8 +128,13 @@ def submit_stages(
     progress: Progress,
     manifest: Mapping[str, Any] | None = None,
     extra: Mapping[int, Sequence[Dependency]] | None = None,
+    also: Mapping[int, Sequence[Needed]] | None = None,
 ) -> Submitted:
-    """Write the scripts of all stages, then submit them, all or nothing."""
+    """Write the scripts of all stages, then submit them, all or nothing.
+
+    `extra` are jobs of earlier submissions that a stage waits for, by its number; `also` says the
+    same in steps, for the record.
+    """
     settings = {"name": backend.name, **backend.settings()}
     prepare.write_context(run, number, calls, settings)
     files = {
@@ -139,6 +145,7 @@ def submit_stages(
             slugs=slugs,
             calls=calls,
             python=backend.python,
+            also=(also or {}).get(stage.number, ()),
             here=backend.name == "local",
         )
         for stage in graph.stages

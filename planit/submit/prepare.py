@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from planit.backends.slurm.script import ScriptSpec, script_text
 from planit.errors import PlanError
-from planit.graph import Graph, Stage
+from planit.graph import EdgeKind, Graph, Stage
 from planit.job import payload
 from planit.job.call import Call
 from planit.job.code import take_snapshot
 from planit.nodes.functions import dotted_path
 from planit.nodes.walltime import whole_minutes
-from planit.record.files import make_dir, write_json, write_new
+from planit.record.files import write_json, write_new
 from planit.record.rundir import RunDir
+from planit.record.stages import Needed
 from planit.record.umask import current_umask
 
 
@@ -78,11 +79,22 @@ def write_stage(
     slugs: Mapping[str, str],
     calls: Mapping[str, Call],
     python: str,
+    also: Sequence[Needed] = (),
     here: bool = False,
 ) -> StageFiles:
-    """Write the script of a stage, and the list of tasks if it is an array."""
+    """Write the folder of a stage: its script, its tasks, and what they wait for.
+
+    `also` are steps of earlier submissions that must have succeeded too; `here` says whether
+    planit's local engine runs the stage.
+    """
     step_dirs = tuple(run.step_dir(slugs[task.name]) for task in stage.tasks)
     checkpoints = any(payload.can_checkpoint(calls[task.name].function) for task in stage.tasks)
+    folder = run.stage_dir(submission, stage.number)
+    folder.write(
+        [(slugs[task.name], task.name) for task in stage.tasks],
+        [(edge.kind, edge.parent) for edge in stage.edges if edge.kind is not EdgeKind.AFTERANY],
+        also,
+    )
     spec = ScriptSpec(
         name=stage.name,
         options=stage.resources.options,
@@ -90,22 +102,17 @@ def write_stage(
         tag=run.tag(submission, stage.number),
         python=python,
         attempt=submission,
+        stage=stage.number,
         checkpoints=checkpoints,
         launches=stage.tasks[0].launches,
         here=here,
     )
     if stage.is_array:
-        folder = make_dir(run.array_dir(submission, stage.number))
-        tasks = folder / "tasks"
-        lines = [f"{slugs[task.name]}\t{task.name}\n" for task in stage.tasks]
-        write_new(tasks, "".join(lines))
-        script = folder / "script.sh"
-        spec = spec.for_array(tasks, len(stage.tasks), stage.max_concurrent)
+        spec = spec.for_array(folder.tasks_file, len(stage.tasks), stage.max_concurrent)
     else:
-        script = step_dirs[0] / f"script-{submission}.sh"
         spec = spec.for_step(stage.tasks[0].name, step_dirs[0])
-    write_new(script, script_text(spec))
-    return StageFiles(script, step_dirs, checkpoints)
+    write_new(folder.script, script_text(spec))
+    return StageFiles(folder.script, step_dirs, checkpoints)
 
 
 def write_submission(

@@ -28,10 +28,11 @@ from planit.record.jobs import JobRef
 from planit.record.lock import RunLock
 from planit.record.recorded import StoredStep, stored_tree
 from planit.record.rundir import RunDir
-from planit.status.collect import look
+from planit.record.stages import Needed
+from planit.status.collect import run_status
 from planit.status.states import RunStatus, State, StepStatus
 from planit.submit.cancel import jobs_of, refuse_unknown
-from planit.submit.interrupted import settle
+from planit.submit.interrupted import clear_strays, finish_interrupted, refuse_unreadable
 from planit.submit.new import submit_stages
 from planit.submit.submission import Progress, no_progress
 
@@ -74,8 +75,8 @@ class Resume:
 
     def plan(self) -> list[Decision]:
         """What would be done, without doing anything."""
-        past = histories.read(self.run)
-        return self._decide(past, self._look(past))
+        history = histories.read(self.run)
+        return self._decide(history, self._look(history))
 
     def execute(self) -> list[Decision]:
         """Do it. Raises what `planit.submit.submission.Submission.submit` raises, and:
@@ -85,25 +86,29 @@ class Resume:
             SchedulerError: Slurm does not answer, so nobody knows what still runs.
         """
         with RunLock(self.run.path):
-            past = histories.read(self.run)
-            past = settle(self.run, past, self.backend, finish=not self.resources)
-            status = self._look(past)
-            decisions = self._decide(past, status)
+            history = histories.read(self.run)
+            if history.incomplete:
+                refuse_unreadable(self.run, history.last_submission)
+            finish = not self.resources
+            history = finish_interrupted(self.run, history, self.backend, finish=finish)
+            clear_strays(self.run, history, self.backend)
+            status = self._look(history)
+            decisions = self._decide(history, status)
             rerun = [d.step for d in decisions if d.action is Action.RERUN]
             if rerun:
-                with importable(self._import_path(past)):
-                    self._submit(past, status, rerun)
+                with importable(self._import_path(history)):
+                    self._submit(history, status, rerun)
         return decisions
 
-    def _import_path(self, past: History) -> list[str]:
+    def _import_path(self, history: History) -> list[str]:
         """Where the functions were imported from last: a resume may be called from anywhere."""
-        context = self.run.context_file(past.last_submission)
+        context = self.run.context_file(history.last_submission)
         if why_untrusted([self.run.path, context.parent, context]) is not None:
             return []  # somebody else could have written it
         return list((read_json(context) or {}).get("sys_path", []))
 
-    def _look(self, past: History) -> RunStatus:
-        status = look(self.run, self.backend.client, past=past)
+    def _look(self, history: History) -> RunStatus:
+        status = run_status(self.run, self.backend.client, history=history, ask_all=True)
         if status.stale:
             raise SchedulerError(
                 f"cannot tell what still runs: {'; '.join(status.problems)}",
@@ -111,14 +116,14 @@ class Resume:
             )
         return status
 
-    def _decide(self, past: History, status: RunStatus) -> list[Decision]:
-        refuse_unknown(past, [*self.start_from, *self.only])
-        asked = set(self.only) or past.behind(self.start_from)
+    def _decide(self, history: History, status: RunStatus) -> list[Decision]:
+        refuse_unknown(history, [*self.start_from, *self.only])
+        asked = set(self.only) or history.behind(self.start_from)
         if asked:
             forced = dict.fromkeys(asked, "asked for")
         else:
             broken = [s.name for s in status.steps if s.state.is_final and s.state != State.DONE]
-            forced = dict.fromkeys(past.behind(broken), "behind a step that is rerun")
+            forced = dict.fromkeys(history.behind(broken), "behind a step that is rerun")
         decisions = []
         for step in status.steps:
             if step.name in forced:
@@ -131,23 +136,29 @@ class Resume:
                 decisions.append(Decision(step.name, Action.KEEP, "not asked for"))
             else:
                 decisions.append(Decision(step.name, Action.WAIT, step.state.lower()))
-        refuse_past_failures(past, status, forced)
+        refuse_failed_parents(history, status, forced)
+        refuse_waiting_children(history, status, forced)
         return decisions
 
     def _take_out_of_the_queue(
-        self, past: History, status: RunStatus, rerun: Collection[str]
+        self, history: History, status: RunStatus, rerun: Collection[str]
     ) -> None:
         """Cancel old jobs of steps that are rerun, such as those that would wait for ever."""
         wanted = set(rerun)
         queued = [s.name for s in status.steps if s.name in wanted and s.queued]
-        if queued:
-            self.backend.cancel(jobs_of(past, status, queued))
+        left = self.backend.cancel(jobs_of(history, status, queued)) if queued else {}
+        if left:
+            shown = "; ".join(f"job {job}: {why}" for job, why in left.items())
+            raise SchedulerError(
+                f"jobs of steps to rerun are still in the queue ({shown})",
+                hint="nothing was submitted; planit resume tries again",
+            )
 
-    def _submit(self, past: History, status: RunStatus, rerun: list[str]) -> None:
-        number = past.last_submission + 1
+    def _submit(self, history: History, status: RunStatus, rerun: list[str]) -> None:
+        number = history.last_submission + 1
         manifest = self.run.manifest
-        live = _live_parents(past, status, rerun)
-        resources = {name: self._resources(past, name) for name in rerun}
+        live = _live_parents(history, status, rerun)
+        resources = {name: self._resources(history, name) for name in rerun}
         tree = stored_tree(manifest["tree"], resources, rerun)
         graph = lower(
             tree,
@@ -156,22 +167,23 @@ class Resume:
             max_array_size=self.backend.max_array_size,
         )
         self.backend.check(graph, self.run.path)
-        self._take_out_of_the_queue(past, status, rerun)
+        self._take_out_of_the_queue(history, status, rerun)
         submit_stages(
             self.run,
             graph,
             number,
             self.backend,
-            slugs={leaf.name: leaf.slug for leaf in past.leaves},
+            slugs={leaf.name: leaf.slug for leaf in history.leaves},
             calls={task.name: _stored_call(task) for task, _ in tasks(tree)},
             progress=self.progress,
-            extra=_dependencies(graph, live),
+            extra=_dependencies(graph, live, history),
+            also=_needed(graph, live, history),
         )
 
-    def _resources(self, past: History, name: str) -> Resources:
+    def _resources(self, history: History, name: str) -> Resources:
         if name in self.resources:
             return self.resources[name]
-        place = past.placements.get(name)
+        place = history.placements.get(name)
         if place is None:
             raise RunError(f"nothing is known of how step {name!r} was to be submitted")
         return Resources(place.options)
@@ -186,15 +198,28 @@ def refuse_running(step: StepStatus) -> None:
         )
 
 
-def refuse_past_failures(past: History, status: RunStatus, rerun: Collection[str]) -> None:
+def refuse_failed_parents(history: History, status: RunStatus, rerun: Collection[str]) -> None:
     """A step never starts where a step before it did not succeed, and is not rerun either."""
     broken = {s.name: s.state for s in status.steps if s.state.is_final and s.state != State.DONE}
     for name in rerun:
-        for parent in past.parents.get(name, ()):
+        for parent in history.parents.get(name, ()):
             if parent in broken and parent not in rerun:
                 raise RunError(
                     f"step {name!r} waits for {parent!r}, which is {broken[parent]}",
                     hint=f"rerun that too, for instance with --from {parent}",
+                )
+
+
+def refuse_waiting_children(history: History, status: RunStatus, rerun: Collection[str]) -> None:
+    """What waits in the queue behind a step would not wait for a second run of it."""
+    for step in status.steps:
+        if step.state.is_final or step.name in rerun:
+            continue
+        for parent in history.parents.get(step.name, ()):
+            if parent in rerun:
+                raise RunError(
+                    f"step {step.name!r} behind {parent!r} is {step.state} (job {step.job})",
+                    hint=f"rerun both with --from {parent}, or cancel {step.name} first",
                 )
 
 
@@ -205,37 +230,55 @@ def _why(step: StepStatus) -> str:
 
 
 def _live_parents(
-    past: History, status: RunStatus, rerun: Collection[str]
-) -> dict[str, tuple[JobRef, ...]]:
-    """For each step that is rerun, the jobs that it must still wait for.
+    history: History, status: RunStatus, rerun: Collection[str]
+) -> dict[str, tuple[str, ...]]:
+    """For each step that is rerun, the steps in the queue that it must still wait for.
 
     The way up from a step ends at a step that is rerun too (an edge of the new submission), and at
     a live one; a done one is passed through.
     """
     again = set(rerun)
-    live: dict[str, JobRef] = {
-        step.name: JobRef(step.cluster, step.job)
+    live = {
+        step.name
         for step in status.steps
         if step.job is not None and not step.state.is_final and step.name not in again
     }
-    above: dict[str, dict[JobRef, None]] = {}
-    for leaf in past.leaves:
-        refs: dict[JobRef, None] = {}
-        for parent in past.parents.get(leaf.name, ()):
+    above: dict[str, dict[str, None]] = {}
+    for leaf in history.leaves:
+        names: dict[str, None] = {}
+        for parent in history.parents.get(leaf.name, ()):
             if parent in live:
-                refs[live[parent]] = None
+                names[parent] = None
             elif parent not in again:
-                refs |= above.get(parent, {})
-        above[leaf.name] = refs
+                names |= above.get(parent, {})
+        above[leaf.name] = names
     return {name: tuple(above[name]) for name in rerun}
 
 
 def _dependencies(
-    graph: Graph, live: Mapping[str, tuple[JobRef, ...]]
+    graph: Graph, live: Mapping[str, tuple[str, ...]], history: History
 ) -> dict[int, list[Dependency]]:
     """Steps of one stage wait for the same live jobs: that is a part of their key."""
     return {
-        stage.number: [Dependency(EdgeKind.AFTEROK, job) for job in live[stage.tasks[0].name]]
+        stage.number: [
+            Dependency(EdgeKind.AFTEROK, JobRef(place.cluster, str(place.key)))
+            for place in (history.placements[name] for name in live[stage.tasks[0].name])
+        ]
+        for stage in graph.stages
+    }
+
+
+def _needed(
+    graph: Graph, live: Mapping[str, tuple[str, ...]], history: History
+) -> dict[int, list[Needed]]:
+    """The same for the jobs themselves, which look into the record before they run."""
+    slugs = {leaf.name: leaf.slug for leaf in history.leaves}
+    return {
+        stage.number: [
+            Needed(name, slugs[name], place.submission, place.stage, place.index or 0)
+            for name in live[stage.tasks[0].name]
+            if (place := history.placements[name])
+        ]
         for stage in graph.stages
     }
 

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from planit.backends.base import Backend, Dependency
 from planit.errors import PlanitError, SubmissionError
 from planit.graph import Graph, Stage
+from planit.record import tickets
 from planit.record.jobs import JobRef
 from planit.record.rundir import RunDir
 
 Progress = Callable[[int, int], None]
-"""Told how many of how many stages are submitted."""
+"""Called with (done, total): how many stages are submitted."""
 
 
-def no_progress(_done: int, _all: int) -> None:
-    """Say nothing."""
+def no_progress(_done: int, _total: int) -> None:
+    """Show nothing."""
 
 
 @dataclass
@@ -40,7 +41,7 @@ class Submission:
     jobs: dict[int, JobRef] = field(default_factory=dict)
 
     def submit(self, graph: Graph, scripts: Mapping[int, Path], progress: Progress) -> None:
-        """Submit every stage, then release the held roots.
+        """Submit every stage held, see that all are in once, then release them.
 
         Raises:
             SubmissionError: a stage was refused; all that had been submitted is cancelled.
@@ -58,7 +59,9 @@ class Submission:
                 self._submit_stage(stage, scripts[stage.number])
                 progress(stage.number + 1, len(graph.stages))
             stage = None
-            self._release(graph.stages)
+            self._confirm()
+            names = [task.name for one in graph.stages for task in one.tasks]
+            release(self.run, self.number, self.backend, self.jobs, names)
         except BaseException as error:
             self._take_back(graph, error)
             if isinstance(error, PlanitError):
@@ -74,39 +77,57 @@ class Submission:
             tag=tag,
             cluster=stage.resources.cluster,
             after=[*after, *self.extra.get(stage.number, ())],
-            held=stage.is_root,
         )
         self.jobs[stage.number] = job
         self.run.journal.append(
             "submitted", number=self.number, stage=stage.number, job=job.job_id, cluster=job.cluster
         )
 
-    def _release(self, stages: Iterable[Stage]) -> None:
-        self.backend.release(self.jobs[stage.number] for stage in stages if stage.is_root)
-        self.run.journal.append("released", number=self.number)
+    def _confirm(self) -> None:
+        """Each stage is in the queue, once, under the id that sbatch gave.
+
+        Raises:
+            SubmissionError: it is not, or a second job of a stage cannot be cancelled.
+            SchedulerError: Slurm does not answer.
+        """
+        tags = {self.run.tag(self.number, stage): job for stage, job in self.jobs.items()}
+        self.backend.confirm(f"{self.run.tag_prefix}{self.number}.", tags)
 
     def _take_back(self, graph: Graph, error: BaseException) -> None:
         """Cancel all that is in, also what sbatch accepted without our hearing of it.
 
-        Where Slurm does not answer, the submission stays incomplete: its roots are held, and
-        `resume` or `cancel` settle it when Slurm answers again.
+        What cannot be cancelled stays held and refuses to run; the submission then stays
+        incomplete, and `resume` or `cancel` finish with it.
         """
         reason = str(error) or type(error).__name__
-        tags = {self.run.tag(self.number, stage.number): stage.number for stage in graph.stages}
-        clusters = {stage.resources.cluster for stage in graph.stages}
-        try:
-            found = self.backend.find_all(tags, clusters)
-            jobs = dict.fromkeys([*self.jobs.values(), *(job.ref for job in found.values())])
-            self.backend.cancel(jobs)
-        except PlanitError as silence:
+        tickets.revoke(self.run.path, self.number, reason)
+        prefix = f"{self.run.tag_prefix}{self.number}."
+        found = self.backend.tagged(prefix, {stage.resources.cluster for stage in graph.stages})
+        jobs = [job.ref for job in found.jobs if job.live]
+        left = [f"job {job}: {why}" for job, why in self.backend.cancel(jobs).items()]
+        left += [f"cluster {name or 'default'}: {why}" for name, why in found.no_answer.items()]
+        if left:
             raise SubmissionError(
-                f"{reason}; and what was submitted could not be taken back: {silence.message}",
+                f"{reason}; and what was submitted could not be taken back ({'; '.join(left)})",
                 hint="it is held and never starts; when Slurm answers again, planit resume"
                 " finishes the submission and planit cancel clears it",
             ) from error
         self.run.journal.append(
             "aborted", number=self.number, reason=reason, cancelled=[str(job) for job in jobs]
         )
+
+
+def release(
+    run: RunDir, number: int, backend: Backend, jobs: Mapping[int, JobRef], names: Sequence[str]
+) -> None:
+    """Let a submission that is all in start: its ticket first, then the jobs.
+
+    Raises:
+        SchedulerError: a job is still held.
+    """
+    tickets.issue(run.path, number, jobs, names)
+    backend.release(jobs.values())
+    run.journal.append("released", number=number)
 
 
 def _refusal(stage: Stage | None, error: PlanitError, submitted: int) -> PlanitError:

@@ -32,7 +32,37 @@ def directives(text: str) -> dict[str, str]:
 
 CPU = SlurmArgs(time="01:00:00", partition="batch", cpus_per_task=8).resources.options
 
-SINGLE = """\
+WAIT = """\
+planit_forward() {
+    for planit_signal in TERM INT HUP USR1 USR2; do
+        trap "kill -s $planit_signal \\"\\$planit_child\\" 2> /dev/null" "$planit_signal"
+    done
+}
+planit_run() {
+    "$@" &
+    planit_child=$!
+    while wait "$planit_child"; planit_code=$?; [ "$planit_code" -gt 128 ] &&
+        kill -0 "$planit_child" 2> /dev/null; do :; done
+    return "$planit_code"
+}
+planit_forward
+"""
+
+END = """\
+# Slurm releases the steps behind this one by the exit code: never without an end marker.
+if [ "$planit_code" -eq 0 ] && [ ! -s "$PLANIT_STEP_DIR/end-1.${SLURM_RESTART_COUNT:-0}.json" ]; then
+    echo "planit: the step left no end marker" >&2
+    planit_code=1
+fi
+exit "$planit_code"
+"""
+
+SIMPLE = f"""\
+{WAIT}planit_run python3 -P -u -m planit.job.worker run
+planit_code=$?
+{END}"""
+
+SINGLE = f"""\
 #!/bin/bash
 #SBATCH --job-name=train
 #SBATCH --time=01:00:00
@@ -43,38 +73,43 @@ SINGLE = """\
 #SBATCH --open-mode=append
 
 export PLANIT_RUN_DIR=/runs/p/r1
-export PLANIT_SUBMISSION=1
+export PLANIT_SUBMISSION=1 PLANIT_STAGE=0
 export PLANIT_STEP=train
 export PLANIT_STEP_DIR=/runs/p/r1/steps/train
 export SUBMITIT_EXECUTOR=slurm
 
-exec python3 -u -m planit.job.worker
-"""
+{SIMPLE}"""
 
 
 def test_the_script_of_a_single_job() -> None:
     assert single(CPU) == SINGLE
 
 
-LINES = """\
-
-# The user's lines get a shell of their own; the exit code is the step's all the same.
-planit_exit="$PLANIT_STEP_DIR/exit-$SLURM_JOB_ID.${SLURM_RESTART_COUNT:-0}"
-(
+LINES = f"""\
+{WAIT}# Nothing of the user's runs before the record says that the step may run.
+python3 -P -u -m planit.job.worker open || exit $?
+planit_exit="$PLANIT_STEP_DIR/exit-$SLURM_JOB_ID.${{SLURM_RESTART_COUNT:-0}}"
+planit_lines() {{
+planit_forward
 set -e
 module load CUDA
 source venv/bin/activate
 set +e
-python3 -u -m planit.job.worker
+planit_run python3 -P -u -m planit.job.worker step
 echo $? > "$planit_exit"
 rm -rf scratch
-)
+}}
+planit_run planit_lines
 planit_code=$?
-[ -s "$planit_exit" ] && exit "$(cat "$planit_exit")"
-echo "planit: the setup lines ended with exit code $planit_code before the step" >&2
-[ "$planit_code" -ne 0 ] && exit "$planit_code"
-exit 1
-"""
+if [ -s "$planit_exit" ]; then
+    planit_code=$(cat "$planit_exit")
+else
+    echo "planit: the setup lines ended with exit code $planit_code before the step" >&2
+    [ "$planit_code" -ne 0 ] || planit_code=1
+fi
+python3 -P -u -m planit.job.worker close "$planit_code"
+planit_code=$?
+{END}"""
 
 
 def test_the_script_with_setup_and_teardown_lines() -> None:
@@ -83,10 +118,10 @@ def test_the_script_with_setup_and_teardown_lines() -> None:
         "teardown": ["rm -rf scratch"],
     }
     text = single({**CPU, **lines})
-    assert text == SINGLE.replace("\nexec python3 -u -m planit.job.worker\n", LINES)
+    assert text == SINGLE.replace(SIMPLE, LINES)
 
 
-ARRAY = """\
+ARRAY = f"""\
 #!/bin/bash
 #SBATCH --job-name=train
 #SBATCH --time=01:00:00
@@ -98,19 +133,18 @@ ARRAY = """\
 #SBATCH --open-mode=append
 
 export PLANIT_RUN_DIR=/runs/p/r1
-export PLANIT_SUBMISSION=1
+export PLANIT_SUBMISSION=1 PLANIT_STAGE=0
 planit_line=$((SLURM_ARRAY_TASK_ID + 1))
-planit_task=$(sed -n "${planit_line}p" /runs/p/r1/arrays/1.0/tasks)
+planit_task=$(sed -n "${{planit_line}}p" /runs/p/r1/arrays/1.0/tasks)
 IFS=$'\\t' read -r planit_slug PLANIT_STEP <<< "$planit_task"
 export PLANIT_STEP PLANIT_STEP_DIR="$PLANIT_RUN_DIR/steps/$planit_slug"
-planit_job=${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}
-exec >> "$PLANIT_STEP_DIR/${planit_job}_0_log.out" 2>&1
+planit_job=${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}
+exec >> "$PLANIT_STEP_DIR/${{planit_job}}_0_log.out" 2>&1
 # So that squeue and sacct show which branch this task is.
 timeout 10 scontrol update JobId="$planit_job" JobName="$PLANIT_STEP" &> /dev/null
 export SUBMITIT_EXECUTOR=slurm
 
-exec python3 -u -m planit.job.worker
-"""
+{SIMPLE}"""
 
 
 def test_the_script_of_an_array() -> None:

@@ -27,8 +27,17 @@ def fake_python(folder: Path, code: int) -> str:
     """A program that stands for the worker: says what it was told, and ends with `code`."""
     script = write(
         folder / "fake python.sh",
-        f'echo "step $PLANIT_STEP in $PLANIT_STEP_DIR: $*"\ntouch {shlex.quote(str(folder))}/ran\n'
-        f"exit {code}\n",
+        f"""
+        end="$PLANIT_STEP_DIR/end-$PLANIT_SUBMISSION.${{SLURM_RESTART_COUNT:-0}}.json"
+        case "$5" in
+            open) exit 0 ;;
+            close) echo x > "$end"; exit "$6" ;;
+            run) echo x > "$end" ;;
+        esac
+        echo "step $PLANIT_STEP in $PLANIT_STEP_DIR: $*"
+        touch {shlex.quote(str(folder))}/ran
+        exit {code}
+        """,
     )
     return f"bash {shlex.quote(str(script))}"
 
@@ -68,7 +77,7 @@ def test_the_exit_code_of_the_script_is_that_of_the_step(
 ) -> None:
     done = run_single(tmp_path, code, **lines)
     assert (done.code, done.ran) == (code, True)
-    assert f"step train in {tmp_path}/steps/train: -u -m planit.job.worker" in done.out
+    assert f"step train in {tmp_path}/steps/train: -P -u -m planit.job.worker" in done.out
 
 
 @pytest.mark.parametrize(
@@ -172,7 +181,7 @@ def test_names_and_paths_with_spaces_and_quotes_stay_whole(
     folder.mkdir()
     done = run_single(folder, 0, step=name, **lines)
     assert done.code == 0
-    assert f"step {name} in {folder}/steps/{name}: -u -m planit.job.worker" in done.out
+    assert f"step {name} in {folder}/steps/{name}: -P -u -m planit.job.worker" in done.out
 
 
 @pytest.mark.parametrize(("task", "code"), [(0, 0), (2, 6)])
@@ -202,4 +211,4 @@ def test_each_task_of_an_array_finds_its_own_step(
     done = execute(script_text(spec.for_array(task_list, 3)), tmp_path, env)
     assert (done.code, done.out) == (code, "")
     log = tmp_path / "steps" / f"slug-{task}" / f"12_{task}_0_log.out"
-    assert log.read_text().startswith(f"step {names[task]} in {log.parent}: -u -m planit")
+    assert log.read_text().startswith(f"step {names[task]} in {log.parent}: -P -u -m planit")

@@ -19,7 +19,9 @@ from planit.graph import lower
 from planit.job import payload
 from planit.job.call import call_of
 from planit.nodes import Task
+from planit.record import tickets
 from planit.record.files import make_dir, write_new
+from planit.record.jobs import JobRef
 from planit.record.rundir import RunDir
 from planit.submit import prepare
 from tests.helpers import ROOT
@@ -35,9 +37,18 @@ def begin(tmp_path: Path, task: Task, **env: str) -> tuple[subprocess.Popen[str]
     folder = make_dir(run.step_dir("s"))
     write_new(folder / payload.PAYLOAD, pickled[task.name])
     prepare.write_context(run, 1, calls, {})
-    names = {"PLANIT_RUN_DIR": run.path, "PLANIT_STEP_DIR": folder, "PLANIT_STEP": task.name}
+    run.stage_dir(1, 0).write([("s", task.name)], [])
+    tickets.issue(run.path, 1, {0: JobRef(None, "1")}, [task.name])
+    names = {
+        "PLANIT_RUN_DIR": run.path,
+        "PLANIT_STEP_DIR": folder,
+        "PLANIT_STEP": task.name,
+        "PLANIT_SUBMISSION": 1,
+        "PLANIT_STAGE": 0,
+        "PLANIT_RECORD_WAIT_S": 0.2,
+    }
     process = subprocess.Popen(
-        [sys.executable, "-m", "planit.job.worker"],
+        [sys.executable, "-P", "-m", "planit.job.worker"],
         env={
             **{key: value for key, value in os.environ.items() if not key.startswith("SLURM_")},
             **{key: str(value) for key, value in names.items()},

@@ -6,7 +6,7 @@ from planit.app.verbs import _common
 from planit.backends.slurm.client import RememberingClient
 from planit.errors import PlanitError
 from planit.record import index
-from planit.status.collect import look
+from planit.status.collect import run_status
 from planit.views.status import counts_text
 
 
@@ -19,7 +19,7 @@ def run(words: list[str]) -> int:
     runs = index.all_runs(options.runs_dir)
     for one in runs[: options.n]:
         try:
-            status = look(one, client)
+            status = run_status(one, client)
         except PlanitError as error:
             print(f"{one.run_id}  {one.path.parent.name}  unreadable: {error.message}")
             continue

@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from planit.backends.base import Dependency, LiveJob
+from planit.backends.base import Dependency, Tagged, TaggedJob
 from planit.backends.jobs import ClusterWatcher
 from planit.backends.local import events
-from planit.backends.local.client import KILL_WAIT_S, LocalClient, number_of
+from planit.backends.local.client import KILL_WAIT_S, LocalClient, keys_of
 from planit.backends.local.machine import Machine, Request
 from planit.errors import ConfigError, PlanError, SchedulerError, SubmissionError, suggest
 from planit.graph import Graph
@@ -149,22 +149,26 @@ class LocalBackend:
         tag: str,
         cluster: str | None,
         after: Sequence[Dependency],
-        held: bool,
     ) -> JobRef:
         """Give the stage its id; the engine reads the rest from the run directory."""
         return JobRef(None, f"{self.number}.{tag.rpartition('.')[2]}")
 
-    def find_all(
-        self, tags: Mapping[str, int], clusters: Iterable[str | None]
-    ) -> dict[int, LiveJob]:
+    def confirm(self, prefix: str, jobs: Mapping[str, JobRef]) -> None:
+        """The engine, which is not started yet, takes each stage once."""
+
+    def tagged(self, prefix: str, clusters: Iterable[str | None]) -> Tagged:
         """The stages of those submissions whose engine was started."""
-        found: dict[int, LiveJob] = {}
-        for tag, stage in tags.items():
-            job_id = tag.rpartition(":")[2]
-            engine = self.client.engine(number_of(job_id))
+        path = self.client.run_path
+        if path is None:
+            return Tagged()
+        found = []
+        for number in sorted(int(one.stem) for one in path.glob("local/*.jsonl")):
+            engine = self.client.engine(number)
             if engine is not None:
-                found[stage] = LiveJob(JobRef(None, job_id), engine.is_alive)
-        return found
+                ids = dict.fromkeys(key.partition("_")[0] for key in keys_of(path, number))
+                tag = f"planit:{path.name}:"
+                found += [TaggedJob(JobRef(None, i), tag + i, engine.is_alive) for i in ids]
+        return Tagged(tuple(job for job in found if job.tag.startswith(prefix)))
 
     def release(self, jobs: Iterable[JobRef]) -> None:
         """Start the engine, unless that was done.
@@ -178,7 +182,7 @@ class LocalBackend:
             return
         log = make_dir(path / "local").joinpath(f"{self.number}.log")
         owner, self._hold = (-1, -1) if self.detach else os.pipe()
-        command = [sys.executable, "-m", "planit.backends.local", str(path), str(self.number)]
+        command = [sys.executable, "-P", "-m", "planit.backends.local", str(path), str(self.number)]
         here = {k: v for k, v in os.environ.items() if k not in _OF_A_RANK}
         with log.open("ab") as file:
             self.engine = subprocess.Popen(
@@ -201,8 +205,8 @@ class LocalBackend:
         if self.detach:
             self.engine.returncode = 0  # it is not waited for, and may outlive this process
 
-    def cancel(self, jobs: Iterable[JobRef]) -> None:
-        self.client.cancel(jobs)
+    def cancel(self, jobs: Iterable[JobRef]) -> dict[JobRef, str]:
+        return self.client.cancel(jobs)
 
     def watcher(self, cluster: str | None) -> ClusterWatcher:
         return ClusterWatcher(self.client, cluster)

@@ -40,7 +40,7 @@ def fork_step(environment: Mapping[str, str], log: Path, private: list[int]) -> 
         _become_step(environment, log, private)
         from planit.job import worker
 
-        code = worker.main()
+        code = worker.main(["step"])
     except BaseException:
         import traceback
 

@@ -60,14 +60,14 @@ class LocalClient:
         """Nothing is forgotten here."""
         return {}
 
-    def cancel(self, jobs: Iterable[JobRef]) -> None:
+    def cancel(self, jobs: Iterable[JobRef]) -> dict[JobRef, str]:
         """Ask the engines to cancel steps, and wait until they have.
 
         Raises:
             SchedulerError: an engine does not react.
         """
         if self.run_path is None:
-            return
+            return {}
         by_number: dict[int, set[str]] = {}
         for job in jobs:
             by_number.setdefault(number_of(job.job_id), set()).add(job.job_id)
@@ -79,6 +79,7 @@ class LocalClient:
             }
             self.ask(number, {"action": "cancel", "keys": sorted(wanted)})
             self._until_over(number, wanted)
+        return {}
 
     def ask(self, number: int, request: Mapping[str, Any]) -> None:
         """Leave a request for an engine."""

@@ -36,10 +36,10 @@ from planit.backends.local.machine import Machine
 from planit.backends.local.stages import read_stages
 from planit.errors import PlanError, PlanitError
 from planit.job.code import install_snapshot
-from planit.job.worker import EXIT_REQUEUED, import_payload
+from planit.job.ending import end_step
+from planit.job.step import import_payload
 from planit.nodes.functions import resolve
 from planit.record import history as histories
-from planit.record import markers
 from planit.record.files import make_dir, read_json
 from planit.record.lock import SIGN_OF_LIFE_S
 from planit.record.markers import Attempt
@@ -169,7 +169,9 @@ class Engine:
                 pid = fork_step(environment, log, self.private)
             else:
                 pid = spawn_step(
-                    environment, log, [sys.executable, "-u", "-m", "planit.job.worker"]
+                    environment,
+                    log,
+                    [sys.executable, "-P", "-u", "-m", "planit.job.worker", "step"],
                 )
             now = time.monotonic()
             self.children[pid] = _Child(task, gpus, now)
@@ -212,7 +214,8 @@ class Engine:
     def _ended(self, child: _Child, code: int) -> bool:
         task = child.task
         elapsed = round(time.monotonic() - child.started, 3)
-        requeued = code == EXIT_REQUEUED and self._left_to_be_requeued(task)
+        outcome, code = self._end_marker(task, code if code >= 0 else 128 - code)
+        requeued = outcome == "requeued"
         if requeued and not child.cancelled and not self.draining:
             self.events.write(task.key, "PENDING", name=task.name)
             self.board.again(task)
@@ -226,9 +229,14 @@ class Engine:
         self.board.end(task, succeeded=code == 0)
         return code != 0
 
-    def _left_to_be_requeued(self, task: LocalTask) -> bool:
-        tries = markers.read(self.run.step_dir(task.slug))
-        return tries.outcome(Attempt(self.number, task.restarts)) == "requeued"
+    def _end_marker(self, task: LocalTask, code: int) -> tuple[str, int]:
+        """Outcome and exit code of a step whose process has ended; without a marker it failed."""
+        attempt = Attempt(self.number, task.restarts)
+        try:
+            return end_step(self.run.step_dir(task.slug), attempt, code, job=task.key)
+        except OSError as error:
+            sys.stderr.write(f"{task.name}: its end could not be written: {error}\n")
+            return "failed", code or 1
 
     def _blocked(self, task: LocalTask) -> None:
         self.events.write(task.key, "CANCELLED", name=task.name, blocked=True)

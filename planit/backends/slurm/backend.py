@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from planit.backends.base import Dependency, LiveJob
+from planit.backends.base import Dependency, Tagged, TaggedJob
 from planit.backends.jobs import ClusterWatcher
 from planit.backends.slurm.client import SlurmClient
 from planit.errors import SchedulerError, SubmissionError
@@ -66,14 +66,13 @@ class SlurmBackend:
         tag: str,
         cluster: str | None,
         after: Sequence[Dependency],
-        held: bool,
     ) -> JobRef:
-        """Submit a script; never twice, even if sbatch fails after Slurm has accepted the job.
+        """Submit a script, held; never twice, even if sbatch fails after Slurm accepted the job.
 
         Raises:
             SubmissionError: in Slurm's own words.
         """
-        options = ["--hold"] if held else []
+        options = ["--hold"]
         if after:
             options.append("--dependency=" + dependency_text(after))
             if self.kill_on_invalid_dep:
@@ -100,43 +99,59 @@ class SlurmBackend:
             if _is_passing(error):
                 time.sleep(self.retry_wait_s * attempt)
             try:
-                found = self._find_on(cluster, {tag}).get(tag)
-                return found.ref if found else None
+                views = self.client.queue(cluster).items()
+                keys = [key for key, view in views if (view.comment or "").endswith(tag)]
+                return JobRef(cluster, keys[0].partition("_")[0]) if keys else None
             except SchedulerError as silence:
                 if not _is_passing(error):
                     return None
                 last = silence
         raise SubmissionError(f"{error.message}; and then {last.message}") from error
 
-    def find_all(
-        self, tags: Mapping[str, int], clusters: Iterable[str | None]
-    ) -> dict[int, LiveJob]:
-        """The jobs that Slurm still knows whose comment ends with one of `tags`, by its number.
+    def confirm(self, prefix: str, jobs: Mapping[str, JobRef]) -> None:
+        """See that each job is in the queue under its tag, and cancel any second job of a tag.
 
         Raises:
-            SchedulerError: a cluster does not answer.
+            SubmissionError: a job is not there: sbatch printed another id, or somebody cancelled
+                it; or a second one cannot be cancelled.
+            SchedulerError: Slurm does not answer.
         """
-        found: dict[int, LiveJob] = {}
-        for cluster in dict.fromkeys(clusters) if tags else ():
-            for tag, job in self._find_on(cluster, set(tags)).items():
-                found[tags[tag]] = job
-        return found
+        found = self.tagged(prefix, dict.fromkeys(job.cluster for job in jobs.values()))
+        for cluster, why in found.no_answer.items():
+            raise SchedulerError(f"cluster {cluster}: {why}" if cluster else why)
+        there = {(job.tag, job.ref) for job in found.jobs if job.live}
+        for tag, job in jobs.items():
+            if (tag, job) not in there:
+                others = [str(ref) for known, ref in there if known == tag]
+                instead = f"; the queue has {', '.join(others)} instead" if others else ""
+                raise SubmissionError(f"job {job}, as sbatch printed it, is not there{instead}")
+        second = [j.ref for j in found.jobs if j.live and j.tag in jobs and j.ref != jobs[j.tag]]
+        for job, why in self.cancel(second).items():
+            raise SubmissionError(f"job {job} is a second one, and cannot be cancelled: {why}")
 
-    def _find_on(self, cluster: str | None, tags: set[str]) -> dict[str, LiveJob]:
-        found: dict[str, LiveJob] = {}
-        for view in self.client.queue(cluster).values():
-            tag = (view.comment or "").rpartition(" ")[2]
-            if tag in tags:
-                ref = JobRef(cluster, view.key.partition("_")[0])
-                live = view.is_live or (tag in found and found[tag].live)
-                found[tag] = LiveJob(ref, live)
-        return found
+    def tagged(self, prefix: str, clusters: Iterable[str | None]) -> Tagged:
+        """The user's jobs whose comment ends with a word that begins with `prefix`."""
+        found: dict[tuple[JobRef, str], bool] = {}
+        no_answer: dict[str | None, str] = {}
+        for cluster in dict.fromkeys(clusters):
+            try:
+                views = self.client.queue(cluster)
+            except SchedulerError as error:
+                no_answer[cluster] = error.message
+                continue
+            for view in views.values():
+                tag = (view.comment or "").rpartition(" ")[2]
+                if tag.startswith(prefix):
+                    key = (JobRef(cluster, view.key.partition("_")[0]), tag)
+                    found[key] = found.get(key, False) or view.is_live
+        jobs = tuple(TaggedJob(ref, tag, live) for (ref, tag), live in found.items())
+        return Tagged(jobs, no_answer)
 
     def release(self, jobs: Iterable[JobRef]) -> None:
         self.client.release(jobs)
 
-    def cancel(self, jobs: Iterable[JobRef]) -> None:
-        self.client.cancel(jobs)
+    def cancel(self, jobs: Iterable[JobRef]) -> dict[JobRef, str]:
+        return self.client.cancel(jobs)
 
     def watcher(self, cluster: str | None) -> ClusterWatcher:
         """The look-up that all jobs of a cluster share."""

@@ -72,9 +72,10 @@ class SlurmClient:
             for view in self.queue(cluster).values()
         )
 
-    def cancel(self, jobs: Iterable[JobRef]) -> None:
+    def cancel(self, jobs: Iterable[JobRef]) -> dict[JobRef, str]:
         """Cancel jobs and array tasks; those that already ended are passed over."""
         self._per_cluster("scancel", ["--quiet"], jobs, check=False)
+        return {}
 
     def setting(self, name: str, cluster: str | None) -> str:
         """A value of a cluster's configuration, which is asked for once.

@@ -1,7 +1,7 @@
 """The sbatch script of a stage: text in, text out.
 
 Whatever the user's setup and teardown lines do (fail, exit, set traps), the exit code of the job
-is that of the step, and never 0 if the step did not run: Slurm releases dependents by this code.
+is that of the step, and never 0 without an end marker: Slurm releases dependents by this code.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from planit.errors import PlanError
+from planit.record.markers import end_file_in_bash
 
 # submitit's parameter names that are not options of sbatch.
 _NOT_SBATCH = frozenset(
@@ -43,6 +44,8 @@ class ScriptSpec:
         array: sbatch's ``--array`` expression, or None.
         tag: unique text for the job's comment, by which it can be found again.
         python: shell words that start Python.
+        attempt: number of the submission.
+        stage: number of the stage.
         checkpoints: whether a task can save itself when Slurm warns it.
         launches: whether the step is started once for each Slurm task, by srun.
         here: whether planit's local engine runs it, which sets the PLANIT_* variables itself.
@@ -58,6 +61,7 @@ class ScriptSpec:
     task_list: Path | None = None
     array: str | None = None
     attempt: int = 1
+    stage: int = 0
     checkpoints: bool = False
     launches: bool = True
     here: bool = False
@@ -125,7 +129,7 @@ def _directive(name: str, value: Any) -> str:
 def _environment(spec: ScriptSpec) -> list[str]:
     lines = [
         f"export PLANIT_RUN_DIR={shlex.quote(str(spec.run_dir))}",
-        f"export PLANIT_SUBMISSION={spec.attempt}",
+        f"export PLANIT_SUBMISSION={spec.attempt} PLANIT_STAGE={spec.stage}",
     ]
     if spec.task_list is None:
         lines += [
@@ -147,28 +151,85 @@ def _environment(spec: ScriptSpec) -> list[str]:
     return [*lines, "export SUBMITIT_EXECUTOR=slurm"]
 
 
+# planit_run waits for its arguments in a way that lets signals through: what Slurm sends to the
+# batch script reaches the step, and the script lives until the step has ended.
+_WAIT = """\
+planit_forward() {
+    for planit_signal in TERM INT HUP USR1 USR2; do
+        trap "kill -s $planit_signal \\"\\$planit_child\\" 2> /dev/null" "$planit_signal"
+    done
+}
+planit_run() {
+    "$@" &
+    planit_child=$!
+    while wait "$planit_child"; planit_code=$?; [ "$planit_code" -gt 128 ] &&
+        kill -0 "$planit_child" 2> /dev/null; do :; done
+    return "$planit_code"
+}
+planit_forward"""
+
+
 def _body(spec: ScriptSpec) -> list[str]:
+    if spec.here:
+        return [_WAIT, *_user_lines(spec), 'exit "$planit_code"']
+    worker = f"{spec.python} -P -u -m planit.job.worker"
+    end = end_file_in_bash("$PLANIT_STEP_DIR", f"{spec.attempt}.${{SLURM_RESTART_COUNT:-0}}")
+    if _is_simple(spec):
+        run = [f"planit_run {worker} run", "planit_code=$?"]
+    else:
+        run = [
+            "# Nothing of the user's runs before the record says that the step may run.",
+            f"{worker} open || exit $?",
+            *_user_lines(spec),
+            f'{worker} close "$planit_code"',
+            "planit_code=$?",
+        ]
+    return [
+        _WAIT,
+        *run,
+        "# Slurm releases the steps behind this one by the exit code: never without an end marker.",
+        f'if [ "$planit_code" -eq 0 ] && [ ! -s "{end}" ]; then',
+        '    echo "planit: the step left no end marker" >&2',
+        "    planit_code=1",
+        "fi",
+        'exit "$planit_code"',
+    ]
+
+
+def _is_simple(spec: ScriptSpec) -> bool:
+    """Whether the script has nothing to do but to start one worker."""
+    lines = spec.options.get("setup") or spec.options.get("teardown")
+    return not lines and not needs_srun(
+        spec.options, checkpoints=spec.checkpoints, launches=spec.launches
+    )
+
+
+def _user_lines(spec: ScriptSpec) -> list[str]:
+    """The step between the user's setup and teardown lines; planit_code is then its exit code.
+
+    The lines get a shell of their own (planit_run starts one): they may exit, fail and set traps.
+    """
     setup = list(spec.options.get("setup") or [])
     teardown = list(spec.options.get("teardown") or [])
-    command = _command(spec)
-    if not setup and not teardown:
-        return [f"exec {command}"]
     return [
-        "# The user's lines get a shell of their own; the exit code is the step's all the same.",
         f'planit_exit="$PLANIT_STEP_DIR/exit-{_attempt(spec)}"',
-        "(",
+        "planit_lines() {",
+        "planit_forward",
         "set -e",
         *setup,
         "set +e",
-        command,
+        f"planit_run {_command(spec)}",
         'echo $? > "$planit_exit"',
         *teardown,
-        ")",
+        "}",
+        "planit_run planit_lines",
         "planit_code=$?",
-        '[ -s "$planit_exit" ] && exit "$(cat "$planit_exit")"',
-        'echo "planit: the setup lines ended with exit code $planit_code before the step" >&2',
-        '[ "$planit_code" -ne 0 ] && exit "$planit_code"',
-        "exit 1",
+        'if [ -s "$planit_exit" ]; then',
+        '    planit_code=$(cat "$planit_exit")',
+        "else",
+        '    echo "planit: the setup lines ended with exit code $planit_code before the step" >&2',
+        '    [ "$planit_code" -ne 0 ] || planit_code=1',
+        "fi",
     ]
 
 
@@ -177,7 +238,7 @@ def _attempt(spec: ScriptSpec) -> str:
 
 
 def _command(spec: ScriptSpec) -> str:
-    worker = f"{spec.python} -u -m planit.job.worker"
+    worker = f"{spec.python} -P -u -m planit.job.worker step"
     if spec.here or not needs_srun(
         spec.options, checkpoints=spec.checkpoints, launches=spec.launches
     ):

@@ -1,0 +1,126 @@
+"""From what a step's processes reported, and the exit code, to the end marker.
+
+It is written by whoever waited for the process, when that has ended: only then nothing of the
+step runs any more. Success takes both a report that says so and the exit code 0.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from planit.record import markers
+from planit.record.markers import Attempt
+
+EXIT_REQUEUED = 85
+_LATE_S = 1.0  # a process that ends later than this after its report ended at another time
+_SIGNALLED = 128  # a shell's exit code for a process that signal n ended is 128 + n
+
+
+def end_step(
+    step_dir: Path, attempt: Attempt, code: int, *, job: str | None = None
+) -> tuple[str, int]:
+    """Write the end marker of an attempt whose processes have ended.
+
+    Args:
+        step_dir: the step's folder.
+        attempt: the attempt.
+        code: exit code of the process, or of what started its ranks; 128 + n for signal n.
+        job: the job's id, where the environment does not say it.
+
+    Returns:
+        The outcome, and the exit code that the job must end with; 0 only for "succeeded".
+    """
+    reports = markers.read_reports(step_dir, attempt)
+    verdict = _verdict(reports, code)
+    outcome, exit_code = str(verdict["outcome"]), int(verdict["exit_code"])
+    now = time.time()
+    first = reports.get(0, {})
+    if verdict is first and now - float(first.get("ended", 0)) < _LATE_S:
+        markers.report_is_the_end(step_dir, attempt)
+        return outcome, exit_code
+    head = {**identity(attempt, job), **{key: first[key] for key in _OF_THE_STEP if key in first}}
+    started = first.get("started")
+    elapsed = {} if started is None else {"elapsed_s": round(now - float(started), 3)}
+    markers.write_end(step_dir, attempt, {**head, **verdict, **elapsed, "ended": now})
+    return outcome, exit_code
+
+
+def write_blocked(step_dir: Path, attempt: Attempt, cause: str) -> None:
+    """Write the end marker of a step that must not run."""
+    error = {"type": "Blocked", "message": cause, "traceback": ""}
+    content = {"outcome": "blocked", "exit_code": 1, "ended": time.time(), "error": error}
+    markers.write_end(step_dir, attempt, {**identity(attempt), **content})
+
+
+def identity(attempt: Attempt, job: str | None = None) -> dict[str, Any]:
+    """Which job this is, and where it runs."""
+    return {
+        "job_id": job or job_id(),
+        "cluster": os.environ.get("SLURM_CLUSTER_NAME"),
+        "host": socket.gethostname(),
+        "node": os.environ.get("SLURMD_NODENAME"),
+        "attempt": str(attempt),
+    }
+
+
+def job_id() -> str:
+    """The id of this job as squeue shows it: ``12``, or ``12_3`` for an array task."""
+    if "PLANIT_JOB" in os.environ:
+        return os.environ["PLANIT_JOB"]
+    array = os.environ.get("SLURM_ARRAY_JOB_ID")
+    if array:
+        return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}"
+    return os.environ.get("SLURM_JOB_ID", str(os.getpid()))
+
+
+_OF_THE_STEP = ("started", "peak_memory_bytes", "peak_gpu_memory_bytes", "ranks")
+
+
+def _verdict(reports: Mapping[int, Mapping[str, Any]], code: int) -> Mapping[str, Any]:
+    """How the step ended: a rank's own report, or what its exit code means."""
+    bad = [one for one in reports.values() if one.get("outcome") != "succeeded"]
+    if bad:
+        first = min(bad, key=_importance)
+        return first if first.get("exit_code") == code else {**first, "exit_code": code or 1}
+    ranks = max((int(one.get("ranks", 1)) for one in reports.values()), default=1)
+    if reports and len(reports) == ranks and code == 0:
+        return reports[0]
+    if reports and len(reports) == ranks:
+        return _ended_badly(code, "after the function had returned")
+    if code == 0:
+        missing = [str(rank) for rank in range(ranks) if rank not in reports]
+        which = f"rank {', '.join(missing)} of {ranks}" if ranks > 1 else "the process"
+        how = "it left with os._exit, exec or the like"
+        return _end("failed", 1, "EndedEarly", f"{which} ended without a report: {how}")
+    return _ended_badly(code, "before the function returned")
+
+
+def _importance(report: Mapping[str, Any]) -> tuple[bool, float]:
+    """A rank that failed comes before those that were terminated because of it."""
+    return report.get("outcome") != "failed", float(report.get("ended", 0))
+
+
+def _ended_badly(code: int, when: str) -> dict[str, Any]:
+    number = code - _SIGNALLED
+    try:
+        name = signal.Signals(number).name if number > 0 else None
+    except ValueError:
+        name = None
+    if name == "SIGTERM":
+        return _end("terminated", code, "Terminated", f"ended by SIGTERM {when}")
+    if name == "SIGKILL":
+        return _end("killed", code, "Killed", f"ended by SIGKILL {when}")
+    if name is not None:
+        return _end("failed", code, "Killed", f"ended by {name} {when}")
+    return _end("failed", code, "EndedEarly", f"ended with exit code {code} {when}")
+
+
+def _end(outcome: str, code: int, kind: str, message: str) -> dict[str, Any]:
+    error = {"type": kind, "message": message, "traceback": f"{kind}: {message}\n"}
+    return {"outcome": outcome, "exit_code": code, "error": error}

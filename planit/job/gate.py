@@ -1,0 +1,191 @@
+"""May this job run this step? Asked in the job, before anything of the user's runs.
+
+Slurm's dependencies only say when to ask. What they mean can be wrong: a parent that failed and
+that Slurm has forgotten (MinJobAge) counts as satisfied, and a job may have been submitted twice.
+So the record decides. It may be on a network file system whose caches lag by a minute: what is
+not there yet is waited for, with a limit.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from planit.record import markers, tickets
+from planit.record.jobs import JobRef
+from planit.record.stages import Needed, StageDir
+
+RECORD_WAIT_S = 90.0  # longer than a network file system caches what a folder holds (nfs: 60 s)
+_FIRST_PAUSE_S, _LAST_PAUSE_S = 0.05, 2.0
+_THREADS = 16
+_MANY = 64  # steps from which threads pay: on a network file system each look is a round trip
+_MAX_DEPTH = 50
+_LOOKED_INTO = 8  # missing steps whose own parents are asked why they never ran
+_Found = TypeVar("_Found")
+
+
+class NotOfRecordError(Exception):
+    """This job is not the one that the record names for its step: it must leave no trace there."""
+
+
+class BlockedError(Exception):
+    """A step before this one did not succeed, so this one never runs."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which step this job is.
+
+    Attributes:
+        run_path: the run directory.
+        submission, stage: where it stands in the run.
+        index: the array index, or None for a single job.
+        name: the step's name.
+        job: the job's (or the whole array's) id, and the cluster that it runs on.
+    """
+
+    run_path: Path
+    submission: int
+    stage: int
+    index: int | None
+    name: str
+    job: JobRef
+
+    @classmethod
+    def from_environment(cls) -> Place:
+        """As the script and Slurm say."""
+        index = os.environ.get("SLURM_ARRAY_TASK_ID")
+        array = os.environ.get("SLURM_ARRAY_JOB_ID") if index is not None else None
+        return cls(
+            run_path=Path(os.environ["PLANIT_RUN_DIR"]),
+            submission=int(os.environ["PLANIT_SUBMISSION"]),
+            stage=int(os.environ["PLANIT_STAGE"]),
+            index=None if index is None else int(index),
+            name=os.environ["PLANIT_STEP"],
+            job=JobRef(
+                os.environ.get("SLURM_CLUSTER_NAME"), array or os.environ.get("SLURM_JOB_ID", "")
+            ),
+        )
+
+
+def check(place: Place, wait_s: float | None = None) -> None:
+    """Return if the step may run.
+
+    Args:
+        place: the step and the job.
+        wait_s: seconds to wait for a record that is not there yet; by default what
+            PLANIT_RECORD_WAIT_S says, else `RECORD_WAIT_S`.
+
+    Raises:
+        NotOfRecordError: another job runs the step, or the submission was taken back.
+        BlockedError: a step before it did not succeed.
+    """
+    limit = _limit() if wait_s is None else wait_s
+    _check_ticket(place, limit)
+    stage = StageDir(place.run_path, place.submission, place.stage)
+    needed = _until(lambda: stage.needed(place.index or 0), limit, stage.path)
+    if needed is None:
+        raise BlockedError(f"{stage.path} does not say what the step waits for")
+    if needed:
+        _check_needed(place.run_path, needed, limit)
+
+
+def _limit() -> float:
+    try:
+        return float(os.environ["PLANIT_RECORD_WAIT_S"])
+    except (KeyError, ValueError):
+        return RECORD_WAIT_S
+
+
+def _check_ticket(place: Place, limit: float) -> None:
+    folder = place.run_path / "submissions"
+    ticket = _until(lambda: tickets.read(place.run_path, place.submission), limit, folder)
+    if ticket is None:
+        raise NotOfRecordError("the submission was never released")
+    if ticket.revoked is not None:
+        raise NotOfRecordError(f"the submission was taken back: {ticket.revoked}")
+    of_record = ticket.jobs.get(place.stage)
+    same_cluster = of_record is None or of_record.cluster in (None, place.job.cluster)
+    if of_record is None or of_record.job_id != place.job.job_id or not same_cluster:
+        raise NotOfRecordError(f"the job of this step is {of_record}, and this is {place.job}")
+    later = place.submission + 1
+    while (newer := tickets.read(place.run_path, later)) is not None:
+        if newer.revoked is None and place.name in newer.steps:
+            raise NotOfRecordError(f"the step was submitted again, in submission {later}")
+        later += 1
+
+
+def _check_needed(run_path: Path, needed: list[Needed], limit: float) -> None:
+    """Every step in `needed` must have succeeded; what has no end marker yet is waited for."""
+    end = time.monotonic() + limit
+    pause = _FIRST_PAUSE_S
+    missing = needed
+    while True:
+        missing = [
+            step
+            for step, outcome in zip(missing, _outcomes(run_path, missing), strict=True)
+            if not _has_succeeded(step, outcome)
+        ]
+        if not missing:
+            return
+        for step in missing[:_LOOKED_INTO]:
+            if (cause := _never_ran(run_path, step)) is not None:
+                raise BlockedError(cause)
+        if time.monotonic() >= end:
+            more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+            raise BlockedError(f"{missing[0].name}{more} left no end marker within {limit:g} s")
+        time.sleep(pause)
+        pause = min(_LAST_PAUSE_S, 2 * pause)
+
+
+def _outcomes(run_path: Path, steps: list[Needed]) -> list[str | None]:
+    def outcome(step: Needed) -> str | None:
+        return markers.final_outcome(run_path / "steps" / step.slug, step.submission)
+
+    if len(steps) < _MANY:
+        return [outcome(step) for step in steps]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return list(pool.map(outcome, steps, chunksize=64))
+
+
+def _has_succeeded(step: Needed, outcome: str | None) -> bool:
+    """Whether a step has succeeded; raises BlockedError if it has ended otherwise."""
+    if outcome in (None, "requeued"):
+        return False
+    if outcome != "succeeded":
+        raise BlockedError(f"{step.name} {outcome}")
+    return True
+
+
+def _never_ran(run_path: Path, step: Needed, depth: int = 0) -> str | None:
+    """Why a step without a marker never ran: one before it failed, and Slurm cancelled it."""
+    if depth >= _MAX_DEPTH:
+        return None
+    stage = StageDir(run_path, step.submission, step.stage)
+    for before in (stage.needed(step.index) or [])[:_LOOKED_INTO]:
+        outcome = _outcomes(run_path, [before])[0]
+        if outcome == "succeeded":
+            continue
+        if outcome is not None and outcome != "requeued":
+            return f"{before.name} {outcome}, so {step.name} never ran"
+        if (cause := _never_ran(run_path, before, depth + 1)) is not None:
+            return cause
+    return None
+
+
+def _until(read: Callable[[], _Found | None], limit: float, folder: Path) -> _Found | None:
+    """What `read` finds, which is asked again until the limit; opening the folder refreshes it."""
+    end = time.monotonic() + limit
+    pause = _FIRST_PAUSE_S
+    while (found := read()) is None and time.monotonic() < end:
+        time.sleep(pause)
+        pause = min(_LAST_PAUSE_S, 2 * pause)
+        with suppress(OSError):
+            os.close(os.open(folder, os.O_RDONLY | os.O_DIRECTORY))
+    return found

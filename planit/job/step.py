@@ -1,0 +1,210 @@
+"""The process of a step: makes the step's call and reports how that ended."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from planit.job.code import install_snapshot
+from planit.job.command import CommandFailedError
+from planit.job.ending import EXIT_REQUEUED, identity, job_id
+from planit.job.gpu import GpuMemory
+from planit.record import markers
+from planit.record.files import read_json
+from planit.record.markers import Attempt
+from planit.record.umask import closed_umask
+
+EXIT_SIGTERM = 128 + signal.SIGTERM
+_SIGTERM_WAIT_S = 0.5
+TRACE_CHARACTERS = 20_000
+
+
+class Terminated(BaseException):
+    """SIGTERM: cancelled, out of time or preempted. Lets the step's own clean-up run."""
+
+
+def run_step(run_dir: Path, step_dir: Path) -> int:
+    """Run a step in this process; its exit code. The report is written, the end marker is not."""
+    return _Step(run_dir, step_dir).run()
+
+
+class _Step:
+    def __init__(self, run_dir: Path, step_dir: Path) -> None:
+        self.run_dir = run_dir
+        self.step_dir = step_dir
+        self.pid = os.getpid()
+        self.attempt = Attempt.from_environment()
+        self.rank = int(os.environ.get("SLURM_PROCID", "0")) if _under_srun() else 0
+        self.ranks = int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) if _under_srun() else 1
+        self.job_id = job_id()
+        self.gpu = GpuMemory()
+        self.checkpoints = False
+        self.umask = self.closed = closed_umask()
+
+    def run(self) -> int:
+        os.umask(self.closed)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # bash ignores it for its children
+        started = time.time()
+        if self.rank == 0:
+            start = {**identity(self.attempt), "started": started, "pid": self.pid}
+            markers.write_start(self.step_dir, self.attempt, start)
+        outcome, error, code, value = "failed", None, 1, None
+        try:
+            value = self._call()
+            outcome, code = "succeeded", 0
+        except CommandFailedError as problem:
+            code, error = problem.exit_code, _error(problem)
+        except SystemExit as stop:
+            outcome, code = _read_exit(stop, requeues=self.checkpoints)
+            error = None if code == 0 else _error(stop)
+        except (Terminated, KeyboardInterrupt) as stop:
+            outcome, code, error = "terminated", EXIT_SIGTERM, _error(stop)
+        except BaseException as problem:
+            error = _error(problem)
+            if os.getpid() == self.pid:
+                print(error["traceback"], end="", file=sys.stderr, flush=True)
+            code = 128 - getattr(problem, "returncode", 0) if _is_killed_child(problem) else 1
+        if os.getpid() != self.pid:
+            return code  # a child that the step forked came back through here: it is not the step
+        if outcome == "failed" and code == EXIT_SIGTERM and _sigterm_follows():
+            outcome = "terminated"
+        self._finish(started, outcome, error, code, value)
+        return code
+
+    def _call(self) -> Any:
+        context = read_json(context_of(self.run_dir)) or {}
+        known = set(sys.path)
+        sys.path += [entry for entry in context.get("sys_path", []) if entry not in known]
+        self.umask = int(context.get("umask", self.umask))
+        install_snapshot(self.run_dir / "code", context.get("snapshot"))
+        payload = import_payload()
+        return payload.run(self.step_dir, self._prepare)
+
+    def _prepare(self, checkpoints: bool) -> None:
+        self.checkpoints = checkpoints
+        self.gpu.start()
+        os.umask(self.umask)
+        if not checkpoints:
+            signal.signal(signal.SIGTERM, _terminate)
+            signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+
+    def _finish(
+        self, started: float, outcome: str, error: dict[str, str] | None, code: int, value: Any
+    ) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        os.umask(self.closed)
+        with suppress(OSError, ValueError, AttributeError):  # the step may have closed it
+            sys.stdout.flush()
+        if outcome != "requeued":
+            self._leave_result(outcome, error, value)
+        ended = time.time()
+        report = {
+            **identity(self.attempt),
+            "outcome": outcome,
+            "exit_code": code,
+            "started": started,
+            "ended": ended,
+            "elapsed_s": round(ended - started, 3),
+            "ranks": self.ranks,
+            "error": error,
+            "peak_memory_bytes": _peak_memory_bytes(),
+            "peak_gpu_memory_bytes": self.gpu.peak_bytes(),
+        }
+        markers.write_report(self.step_dir, self.attempt, self.rank, report)
+        os.umask(self.umask)
+        # The interpreter still has to end: a thread that hangs must not keep the job from ending.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    def _leave_result(self, outcome: str, error: dict[str, str] | None, value: Any) -> None:
+        payload = import_payload()
+        path = self.step_dir / f"{self.job_id}_{self.rank}_result.pkl"
+        if outcome == "succeeded":
+            payload.write_result(path, "success", value)
+            with suppress(FileNotFoundError):
+                (self.step_dir / payload.CHECKPOINT).unlink()
+        else:
+            payload.write_result(path, "error", error["traceback"] if error else outcome)
+
+
+def context_of(run_dir: Path) -> Path:
+    """What the worker needs before it loads a payload."""
+    number = Attempt.from_environment().submission
+    return run_dir / "submissions" / f"{number}.context.json"
+
+
+def import_payload() -> Any:
+    """Submitit is slow to import: the markers come first, and the local engine does it once."""
+    from planit.job import payload
+
+    return payload
+
+
+def _under_srun() -> bool:
+    return os.environ.get("SLURM_STEP_ID", "").isdigit()
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it may come several times: from Slurm, bash ...
+    raise Terminated("terminated by SIGTERM: cancelled, out of time or preempted")
+
+
+def _is_killed_child(problem: BaseException) -> bool:
+    """Whether a child process of the step was ended by a signal."""
+    return isinstance(problem, subprocess.CalledProcessError) and problem.returncode < 0
+
+
+def _sigterm_follows() -> bool:
+    """Whether the SIGTERM that ended a child was meant for the whole job, and has yet to come here.
+
+    Slurm signals one process after another, and a child may end before its parent hears of it.
+    """
+    try:
+        time.sleep(_SIGTERM_WAIT_S)
+    except Terminated:
+        return True
+    return False
+
+
+def _read_exit(stop: SystemExit, *, requeues: bool) -> tuple[str, int]:
+    """Submitit leaves with -1 after it has requeued its own job; a step may use sys.exit too."""
+    if stop.code is None or stop.code == 0:
+        return "succeeded", 0
+    if stop.code == -1 and requeues:
+        return "requeued", EXIT_REQUEUED
+    return "failed", stop.code & 0xFF or 1 if isinstance(stop.code, int) else 1
+
+
+def _error(problem: BaseException) -> dict[str, str]:
+    own = (str(Path(__file__).parents[1]), f"{os.sep}submitit{os.sep}core{os.sep}")
+    trace = problem.__traceback__
+    while trace is not None and any(part in trace.tb_frame.f_code.co_filename for part in own):
+        trace = trace.tb_next  # the step's author wants to see the step's own frames
+    shown = problem.with_traceback(trace) if trace is not None else problem
+    trace_text = "".join(traceback.format_exception(shown))
+    return {
+        "type": type(problem).__name__,
+        "message": _text_of(problem),
+        "traceback": trace_text[-TRACE_CHARACTERS:],
+    }
+
+
+def _text_of(problem: BaseException) -> str:
+    try:
+        return str(problem)
+    except Exception as error:
+        return f"<its text cannot be shown: {type(error).__name__}>"
+
+
+def _peak_memory_bytes() -> int:
+    """The larger of this process's and its largest child's peak (getrusage gives KiB on Linux)."""
+    whom = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return max(resource.getrusage(who).ru_maxrss for who in whom) * 1024

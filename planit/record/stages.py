@@ -1,0 +1,96 @@
+"""The folder of a stage, ``stages/<n>.<stage>/``: what one sbatch call submits.
+
+::
+
+    script.sh    what sbatch takes
+    tasks        line i: slug and name of task i, with a tab between them
+    after.json   the steps that must have succeeded before a task may run
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from planit.record.files import make_dir, read_json, write_json, write_new
+
+SCRIPT, TASKS = "script.sh", "tasks"
+_AFTER = "after.json"
+
+
+@dataclass(frozen=True)
+class Needed:
+    """A step that must have succeeded: task `index` of a stage of a submission."""
+
+    name: str
+    slug: str
+    submission: int
+    stage: int
+    index: int
+
+
+@dataclass(frozen=True)
+class StageDir:
+    """The folder of one stage of a submission."""
+
+    run_path: Path
+    submission: int
+    number: int
+
+    @property
+    def path(self) -> Path:
+        return self.run_path / "stages" / f"{self.submission}.{self.number}"
+
+    @property
+    def script(self) -> Path:
+        return self.path / SCRIPT
+
+    @property
+    def tasks_file(self) -> Path:
+        return self.path / TASKS
+
+    def write(
+        self,
+        tasks: Sequence[tuple[str, str]],
+        edges: Sequence[tuple[str, int]],
+        also: Sequence[Needed] = (),
+    ) -> None:
+        """Write the list of tasks and what they wait for.
+
+        Args:
+            tasks: slug and name of each task, in order.
+            edges: kind ("afterok", "aftercorr") and number of each stage of the same submission
+                whose steps must have succeeded.
+            also: further steps, of earlier submissions, that must have succeeded.
+        """
+        make_dir(self.path)
+        write_new(self.tasks_file, "".join(f"{slug}\t{name}\n" for slug, name in tasks))
+        steps = [[one.name, one.slug, one.submission, one.stage, one.index] for one in also]
+        write_json(self.path / _AFTER, {"stages": [list(edge) for edge in edges], "steps": steps})
+
+    def tasks(self) -> list[tuple[str, str]]:
+        """Slug and name of each task. Raises OSError if the list cannot be read."""
+        text = self.tasks_file.read_text(encoding="utf-8")
+        lines = [line.partition("\t") for line in text.split("\n") if line]
+        return [(slug, name) for slug, _, name in lines]
+
+    def needed(self, index: int) -> list[Needed] | None:
+        """The steps that must have succeeded before task `index`, or None if that is unreadable."""
+        content: Mapping[str, Any] | None = read_json(self.path / _AFTER)
+        if not isinstance(content, dict):
+            return None
+        found: list[Needed] = []
+        try:
+            for kind, number in content["stages"]:
+                tasks = StageDir(self.run_path, self.submission, int(number)).tasks()
+                found += [
+                    Needed(name, slug, self.submission, int(number), at)
+                    for at, (slug, name) in enumerate(tasks)
+                    if kind != "aftercorr" or at == index
+                ]
+            found += [Needed(*step) for step in content["steps"]]
+        except (OSError, KeyError, TypeError, ValueError):
+            return None
+        return found

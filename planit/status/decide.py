@@ -1,0 +1,168 @@
+"""From evidence to a state: every rule, in order, in one function."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from planit.status.evidence import Answer, Evidence
+from planit.status.states import State, printable
+
+LOST_AFTER_S = 120.0  # a job that nobody knows is lost when it was asked for in vain for so long
+
+# Slurm's job states (squeue manual, "JOB STATE CODES") as states of a step.
+SLURM_STATES = {
+    "COMPLETED": State.DONE,
+    "PENDING": State.PENDING,
+    "REQUEUED": State.PENDING,
+    "REQUEUE_FED": State.PENDING,
+    "REQUEUE_HOLD": State.HELD,
+    "SPECIAL_EXIT": State.HELD,
+    "RESV_DEL_HOLD": State.HELD,
+    "RUNNING": State.RUNNING,
+    "CONFIGURING": State.RUNNING,
+    "COMPLETING": State.RUNNING,
+    "SUSPENDED": State.RUNNING,
+    "STOPPED": State.RUNNING,
+    "SIGNALING": State.RUNNING,
+    "STAGE_OUT": State.RUNNING,
+    "RESIZING": State.RUNNING,
+    "PREEMPTED": State.CANCELLED,
+    "REVOKED": State.CANCELLED,
+    "CANCELLED": State.CANCELLED,
+    "DEADLINE": State.TIMEOUT,
+    "TIMEOUT": State.TIMEOUT,
+    "OUT_OF_MEMORY": State.OUT_OF_MEMORY,
+    "NODE_FAIL": State.NODE_FAIL,
+    "BOOT_FAIL": State.NODE_FAIL,
+    "FAILED": State.FAILED,
+}
+_SIGKILL_EXIT = 137
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A state and why.
+
+    Attributes:
+        cause: for what failed or will not run.
+        stale: the state is the last known one, not today's.
+        by_marker: the end marker decided, and its times and error belong to the state.
+        queued: the queue still has the job.
+    """
+
+    state: State
+    cause: str | None = None
+    stale: bool = False
+    by_marker: bool = False
+    queued: bool = False
+
+
+def decide(e: Evidence) -> Decision:  # noqa: C901, PLR0911, PLR0912 (a table: one rule a line)
+    """The state of a step. The first rule that fits decides."""
+    # Nothing of it is anywhere.
+    if not e.submitted:
+        return Decision(State.NOT_SUBMITTED)
+    if e.aborted is not None and e.cancelled:
+        return Decision(State.CANCELLED, "cancelled by planit")
+    if e.aborted is not None:
+        return Decision(State.NOT_SUBMITTED, f"the submission was taken back: {e.aborted}")
+    if not e.has_job:
+        return Decision(State.NOT_SUBMITTED, "the submission stopped before it")
+    # Its end marker says how it ended; a requeue by hand makes that the past.
+    if e.outcome == "succeeded":
+        return _requeued(e) or Decision(State.DONE, by_marker=True)
+    if e.outcome == "blocked":
+        return _live(e) or Decision(State.BLOCKED, _error_line(e.end), by_marker=True)
+    if _ran_out_of_memory(e):
+        return Decision(State.OUT_OF_MEMORY, "out of memory", by_marker=e.outcome is not None)
+    if e.outcome == "failed" and e.answer is Answer.NO_ANSWER:
+        return Decision(State.FAILED, _error_line(e.end), by_marker=True, stale=True)
+    if e.outcome == "failed":
+        return _live(e) or Decision(State.FAILED, _error_line(e.end), by_marker=True)
+    # It has not ended by itself: the scheduler knows.
+    if e.answer is Answer.NO_ANSWER:
+        return Decision(_last_known(e), stale=True)
+    if e.view is not None:
+        return _from_scheduler(e)
+    if e.outcome == "terminated":
+        return Decision(State.CANCELLED, "terminated by SIGTERM")
+    if e.outcome == "killed":
+        return Decision(State.FAILED, _error_line(e.end), by_marker=True)
+    if e.cancelled:
+        return Decision(State.CANCELLED, "cancelled by planit")
+    # Nobody knows it. One answer that leaves it out proves nothing.
+    if e.missing_s < LOST_AFTER_S:
+        return Decision(_last_known(e), "Slurm does not show the job", stale=True)
+    return Decision(State.LOST, "Slurm no longer knows the job, and it left no end marker")
+
+
+def _requeued(e: Evidence) -> Decision | None:
+    """A step that succeeded and was put back into the queue by hand."""
+    waits = e.is_live and SLURM_STATES.get(str(e.view and e.view.state)) in _WAITING
+    return _from_scheduler(e) if waits else None
+
+
+_WAITING = (State.PENDING, State.HELD)
+
+
+def _live(e: Evidence) -> Decision | None:
+    """The queue's word, if the job has not ended there: it was requeued, or is about to end."""
+    return _from_scheduler(e) if e.is_live and not e.is_ending else None
+
+
+def _from_scheduler(e: Evidence) -> Decision:
+    assert e.view is not None
+    state = SLURM_STATES.get(e.view.state, State.RUNNING)
+    queued = not state.is_final
+    if state is State.PENDING and "Held" in (e.view.reason or ""):
+        return Decision(State.HELD, e.view.reason, queued=True)
+    if state is State.PENDING and e.view.reason == "DependencyNeverSatisfied":
+        return Decision(State.BLOCKED, "a step before it did not succeed", queued=True)
+    if state is State.DONE and e.outcome is not None:
+        return Decision(State.FAILED, _error_line(e.end), by_marker=True)
+    return Decision(state, _cause(state, e) if state.is_failure else None, queued=queued)
+
+
+def _cause(state: State, e: Evidence) -> str:
+    assert e.view is not None
+    if state is State.TIMEOUT:
+        return "exceeded the time limit"
+    if state is State.OUT_OF_MEMORY:
+        return "out of memory"
+    if state is State.CANCELLED:
+        return "cancelled while it ran" if e.started else "cancelled before it ran"
+    if e.outcome == "killed":
+        return _error_line(e.end)
+    if not e.started:
+        return "the job ended before the step began: see its log (setup lines, worker)"
+    return f"the job ended without an end marker (Slurm says {e.view.state})"
+
+
+def _ran_out_of_memory(e: Evidence) -> bool:
+    """Slurm may tell FAILED or CANCELLED where it watched the memory by polling; the log says why.
+
+    A step whose function raised an error of its own failed, whatever else is in its log.
+    """
+    if not e.memory_complaint or (_live(e) is not None):
+        return False
+    if e.outcome == "failed":
+        words = str((e.end.get("error") or {}).get("message", ""))
+        return e.end.get("exit_code") == _SIGKILL_EXIT or "SIGKILL" in words
+    return e.view is None or SLURM_STATES.get(e.view.state) in (State.FAILED, State.CANCELLED)
+
+
+def _last_known(e: Evidence) -> State:
+    state = e.last or State.PENDING
+    return State.RUNNING if state is State.PENDING and e.started else state
+
+
+def _error_line(end: Mapping[str, Any]) -> str:
+    error = end.get("error")
+    if not isinstance(error, dict):
+        return "no reason given"
+    lines = str(error.get("message", "")).strip().splitlines() or [""]
+    if error.get("type") in ("Blocked", "Killed", "EndedEarly"):  # planit's own words
+        return printable(lines[0])
+    return printable(f"{error.get('type', 'Error')}: {lines[0]}".rstrip(": "))

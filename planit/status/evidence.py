@@ -1,0 +1,65 @@
+"""What is known of one step, from everybody who can know something; no judgement yet."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from planit.record.jobs import JobView
+from planit.status.states import State
+
+
+class Answer(enum.Enum):
+    """What the scheduler said when it was asked for a step's job."""
+
+    NOT_ASKED = "not asked"
+    NO_ANSWER = "no answer"
+    QUEUED = "in the queue"
+    ACCOUNTED = "in the accounting"
+    UNKNOWN = "unknown to both"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of a step.
+
+    Attributes:
+        submitted: whether the step was ever to be submitted.
+        aborted: why its newest submission was taken back, if it was.
+        has_job: whether its newest submission got a job id.
+        cancelled: whether its newest job was cancelled through planit.
+        started: whether the newest job has left a start marker.
+        outcome, end: of the newest job's last attempt: its end marker.
+        answer: what the scheduler said of the job.
+        view: the job as the scheduler shows it, if it does.
+        missing_s: seconds since the scheduler was first asked in vain; 0 for the first time.
+        cached: what an earlier status found out for good.
+        last: the state that an earlier status saw.
+        memory_complaint: whether Slurm wrote into the log that the job used too much memory.
+    """
+
+    submitted: bool = True
+    aborted: str | None = None
+    has_job: bool = True
+    cancelled: bool = False
+    started: bool = False
+    outcome: str | None = None
+    end: Mapping[str, Any] = field(default_factory=dict)
+    answer: Answer = Answer.NOT_ASKED
+    view: JobView | None = None
+    missing_s: float = 0.0
+    cached: Mapping[str, Any] | None = None
+    last: State | None = None
+    memory_complaint: bool = False
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the queue has the job as waiting or running."""
+        return self.answer is Answer.QUEUED and self.view is not None and self.view.is_live
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether the job has ended but for Slurm's own clean-up (its KillWait, its epilog)."""
+        return self.is_live and self.view is not None and self.view.state == "COMPLETING"

@@ -155,16 +155,20 @@ def test_several_tasks_are_started_by_srun_with_a_log_each() -> None:
     nodes = "#SBATCH --cpus-per-task=8\n#SBATCH --nodes=2\n"
     text = SINGLE.replace("#SBATCH --cpus-per-task=8\n", nodes)
     srun = (
-        "exec srun --unbuffered --kill-on-bad-exit=1 --open-mode=append"
-        ' --output "$PLANIT_STEP_DIR/${SLURM_JOB_ID}_%t_log.out" python3 '
+        "planit_run srun --unbuffered --kill-on-bad-exit=1 --open-mode=append"
+        ' --output "$PLANIT_STEP_DIR/${SLURM_JOB_ID}_%t_log.out" python3 -P -u -m'
+        " planit.job.worker step"
     )
-    assert single({**CPU, "nodes": 2}) == text.replace("exec python3 ", srun)
+    own = LINES.replace("module load CUDA\nsource venv/bin/activate\n", "")
+    own = own.replace("rm -rf scratch\n", "")
+    own = own.replace("planit_run python3 -P -u -m planit.job.worker step", srun)
+    assert single({**CPU, "nodes": 2}) == text.replace(SIMPLE, own)
 
 
 def test_several_tasks_of_an_array_task_have_the_arrays_ids_in_their_logs() -> None:
     text = script_text(spec({**CPU, "nodes": 2}).for_array(RUN / "arrays/1.0/tasks", 3))
     ids = "${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}"
-    assert f'--output "$PLANIT_STEP_DIR/{ids}_%t_log.out" python3 -u -m' in text
+    assert f'--output "$PLANIT_STEP_DIR/{ids}_%t_log.out" python3 -P -u -m' in text
 
 
 def test_a_users_comment_keeps_its_place_before_the_tag() -> None:
@@ -201,7 +205,7 @@ def test_what_is_no_option_of_sbatch_is_not_written(key: str) -> None:
 def test_a_step_that_can_checkpoint_is_warned_and_runs_as_a_job_step() -> None:
     text = single(CPU, checkpoints=True)
     assert directives(text)["signal"] == "USR2@90"
-    assert "\nexec srun " in text
+    assert "\nplanit_run srun " in text
     assert directives(single({**CPU, "signal_delay_s": 30}, checkpoints=True))["signal"] == (
         "USR2@30"
     )

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from planit.backends.base import Backend
+from planit.backends.base import Backend, refuse_left
 from planit.errors import RunError, SchedulerError, suggest
 from planit.record import history as histories
 from planit.record.history import History, Placement
@@ -57,7 +57,7 @@ def cancel(run: RunDir, backend: Backend, names: Collection[str] = ()) -> Cancel
             if step.name in chosen and _can_be_cancelled(step, past)
         ]
         if open_steps:
-            backend.cancel(jobs_of(past, status, open_steps))
+            refuse_left(backend.cancel(jobs_of(past, status, open_steps)))
             run.journal.append("cancelled", number=past.last_submission, steps=open_steps)
         ended = [s.name for s in status.steps if s.name in chosen and s.name not in open_steps]
     return Cancelled(tuple(open_steps), tuple(ended), cleared)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from planit.backends.base import Backend, LiveJob
+from planit.backends.base import Backend, TaggedJob, refuse_left
 from planit.errors import RunError
 from planit.record import history as histories
 from planit.record import markers
@@ -41,10 +41,11 @@ def settle(run: RunDir, past: History, backend: Backend, *, finish: bool) -> His
     stages: list[dict[str, Any]] = (content or {}).get("stages", [])
     if not stages:
         raise RunError(f"submission {number} of run {run.run_id} cannot be read")
-    queued = backend.find_all(
-        {run.tag(number, stage["number"]): stage["number"] for stage in stages},
-        {stage["cluster"] for stage in stages},
-    )
+    tags = {run.tag(number, stage["number"]): stage["number"] for stage in stages}
+    prefix = run.tag(number, 0).removesuffix("0")
+    found = backend.tagged(prefix, {stage["cluster"] for stage in stages})
+    found.refuse_silence()
+    queued = {tags[job.tag]: job for job in found.jobs if job.tag in tags}
     _write_down(run, past, number, queued)
     all_live = len(queued) == len(stages) and all(job.live for job in queued.values())
     if _has_run(run, past, number) or (finish and all_live):
@@ -53,14 +54,14 @@ def settle(run: RunDir, past: History, backend: Backend, *, finish: bool) -> His
         run.journal.append("released", number=number)
     else:
         jobs = dict.fromkeys([*past.jobs_of(number), *(job.ref for job in queued.values())])
-        backend.cancel(jobs)
+        refuse_left(backend.cancel(jobs))
         run.journal.append(
             "aborted", number=number, reason=STOPPED, cancelled=[str(job) for job in jobs]
         )
     return histories.read(run)
 
 
-def _write_down(run: RunDir, past: History, number: int, queued: Mapping[int, LiveJob]) -> None:
+def _write_down(run: RunDir, past: History, number: int, queued: Mapping[int, TaggedJob]) -> None:
     """Journal the jobs that only Slurm knows of."""
     for stage, job in queued.items():
         if (number, stage) not in past.jobs:

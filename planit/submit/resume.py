@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from planit.backends.base import Backend, Dependency
+from planit.backends.base import Backend, Dependency, refuse_left
 from planit.errors import PlanError, RunError, SchedulerError
 from planit.graph import EdgeKind, Graph, lower
 from planit.job.call import Call
@@ -32,7 +32,7 @@ from planit.status.collect import look
 from planit.status.states import RunStatus, State, StepStatus
 from planit.submit.cancel import jobs_of, refuse_unknown
 from planit.submit.interrupted import settle
-from planit.submit.new import submit_stages
+from planit.submit.new import on_default_cluster, submit_stages
 from planit.submit.submission import Progress, no_progress
 
 
@@ -141,7 +141,7 @@ class Resume:
         wanted = set(rerun)
         queued = [s.name for s in status.steps if s.name in wanted and s.queued]
         if queued:
-            self.backend.cancel(jobs_of(past, status, queued))
+            refuse_left(self.backend.cancel(jobs_of(past, status, queued)))
 
     def _submit(self, past: History, status: RunStatus, rerun: list[str]) -> None:
         number = past.last_submission + 1
@@ -170,7 +170,7 @@ class Resume:
 
     def _resources(self, past: History, name: str) -> Resources:
         if name in self.resources:
-            return self.resources[name]
+            return on_default_cluster(self.resources[name], self.backend)
         place = past.placements.get(name)
         if place is None:
             raise RunError(f"nothing is known of how step {name!r} was to be submitted")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from planit.backends.base import Backend, Dependency
+from planit.backends.base import Backend, Dependency, refuse_left
 from planit.errors import PlanitError, SubmissionError
 from planit.graph import Graph, Stage
 from planit.record.jobs import JobRef
@@ -92,12 +92,14 @@ class Submission:
         `resume` or `cancel` settle it when Slurm answers again.
         """
         reason = str(error) or type(error).__name__
-        tags = {self.run.tag(self.number, stage.number): stage.number for stage in graph.stages}
+        prefix = self.run.tag(self.number, 0).removesuffix("0")
         clusters = {stage.resources.cluster for stage in graph.stages}
         try:
-            found = self.backend.find_all(tags, clusters)
-            jobs = dict.fromkeys([*self.jobs.values(), *(job.ref for job in found.values())])
-            self.backend.cancel(jobs)
+            found = self.backend.tagged(prefix, clusters)
+            jobs = dict.fromkeys([*self.jobs.values(), *(job.ref for job in found.jobs)])
+            left = self.backend.cancel(jobs)
+            found.refuse_silence()
+            refuse_left(left)
         except PlanitError as silence:
             raise SubmissionError(
                 f"{reason}; and what was submitted could not be taken back: {silence.message}",

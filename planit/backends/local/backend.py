@@ -11,15 +11,15 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from planit.backends.base import Dependency, LiveJob
+from planit.backends.base import Dependency, Tagged, TaggedJob
 from planit.backends.jobs import ClusterWatcher
 from planit.backends.local import events
-from planit.backends.local.client import KILL_WAIT_S, LocalClient, number_of
+from planit.backends.local.client import KILL_WAIT_S, LocalClient, keys_of, submissions_of
 from planit.backends.local.machine import Machine, Request
 from planit.errors import ConfigError, PlanError, SchedulerError, SubmissionError, suggest
 from planit.graph import Graph
@@ -135,6 +135,10 @@ class LocalBackend:
         self.client = LocalClient(run_path, self.kill_wait_s)
         self.number = number
 
+    def default_cluster(self) -> str | None:
+        """There is one machine."""
+        return None
+
     def max_array_size(self, cluster: str | None) -> int:
         return _NO_LIMIT
 
@@ -154,17 +158,20 @@ class LocalBackend:
         """Give the stage its id; the engine reads the rest from the run directory."""
         return JobRef(None, f"{self.number}.{tag.rpartition('.')[2]}")
 
-    def find_all(
-        self, tags: Mapping[str, int], clusters: Iterable[str | None]
-    ) -> dict[int, LiveJob]:
+    def tagged(self, prefix: str, clusters: Iterable[str | None]) -> Tagged:
         """The stages of those submissions whose engine was started."""
-        found: dict[int, LiveJob] = {}
-        for tag, stage in tags.items():
-            job_id = tag.rpartition(":")[2]
-            engine = self.client.engine(number_of(job_id))
-            if engine is not None:
-                found[stage] = LiveJob(JobRef(None, job_id), engine.is_alive)
-        return found
+        head, _, start = prefix.rpartition(":")
+        path = self.client.run_path
+        jobs: list[TaggedJob] = []
+        for number in submissions_of(path) if path is not None else ():
+            engine = self.client.engine(number)
+            ids = dict.fromkeys(key.partition("_")[0] for key in keys_of(path or Path(), number))
+            jobs += [
+                TaggedJob(JobRef(None, job_id), f"{head}:{job_id}", engine.is_alive)
+                for job_id in ids
+                if engine is not None and job_id.startswith(start)
+            ]
+        return Tagged(tuple(jobs))
 
     def release(self, jobs: Iterable[JobRef]) -> None:
         """Start the engine, unless that was done.
@@ -201,8 +208,8 @@ class LocalBackend:
         if self.detach:
             self.engine.returncode = 0  # it is not waited for, and may outlive this process
 
-    def cancel(self, jobs: Iterable[JobRef]) -> None:
-        self.client.cancel(jobs)
+    def cancel(self, jobs: Iterable[JobRef]) -> dict[JobRef, str]:
+        return self.client.cancel(jobs)
 
     def watcher(self, cluster: str | None) -> ClusterWatcher:
         return ClusterWatcher(self.client, cluster)

@@ -7,6 +7,7 @@
     ├── ConfigError             2   the configuration or the command line is wrong
     ├── SubmissionError         3   the scheduler refused; nothing of the plan is left in the queue
     ├── SchedulerError          4   the scheduler does not answer
+    │   └── UnknownClusterError 4   it answers that it has no cluster of that name
     ├── RunError                5   the run directory is missing, locked or unreadable
     └── StepsFailedError        1   the plan ran, and steps of it failed
 
@@ -56,6 +57,10 @@ class SchedulerError(PlanitError):
     """The scheduler gives no answer."""
 
     exit_code = 4
+
+
+class UnknownClusterError(SchedulerError):
+    """The scheduler has no cluster of that name, so no job can be there."""
 
 
 class RunError(PlanitError):

@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from planit.errors import SchedulerError
 from planit.graph import Graph
 from planit.record.jobs import JobRef, JobView
 
 if TYPE_CHECKING:
     from planit.backends.jobs import ClusterWatcher
+
+_SHOWN = 5  # jobs in an error
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,13 @@ class Dependency:
 
 @dataclass(frozen=True)
 class TaggedJob:
-    """A job in the queue with a tag of planit's, and whether it (or a task of it) has not ended."""
+    """A job in the scheduler's memory, found by its tag.
+
+    Attributes:
+        ref: the job, or the whole of the array.
+        tag: the last word of its comment.
+        live: whether it (or a task of it) waits or runs; its processes may still be ending.
+    """
 
     ref: JobRef
     tag: str
@@ -33,28 +42,48 @@ class TaggedJob:
 
 @dataclass(frozen=True)
 class Tagged:
-    """The jobs that were found by their tags.
-
-    Attributes:
-        jobs: one entry per job and tag; several jobs may have the same tag.
-        no_answer: by cluster that did not answer, what it said.
-    """
+    """The jobs of a look by tag, and the clusters that did not answer, each with the reason."""
 
     jobs: tuple[TaggedJob, ...] = ()
     no_answer: Mapping[str | None, str] = field(default_factory=dict)
+
+    def refuse_no_answer(self) -> None:
+        """Raise SchedulerError if a cluster did not answer."""
+        if self.no_answer:
+            raise SchedulerError("; ".join(dict.fromkeys(self.no_answer.values())))
+
+
+def refuse_left(left: Mapping[JobRef, str]) -> None:
+    """Raise SchedulerError if a cancellation left jobs that are not known to be gone."""
+    if not left:
+        return
+    shown = [f"{job}: {why}" for job, why in list(left.items())[:_SHOWN]]
+    more = f"; and {len(left) - _SHOWN} more" if len(left) > _SHOWN else ""
+    raise SchedulerError(
+        f"{len(left)} job(s) are not known to be gone: {'; '.join(shown)}{more}",
+        hint="try again when Slurm answers: what is still there is cancelled then",
+    )
 
 
 class Client(Protocol):
     """Answers what states jobs are in."""
 
     def queue(self, cluster: str | None) -> dict[str, JobView]:
-        """All jobs that the scheduler still knows, by key. Raises SchedulerError."""
+        """All jobs that the scheduler still knows, by key; a positive answer only.
+
+        Raises:
+            UnknownClusterError: there is no such cluster.
+            SchedulerError: there is no answer, or not certainly a whole one.
+        """
 
     def accounting(self, cluster: str | None, keys: Iterable[str]) -> dict[str, JobView]:
         """What is known of jobs that it has forgotten. Raises SchedulerError."""
 
     def cancel(self, jobs: Iterable[JobRef]) -> dict[JobRef, str]:
-        """Cancel jobs; those that are not known to be gone afterwards, each with the reason."""
+        """Cancel jobs; those that are not known to be gone, each with the reason.
+
+        Gone: the queue answered, and has it no longer, or as ended or ending. Nothing is raised.
+        """
 
 
 class Backend(Protocol):
@@ -87,11 +116,15 @@ class Backend(Protocol):
 
         Raises:
             PlanError: a step can never run here.
+            SchedulerError: a cluster that a step names does not answer.
             SubmissionError: it cannot run beside what still runs of the run.
         """
 
     def begin(self, run_path: Path, number: int) -> None:
         """A submission starts."""
+
+    def default_cluster(self) -> str | None:
+        """The cluster for steps that name none; None is the machine's own. Raises ConfigError."""
 
     def max_array_size(self, cluster: str | None) -> int:
         """The most tasks of one array."""
@@ -120,13 +153,17 @@ class Backend(Protocol):
         """
 
     def tagged(self, prefix: str, clusters: Iterable[str | None]) -> Tagged:
-        """The jobs whose tags begin with `prefix`. Never raises for a cluster without an answer."""
+        """The user's jobs whose tag begins with `prefix`, on each of `clusters` that answers.
+
+        One entry per job and tag; several jobs may have one tag. A cluster that the scheduler
+        does not know has no jobs.
+        """
 
     def release(self, jobs: Iterable[JobRef]) -> None:
         """Let held jobs start. Raises SchedulerError."""
 
     def cancel(self, jobs: Iterable[JobRef]) -> dict[JobRef, str]:
-        """As `Client.cancel`."""
+        """Cancel jobs, as `Client.cancel` does."""
 
     def watcher(self, cluster: str | None) -> ClusterWatcher:
         """The look-up that the submitit jobs of a cluster share."""

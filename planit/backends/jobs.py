@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from submitit.core import utils
 from submitit.slurm.slurm import SlurmInfoWatcher, SlurmJob
 
+from planit.backends.base import refuse_left
 from planit.errors import SchedulerError
 from planit.job.payload import StepPaths
 from planit.record.jobs import JobRef
@@ -99,13 +100,11 @@ class StepJob(SlurmJob[Any]):
         """Cancel the job on its own cluster.
 
         Raises:
-            SchedulerError: `check` is set and the scheduler does not answer.
+            SchedulerError: `check` is set and the job is not known to be gone.
         """
-        try:
-            self._client.cancel([JobRef(self.cluster, self.job_id)])
-        except SchedulerError:
-            if check:
-                raise
+        left = self._client.cancel([JobRef(self.cluster, self.job_id)])
+        if check:
+            refuse_left(left)
 
     def stderr(self) -> str | None:
         """What the step wrote; the same as `stdout`."""

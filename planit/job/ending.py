@@ -37,7 +37,7 @@ def end_step(
         The outcome, and the exit code that the job must end with; 0 only for "succeeded".
     """
     reports = markers.read_reports(step_dir, attempt)
-    verdict = _verdict(reports, code)
+    verdict = _verdict(reports, code, began=markers.has_started(step_dir, attempt))
     outcome, exit_code = str(verdict["outcome"]), int(verdict["exit_code"])
     now = time.time()
     first = reports.get(0, {})
@@ -82,7 +82,9 @@ def job_id() -> str:
 _OF_THE_STEP = ("started", "peak_memory_bytes", "peak_gpu_memory_bytes", "ranks")
 
 
-def _verdict(reports: Mapping[int, Mapping[str, Any]], code: int) -> Mapping[str, Any]:
+def _verdict(
+    reports: Mapping[int, Mapping[str, Any]], code: int, *, began: bool
+) -> Mapping[str, Any]:
     """How the step ended: a rank's own report, or what its exit code means."""
     bad = [one for one in reports.values() if one.get("outcome") != "succeeded"]
     if bad:
@@ -93,6 +95,8 @@ def _verdict(reports: Mapping[int, Mapping[str, Any]], code: int) -> Mapping[str
         return reports[0]
     if reports and len(reports) == ranks:
         return _ended_badly(code, "after the function had returned")
+    if not began:
+        return _ended_badly(code or 1, "before the step began: see its log (setup lines, worker)")
     if code == 0:
         missing = [str(rank) for rank in range(ranks) if rank not in reports]
         which = f"rank {', '.join(missing)} of {ranks}" if ranks > 1 else "the process"

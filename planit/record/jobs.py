@@ -14,6 +14,7 @@ _ENDED = frozenset(
         "FAILED",
         "NODE_FAIL",
         "OUT_OF_MEMORY",
+        "PREEMPTED",
         "REVOKED",
         "TIMEOUT",
     }
@@ -47,3 +48,8 @@ class JobView:
     def is_live(self) -> bool:
         """Whether the job waits or runs, so that others can depend on it."""
         return self.state not in _ENDED
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether nothing is left to cancel: it has ended, or its processes are being ended."""
+        return self.state in _ENDED or self.state == "COMPLETING"

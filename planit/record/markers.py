@@ -83,6 +83,11 @@ def write_start(step_dir: Path, attempt: Attempt, content: dict[str, Any]) -> No
     write_json(_start(step_dir, attempt), content)
 
 
+def has_started(step_dir: Path, attempt: Attempt) -> bool:
+    """Whether an attempt has left its start marker."""
+    return _start(step_dir, attempt).exists()
+
+
 def write_report(step_dir: Path, attempt: Attempt, rank: int, content: dict[str, Any]) -> None:
     """Write what the process of one rank says of its end, atomically."""
     write_json(_report(step_dir, attempt, rank), content)

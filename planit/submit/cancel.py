@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from planit.backends.base import Backend
-from planit.errors import RunError, SchedulerError, suggest
+from planit.backends.base import Backend, refuse_left
+from planit.errors import RunError, suggest
 from planit.record import history as histories
 from planit.record.history import History, Placement
 from planit.record.jobs import JobRef
@@ -16,8 +16,6 @@ from planit.record.rundir import RunDir
 from planit.status.collect import run_status
 from planit.status.states import RunStatus, StepStatus
 from planit.submit.interrupted import clear_strays, finish_interrupted
-
-_MAX_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -56,8 +54,7 @@ def cancel(run: RunDir, backend: Backend, names: Collection[str] = ()) -> Cancel
         status = run_status(run, backend.client, history=history, ask_all=True)
         open_steps = [s.name for s in status.steps if s.name in chosen and _is_open(s, history)]
         left = _cancel(run, backend, history, status, open_steps)
-        if left:
-            raise _not_all(left)
+        refuse_left(left)
         ended = [s.name for s in status.steps if s.name in chosen and s.name not in open_steps]
     return Cancelled(tuple(open_steps), tuple(ended), cleared, strays)
 
@@ -81,15 +78,6 @@ def _ids(place: Placement) -> set[tuple[str | None, str]]:
     """How a job may be named in a list: the task, or the whole array."""
     job = place.job
     return set() if job is None else {(job.cluster, job.job_id), (job.cluster, str(place.key))}
-
-
-def _not_all(left: Mapping[JobRef, str]) -> SchedulerError:
-    shown = [f"job {job}: {why}" for job, why in left.items()]
-    more = f" and {len(shown) - _MAX_SHOWN} more" if len(shown) > _MAX_SHOWN else ""
-    return SchedulerError(
-        f"{len(left)} job(s) are still in the queue ({'; '.join(shown[:_MAX_SHOWN])}{more})",
-        hint="planit cancel tries again",
-    )
 
 
 def _cleared(before: History, after: History) -> tuple[str, ...]:

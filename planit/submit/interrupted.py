@@ -7,11 +7,11 @@ release is. Whoever was killed during the release left a submission that runs: i
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
-from planit.backends.base import Backend, Tagged, TaggedJob
-from planit.errors import RunError, SchedulerError
+from planit.backends.base import Backend, Tagged, TaggedJob, refuse_left
+from planit.errors import RunError
 from planit.record import history as histories
 from planit.record import markers, tickets
 from planit.record.files import read_json
@@ -42,13 +42,13 @@ def finish_interrupted(run: RunDir, history: History, backend: Backend, *, finis
     found = _queued(history, backend, f"{run.tag_prefix}{number}.", stages)
     jobs = _of_record(run, history, number, stages, found)
     if stages and (_has_run(run, history, number) or (finish and len(jobs) == len(stages))):
-        _refuse_no_answer(found)
+        found.refuse_no_answer()
         _cancel(backend, [job for job in found.jobs if job.live and job.ref not in jobs.values()])
         _release(run, number, backend, stages, jobs)
     else:
         tickets.revoke(run.path, number, STOPPED)
         _cancel(backend, [job for job in found.jobs if job.live])
-        _refuse_no_answer(found)
+        found.refuse_no_answer()
         cancelled = [str(job.ref) for job in found.jobs]
         run.journal.append("aborted", number=number, reason=STOPPED, cancelled=cancelled)
     return histories.read(run)
@@ -64,7 +64,7 @@ def clear_strays(run: RunDir, history: History, backend: Backend) -> tuple[JobRe
     ours = {job for (number, _), job in history.jobs.items() if number not in history.aborted}
     strays = [job for job in found.jobs if job.live and job.ref not in ours]
     _cancel(backend, strays)
-    _refuse_no_answer(found)
+    found.refuse_no_answer()
     return tuple(job.ref for job in strays)
 
 
@@ -134,20 +134,8 @@ def _has_run(run: RunDir, history: History, number: int) -> bool:
     return markers.any_of(tries, number)
 
 
-def _cancel(backend: Backend, jobs: Collection[TaggedJob]) -> None:
-    left = backend.cancel([job.ref for job in jobs])
-    if left:
-        shown = "; ".join(f"job {job}: {why}" for job, why in left.items())
-        raise SchedulerError(
-            f"{len(left)} job(s) are still in the queue ({shown})",
-            hint="do the same again when Slurm allows it",
-        )
-
-
-def _refuse_no_answer(found: Tagged) -> None:
-    for cluster, why in found.no_answer.items():
-        where = f"cluster {cluster}: " if cluster else ""
-        raise SchedulerError(f"{where}{why}", hint="try again when Slurm answers")
+def _cancel(backend: Backend, jobs: Iterable[TaggedJob]) -> None:
+    refuse_left(backend.cancel([job.ref for job in jobs]))
 
 
 def refuse_unreadable(run: RunDir, number: int) -> None:

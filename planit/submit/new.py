@@ -51,7 +51,7 @@ class NewRun:
         check_unique_names(self.root)
         graph = lower(
             self.root,
-            resources_of=merged_with(self.defaults),
+            resources_of=merged_with(self.defaults, self.backend),
             cluster_name=self.backend.cluster_name,
             max_array_size=self.backend.max_array_size,
         )
@@ -89,10 +89,8 @@ class NewRun:
         return run, [jobs[name] for name in calls]
 
 
-def merged_with(defaults: Mapping[str, Any]) -> Callable[[Task], Resources]:
+def merged_with(defaults: Mapping[str, Any], backend: Backend) -> Callable[[Task], Resources]:
     """A step's parameters on top of `defaults`; equal parameters give the same object."""
-    if not defaults:
-        return lambda task: task.resources
     cache: dict[str, Resources] = {}
 
     def merged(task: Task) -> Resources:
@@ -103,10 +101,18 @@ def merged_with(defaults: Mapping[str, Any]) -> Callable[[Task], Resources]:
             more = "additional_parameters"
             if defaults.get(more) and own.get(more):
                 options[more] = {**defaults[more], **own[more]}
-            cache[key] = Resources(options)
+            cache[key] = on_default_cluster(Resources(options), backend)
         return cache[key]
 
     return merged
+
+
+def on_default_cluster(resources: Resources, backend: Backend) -> Resources:
+    """Parameters that name a cluster where a site sets one, so that the record names it too."""
+    if resources.cluster is not None or (cluster := backend.default_cluster()) is None:
+        return resources
+    more = {**resources.options.get("additional_parameters", {}), "clusters": cluster}
+    return Resources({**resources.options, "additional_parameters": more})
 
 
 @dataclass(frozen=True)

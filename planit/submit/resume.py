@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from planit.backends.base import Backend, Dependency
+from planit.backends.base import Backend, Dependency, refuse_left
 from planit.errors import PlanError, RunError, SchedulerError
 from planit.graph import EdgeKind, Graph, lower
 from planit.job.call import Call
@@ -33,7 +33,7 @@ from planit.status.collect import run_status
 from planit.status.states import RunStatus, State, StepStatus
 from planit.submit.cancel import jobs_of, refuse_unknown
 from planit.submit.interrupted import clear_strays, finish_interrupted, refuse_unreadable
-from planit.submit.new import submit_stages
+from planit.submit.new import on_default_cluster, submit_stages
 from planit.submit.submission import Progress, no_progress
 
 
@@ -147,12 +147,7 @@ class Resume:
         wanted = set(rerun)
         queued = [s.name for s in status.steps if s.name in wanted and s.queued]
         left = self.backend.cancel(jobs_of(history, status, queued)) if queued else {}
-        if left:
-            shown = "; ".join(f"job {job}: {why}" for job, why in left.items())
-            raise SchedulerError(
-                f"jobs of steps to rerun are still in the queue ({shown})",
-                hint="nothing was submitted; planit resume tries again",
-            )
+        refuse_left(left)
 
     def _submit(self, history: History, status: RunStatus, rerun: list[str]) -> None:
         number = history.last_submission + 1
@@ -182,7 +177,7 @@ class Resume:
 
     def _resources(self, history: History, name: str) -> Resources:
         if name in self.resources:
-            return self.resources[name]
+            return on_default_cluster(self.resources[name], self.backend)
         place = history.placements.get(name)
         if place is None:
             raise RunError(f"nothing is known of how step {name!r} was to be submitted")

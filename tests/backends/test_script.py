@@ -50,7 +50,8 @@ planit_forward
 
 END = """\
 # Slurm releases the steps behind this one by the exit code: never without an end marker.
-if [ "$planit_code" -eq 0 ] && [ ! -s "$PLANIT_STEP_DIR/end-1.${SLURM_RESTART_COUNT:-0}.json" ]; then
+planit_end="$PLANIT_STEP_DIR/end-1.${SLURM_RESTART_COUNT:-0}.json"
+if [ "$planit_code" -eq 0 ] && [ ! -s "$planit_end" ]; then
     echo "planit: the step left no end marker" >&2
     planit_code=1
 fi

@@ -135,6 +135,10 @@ class LocalBackend:
         self.client = LocalClient(run_path, self.kill_wait_s)
         self.number = number
 
+    def default_cluster(self) -> str | None:
+        """There is one machine."""
+        return None
+
     def max_array_size(self, cluster: str | None) -> int:
         return _NO_LIMIT
 

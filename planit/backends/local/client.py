@@ -35,10 +35,9 @@ class LocalClient:
     def queue(self, cluster: str | None) -> dict[str, JobView]:
         """The state of every step of every submission that was released."""
         views: dict[str, JobView] = {}
-        for path in sorted((self.run_path or Path()).glob("local/*.jsonl")):
-            engine = events.read(path)
-            if engine is not None and path.stem.isdigit():
-                views |= {view.key: view for view in self._views(int(path.stem), engine)}
+        for number in submissions_of(self.run_path) if self.run_path is not None else ():
+            if (engine := self.engine(number)) is not None:
+                views |= {view.key: view for view in self._views(number, engine)}
         return views
 
     def _views(self, number: int, engine: events.Engine) -> Iterator[JobView]:
@@ -63,23 +62,26 @@ class LocalClient:
     def cancel(self, jobs: Iterable[JobRef]) -> dict[JobRef, str]:
         """Ask the engines to cancel steps, and wait until they have.
 
-        Raises:
-            SchedulerError: an engine does not react.
+        Returns:
+            The jobs of engines that do not react, with the reason.
         """
+        left: dict[JobRef, str] = {}
         if self.run_path is None:
-            return {}
-        by_number: dict[int, set[str]] = {}
+            return left
+        by_number: dict[int, dict[str, JobRef]] = {}
         for job in jobs:
-            by_number.setdefault(number_of(job.job_id), set()).add(job.job_id)
-        for number, ids in by_number.items():
+            by_number.setdefault(number_of(job.job_id), {})[job.job_id] = job
+        for number, refs in by_number.items():
             if self.forbid(number):
                 continue
-            wanted = {
-                key for key in keys_of(self.run_path, number) if ids & {key, key.partition("_")[0]}
-            }
+            keys = keys_of(self.run_path, number)
+            wanted = {key for key in keys if refs.keys() & {key, key.partition("_")[0]}}
             self.ask(number, {"action": "cancel", "keys": sorted(wanted)})
-            self._until_over(number, wanted)
-        return {}
+            try:
+                self._until_over(number, wanted)
+            except SchedulerError as silence:
+                left |= dict.fromkeys(refs.values(), silence.message)
+        return left
 
     def ask(self, number: int, request: Mapping[str, Any]) -> None:
         """Leave a request for an engine."""
@@ -109,6 +111,12 @@ class LocalClient:
 def number_of(job_id: str) -> int:
     """The submission that a job id belongs to."""
     return int(job_id.partition(".")[0])
+
+
+def submissions_of(run_path: Path) -> list[int]:
+    """The numbers of the submissions that have an engine's file."""
+    stems = (path.stem for path in run_path.glob("local/*.jsonl"))
+    return sorted(int(stem) for stem in stems if stem.isdigit())
 
 
 def keys_of(run_path: Path, number: int) -> list[str]:

@@ -12,9 +12,17 @@ from typing import Any
 
 from planit.backends.base import Dependency, Tagged, TaggedJob
 from planit.backends.jobs import ClusterWatcher
-from planit.backends.slurm.client import SlurmClient
-from planit.errors import SchedulerError, SubmissionError
+from planit.backends.slurm.client import SlurmClient, UnclearSubmissionError
+from planit.backends.slurm.environment import default_cluster
+from planit.errors import (
+    PlanError,
+    SchedulerError,
+    SubmissionError,
+    UnknownClusterError,
+    suggest,
+)
 from planit.graph import Graph
+from planit.graph.lowering import DEFAULT_MAX_ARRAY_SIZE
 from planit.record.jobs import JobRef
 
 _PASSING = ("unable to contact", "timed out", "no answer", "temporarily", "too many", "try again")
@@ -47,13 +55,39 @@ class SlurmBackend:
         return {"kill_on_invalid_dep": self.kill_on_invalid_dep}
 
     def check(self, graph: Graph, run_path: Path | None = None) -> None:
-        """Slurm itself says what it refuses."""
+        """Every cluster that a step names must answer before the first job is submitted.
+
+        Raises:
+            PlanError: Slurm has no such cluster.
+            SchedulerError: it does not answer.
+        """
+        for stage in graph.stages:
+            if (cluster := stage.resources.cluster) is not None:
+                try:
+                    self.client.config(cluster)
+                except UnknownClusterError:
+                    names = self.client.clusters()
+                    raise PlanError(
+                        f"step {stage.tasks[0].name!r}: Slurm has no cluster {cluster!r}",
+                        hint=suggest(cluster, names) if names else "sacctmgr show clusters",
+                    ) from None
 
     def begin(self, run_path: Path, number: int) -> None:
         """Nothing to do before the first sbatch call."""
 
+    def default_cluster(self) -> str | None:
+        """The one that a site sets by SLURM_CLUSTERS or SBATCH_CLUSTERS.
+
+        Raises:
+            ConfigError: they name several.
+        """
+        return default_cluster()
+
     def max_array_size(self, cluster: str | None) -> int:
-        return int(self.client.setting("MaxArraySize", cluster))
+        try:
+            return int(self.client.setting("MaxArraySize", cluster))
+        except UnknownClusterError:
+            return DEFAULT_MAX_ARRAY_SIZE  # `check` knows the step, and refuses it
 
     def cluster_name(self, cluster: str | None) -> str | None:
         """The name of a cluster; that of the default one is asked for."""
@@ -79,34 +113,35 @@ class SlurmBackend:
                 options.append("--kill-on-invalid-dep=yes")
         for attempt in range(1, _TRIES + 1):
             try:
-                job = self.client.submit(str(script), options)
-                return JobRef(job.cluster or cluster, job.job_id)
+                return self.client.submit(str(script), options, cluster)
             except SubmissionError as error:
                 if found := self._accepted_after_all(tag, cluster, error):
                     return found
-                if attempt == _TRIES or not _is_passing(error):
+                if attempt == _TRIES or not _may_repeat(error):
                     raise
         raise AssertionError("unreachable")
 
     def _accepted_after_all(
         self, tag: str, cluster: str | None, error: SubmissionError
     ) -> JobRef | None:
-        """The job that a failed sbatch call left in the queue, or None if Slurm says it is not.
+        """The job that an sbatch call left in the queue, or None if Slurm says that it left none.
 
         A call is only repeated on Slurm's word that there is no such job, never on its silence.
         """
+        accepted = isinstance(error, UnclearSubmissionError)
+        silence = ""
         for attempt in range(1, _TRIES + 1):
-            if _is_passing(error):
+            if _may_repeat(error) or (accepted and attempt > 1):
                 time.sleep(self.retry_wait_s * attempt)
-            try:
-                views = self.client.queue(cluster).items()
-                keys = [key for key, view in views if (view.comment or "").endswith(tag)]
-                return JobRef(cluster, keys[0].partition("_")[0]) if keys else None
-            except SchedulerError as silence:
-                if not _is_passing(error):
-                    return None
-                last = silence
-        raise SubmissionError(f"{error.message}; and then {last.message}") from error
+            found = self.tagged(tag, [cluster])
+            same = sorted((job for job in found.jobs if job.tag == tag), key=lambda job: -job.live)
+            if same:
+                return same[0].ref
+            silence = found.no_answer.get(cluster, "")
+            if not accepted and not (silence and _may_repeat(error)):
+                return None
+        more = silence or "and the queue does not have it"
+        raise SubmissionError(f"{error.message}; and then {more}") from error
 
     def confirm(self, prefix: str, jobs: Mapping[str, JobRef]) -> None:
         """See that each job is in the queue under its tag, and cancel any second job of a tag.
@@ -130,21 +165,23 @@ class SlurmBackend:
             raise SubmissionError(f"job {job} is a second one, and cannot be cancelled: {why}")
 
     def tagged(self, prefix: str, clusters: Iterable[str | None]) -> Tagged:
-        """The user's jobs whose comment ends with a word that begins with `prefix`."""
-        found: dict[tuple[JobRef, str], bool] = {}
+        """The user's jobs whose comment's last word begins with `prefix`."""
+        live: dict[tuple[JobRef, str], bool] = {}
         no_answer: dict[str | None, str] = {}
         for cluster in dict.fromkeys(clusters):
             try:
-                views = self.client.queue(cluster)
-            except SchedulerError as error:
-                no_answer[cluster] = error.message
+                queue = self.client.fresh_queue(cluster)
+            except UnknownClusterError:
+                continue  # no job can be there
+            except SchedulerError as silence:
+                no_answer[cluster] = silence.message
                 continue
-            for view in views.values():
+            for view in queue.values():
                 tag = (view.comment or "").rpartition(" ")[2]
                 if tag.startswith(prefix):
-                    key = (JobRef(cluster, view.key.partition("_")[0]), tag)
-                    found[key] = found.get(key, False) or view.is_live
-        jobs = tuple(TaggedJob(ref, tag, live) for (ref, tag), live in found.items())
+                    key = JobRef(cluster, view.key.partition("_")[0]), tag
+                    live[key] = view.is_live or live.get(key, False)
+        jobs = tuple(TaggedJob(ref, tag, is_live) for (ref, tag), is_live in live.items())
         return Tagged(jobs, no_answer)
 
     def release(self, jobs: Iterable[JobRef]) -> None:
@@ -169,6 +206,7 @@ def dependency_text(after: Sequence[Dependency]) -> str:
     )
 
 
-def _is_passing(error: SubmissionError) -> bool:
+def _may_repeat(error: SubmissionError) -> bool:
+    """Whether the failure may pass; what Slurm has accepted is never submitted again."""
     text = error.message.lower()
-    return any(word in text for word in _PASSING)
+    return not isinstance(error, UnclearSubmissionError) and any(word in text for word in _PASSING)

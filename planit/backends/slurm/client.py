@@ -6,51 +6,68 @@ public commands, so that a site needs nothing but its Slurm client.
 
 from __future__ import annotations
 
-import getpass
 import os
 import re
 import shutil
 import subprocess
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from dataclasses import dataclass, field
+from pathlib import Path
 
-from planit.errors import SchedulerError, SubmissionError
+from planit.backends.slurm import parse
+from planit.backends.slurm.environment import question_env, sbatch_env
+from planit.backends.slurm.interrupts import deferred_interrupt
+from planit.errors import SchedulerError, SubmissionError, UnknownClusterError
 from planit.record.jobs import JobRef, JobView
 from planit.record.umask import closed_umask
 
 CALL_TIMEOUT_S = 60.0
+CANCEL_PAUSE_S = 1.0
+_CANCEL_TRIES = 3
+_NO_NEW_TRY_AFTER_S = 20.0  # a slurmctld that is down takes 9 s to say so, of each tool
 _BATCH = 500  # ids per scontrol or scancel call, far below the kernel's limit on one argument
 
-# Input variables of the Slurm clients that a site or a user sets on purpose; every other SLURM_*
-# belongs to an allocation that planit may be running in, and would leak into the jobs.
-_KEPT = frozenset({"SLURM_CONF", "SLURM_CLUSTERS", "SLURM_TIME_FORMAT"})
 
-
-def client_env(environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment for Slurm's clients, without what an allocation left in ours."""
-    source = os.environ if environ is None else environ
-    return {k: v for k, v in source.items() if not k.startswith("SLURM_") or k in _KEPT}
+class UnclearSubmissionError(SubmissionError):
+    """sbatch succeeded, but what it printed does not tell for certain which job it made."""
 
 
 @dataclass
 class SlurmClient:
-    """Calls sbatch, scontrol, scancel, squeue and sacct; counts the calls."""
+    """Calls sbatch, scontrol, scancel, squeue and sacct; counts the calls.
+
+    A cluster None is the one that the machine's slurm.conf names.
+
+    Attributes:
+        timeout_s: how long a tool may take.
+        cancel_pause_s: pause before scancel is tried again on what is still in the queue.
+        calls: how often each tool was called.
+    """
 
     timeout_s: float = CALL_TIMEOUT_S
+    cancel_pause_s: float = CANCEL_PAUSE_S
     calls: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     _settings: dict[str | None, dict[str, str]] = field(default_factory=dict)
 
-    def submit(self, script: str, options: Sequence[str]) -> JobRef:
-        """Sbatch `script`. Raises SubmissionError with Slurm's own words if it is refused."""
-        done = self._run(["sbatch", "--parsable", *options, script], SubmissionError)
+    def submit(self, script: str, options: Sequence[str], cluster: str | None = None) -> JobRef:
+        """Sbatch `script`. Ctrl-C waits for the end of the call.
+
+        Raises:
+            UnclearSubmissionError: it was accepted, but its id is not certain.
+            SubmissionError: in Slurm's own words, if it is refused.
+        """
+        env = sbatch_env(Path(script).read_text(encoding="utf-8", errors="replace"))
+        command = ["sbatch", *_on(cluster), "--parsable", *options, script]
+        with deferred_interrupt():
+            done = self._run(command, SubmissionError, env)
         if done.returncode != 0:
             raise SubmissionError(_words(done, "sbatch"))
-        match = re.fullmatch(r"(\d+)(?:;(\S+))?", done.stdout.strip().splitlines()[-1:][0])
-        if match is None:
-            raise SubmissionError(f"sbatch printed no job id but {done.stdout.strip()!r}")
-        return JobRef(match[2], match[1])
+        found = parse.job_id(done.stdout)
+        if found is None:
+            raise UnclearSubmissionError(f"sbatch printed no clear job id but {done.stdout!r}")
+        return JobRef(found[1] or cluster, found[0])
 
     def release(self, jobs: Iterable[JobRef]) -> None:
         """Release held jobs; those that have ended, or that Slurm has forgotten, are passed over.
@@ -59,93 +76,139 @@ class SlurmClient:
             SchedulerError: one is still held.
         """
         wanted = list(jobs)
-        try:
-            self._per_cluster("scontrol", ["release"], wanted, check=True)
-        except SchedulerError:
-            if self._some_held(wanted):
-                raise
+        problem: SchedulerError | None = None
+        for cluster, ids in _by_cluster(wanted).items():
+            for part in _batches(ids):
+                command = ["scontrol", *_on(cluster), "release", ",".join(part)]
+                done = self._run(command, SchedulerError)
+                if done.returncode != 0:
+                    problem = problem or SchedulerError(_words(done, "scontrol"))
+        if problem is not None and self._some_held(wanted):
+            raise problem
 
     def _some_held(self, jobs: Iterable[JobRef]) -> bool:
         return any(
             view.is_live and "Held" in (view.reason or "") and view.key.partition("_")[0] in ids
             for cluster, ids in _by_cluster(jobs).items()
-            for view in self.queue(cluster).values()
+            for view in self.fresh_queue(cluster).values()
         )
 
     def cancel(self, jobs: Iterable[JobRef]) -> dict[JobRef, str]:
-        """Cancel jobs and array tasks; those that already ended are passed over."""
-        self._per_cluster("scancel", ["--quiet"], jobs, check=False)
-        return {}
+        """Cancel jobs and array tasks, then believe the queue; a few tries.
+
+        Returns:
+            Those that are not known to be gone, each with the reason: Slurm still shows them,
+            or does not answer. Nothing is raised, so that one cluster cannot keep the others'
+            jobs from being cancelled.
+        """
+        left: dict[JobRef, str] = {}
+        for cluster, ids in _by_cluster(jobs).items():
+            left |= {JobRef(cluster, key): why for key, why in self._cancel_on(cluster, ids)}
+        return left
+
+    def _cancel_on(self, cluster: str | None, ids: Iterable[str]) -> list[tuple[str, str]]:
+        wanted = list(ids)
+        left: dict[str, str] = {}
+        began = time.monotonic()
+        for attempt in range(_CANCEL_TRIES):
+            if attempt and time.monotonic() - began > _NO_NEW_TRY_AFTER_S:
+                break
+            if attempt:
+                time.sleep(self.cancel_pause_s)
+            said = self._scancel(cluster, left or wanted)
+            try:
+                queue = self.fresh_queue(cluster)
+            except UnknownClusterError:
+                return []
+            except SchedulerError as silence:
+                left = dict.fromkeys(left or wanted, f"no answer: {silence.message}")
+                continue
+            left = _still_there(left or wanted, queue, said)
+            if not left:
+                break
+        return list(left.items())
+
+    def _scancel(self, cluster: str | None, ids: Iterable[str]) -> list[str]:
+        """One scancel of all; its complaints, line by line."""
+        said: list[str] = []
+        for part in _batches(ids):
+            try:
+                done = self._run(["scancel", *_on(cluster), *part], SchedulerError)
+            except SchedulerError as error:
+                return [*said, error.message]
+            said += [line for line in done.stderr.splitlines() if line.strip()]
+            if done.returncode != 0 and not done.stderr.strip():
+                said.append(_words(done, "scancel"))
+        return said
 
     def setting(self, name: str, cluster: str | None) -> str:
         """A value of a cluster's configuration, which is asked for once.
 
         Raises:
-            SchedulerError: Slurm does not answer, or has no such setting.
+            UnknownClusterError: Slurm has no such cluster.
+            SchedulerError: it does not answer, or has no such setting.
         """
-        if cluster not in self._settings:
-            done = self._run(["scontrol", *_on(cluster), "show", "config"], SchedulerError)
-            if done.returncode != 0:
-                raise SchedulerError(_words(done, "scontrol show config"))
-            found = re.findall(r"^(\w+)\s*=\s*(.*?)\s*$", done.stdout, re.MULTILINE)
-            self._settings[cluster] = dict(found)
-        value = self._settings[cluster].get(name)
+        value = self.config(cluster).get(name)
         if not value:
             raise SchedulerError(f"scontrol show config: there is no {name}")
         return value
 
+    def config(self, cluster: str | None) -> Mapping[str, str]:
+        """A cluster's configuration, which is asked for once; raises as `setting` does."""
+        if cluster not in self._settings:
+            command = ["scontrol", *_on(cluster), "show", "config"]
+            self._settings[cluster] = parse.config(self._ask(command, cluster))
+        return self._settings[cluster]
+
+    def clusters(self) -> list[str]:
+        """The clusters that slurmdbd knows; none if it does not answer."""
+        try:
+            shown = self._ask(["sacctmgr", "-n", "-P", "show", "clusters", "format=cluster"])
+        except SchedulerError:
+            return []
+        return [line.strip() for line in shown.splitlines() if line.strip()]
+
     def queue(self, cluster: str | None) -> dict[str, JobView]:
-        """All of the user's jobs that slurmctld still knows, by key; arrays task by task."""
-        layout = "%F|%K|%i|%T|%M|%N|%r|%k"
-        command = ["squeue", *_on(cluster), "-h", "-t", "all", "-u", getpass.getuser()]
-        done = self._run([*command, "-o", layout], SchedulerError)
-        if done.returncode != 0:
-            raise SchedulerError(_words(done, "squeue"))
-        return {view.key: view for line in done.stdout.splitlines() for view in _queue_line(line)}
+        """All of the user's jobs that slurmctld still knows, by key; arrays task by task.
+
+        Raises:
+            UnknownClusterError: Slurm has no such cluster.
+            SchedulerError: there is no answer, or not certainly a whole one.
+        """
+        return self.fresh_queue(cluster)
+
+    def fresh_queue(self, cluster: str | None) -> dict[str, JobView]:
+        """As `queue`, asked now."""
+        user = str(os.geteuid())  # the name may be told otherwise, by LOGNAME for instance
+        command = ["squeue", *_on(cluster), "-t", "all", "-u", user, "-o", parse.QUEUE_FIELDS]
+        return parse.queue(self._ask(command, cluster))
 
     def accounting(self, cluster: str | None, keys: Iterable[str]) -> dict[str, JobView]:
-        """What slurmdbd says of jobs and array tasks. Raises SchedulerError without accounting.
-
-        An array that was cancelled before it started stands there as one bare id; that is then
-        said of each of its tasks.
-        """
+        """What slurmdbd says of jobs and array tasks. Raises SchedulerError without accounting."""
         wanted = set(keys)
         ids = ",".join(sorted({key.partition("_")[0] for key in wanted}))
         if not ids:
             return {}
-        fields = "JobID,State,ElapsedRaw,NodeList,Start"
-        command = ["sacct", *_on(cluster), "-X", "-n", "-P", "-o", fields, "-j", ids]
-        done = self._run(command, SchedulerError)
-        if done.returncode != 0:
-            raise SchedulerError(_words(done, "sacct"))
-        views = {v.key: v for line in done.stdout.splitlines() for v in _account_line(line)}
-        for key in wanted - views.keys():
-            whole = views.get(key.partition("_")[0])
-            if whole is not None and whole.state == "CANCELLED" and not whole.started:
-                views[key] = replace(whole, key=key)
-        return views
+        command = ["sacct", *_on(cluster), "-X", "-P", "-o", parse.ACCOUNT_FIELDS, "-j", ids]
+        views = parse.accounting(self._ask(command, cluster))
+        return parse.with_tasks_of_whole_arrays(views, wanted)
 
-    def _per_cluster(
-        self, tool: str, words: list[str], jobs: Iterable[JobRef], *, check: bool
-    ) -> None:
-        problem: SchedulerError | None = None
-        for cluster, job_ids in _by_cluster(jobs).items():
-            ids = list(job_ids)
-            for start in range(0, len(ids), _BATCH):
-                part = ids[start : start + _BATCH]
-                tail = [",".join(part)] if tool == "scontrol" else part
-                done = self._run([tool, *_on(cluster), *words, *tail], SchedulerError)
-                if check and done.returncode != 0:
-                    problem = problem or SchedulerError(_words(done, tool))
-                if not check and "contact slurm controller" in done.stderr:
-                    raise SchedulerError(_words(done, tool))
-        if problem is not None:
-            raise problem
+    def _ask(self, command: list[str], cluster: str | None = None) -> str:
+        """What a tool prints. An answer that speaks of an error is none, whatever its exit code."""
+        done = self._run(command, SchedulerError)
+        if done.returncode != 0 or parse.complaint(done.stderr):
+            if cluster is not None and parse.is_unknown_cluster(done.stderr):
+                raise UnknownClusterError(_words(done, command[0]))
+            raise SchedulerError(_words(done, command[0]))
+        return done.stdout
 
     def _run(
-        self, command: list[str], error: type[SubmissionError | SchedulerError]
+        self,
+        command: list[str],
+        error: type[SubmissionError | SchedulerError],
+        env: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """Run a client in a session of its own, so that Ctrl-C cannot cut a call in half."""
+        """Run a tool in a session of its own, so that Ctrl-C cannot cut a call in half."""
         self.calls[command[0]] += 1
         if shutil.which(command[0]) is None:
             raise error(
@@ -158,7 +221,7 @@ class SlurmClient:
                 capture_output=True,
                 text=True,
                 errors="replace",
-                env=client_env(),
+                env=question_env() if env is None else env,
                 stdin=subprocess.DEVNULL,
                 timeout=self.timeout_s,
                 start_new_session=True,
@@ -178,7 +241,7 @@ class RememberingClient(SlurmClient):
     def queue(self, cluster: str | None) -> dict[str, JobView]:
         """The queue as it was at the first call."""
         if cluster not in self._queues:
-            self._queues[cluster] = super().queue(cluster)
+            self._queues[cluster] = self.fresh_queue(cluster)
         return self._queues[cluster]
 
 
@@ -195,72 +258,36 @@ def _by_cluster(jobs: Iterable[JobRef]) -> dict[str | None, dict[str, None]]:
     return found
 
 
+def _batches(ids: Iterable[str]) -> Iterator[list[str]]:
+    all_ids = list(ids)
+    for start in range(0, len(all_ids), _BATCH):
+        yield all_ids[start : start + _BATCH]
+
+
 def _on(cluster: str | None) -> list[str]:
     return [] if cluster is None else ["-M", cluster]
 
 
+def _still_there(
+    ids: Iterable[str], queue: Mapping[str, JobView], said: Sequence[str]
+) -> dict[str, str]:
+    """Those of `ids` that the queue does not show as gone, each with scancel's words on it."""
+    open_keys: dict[str, str] = {}
+    for view in queue.values():
+        if not view.is_gone:
+            open_keys[view.key] = view.state
+            open_keys.setdefault(view.key.partition("_")[0], view.state)
+    return {key: f"still {open_keys[key]}{_about(key, said)}" for key in ids if key in open_keys}
+
+
+def _about(key: str, said: Sequence[str]) -> str:
+    """What scancel said of a job: the lines that name it, or else those that name none."""
+    named = [line for line in said if re.search(rf"\bid {re.escape(key)}\b(?![_.])", line)]
+    lines = named or [line for line in said if not re.search(r"\bid \d", line)]
+    return f", scancel: {parse.words(chr(10).join(lines))}" if lines else ", and scancel is silent"
+
+
 def _words(done: subprocess.CompletedProcess[str], tool: str) -> str:
     """Slurm's own words for a failure, as one line."""
-    lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-    text = "; ".join(re.sub(r"^\w+: (error: )?", "", line) for line in lines)
+    text = parse.words(done.stderr)
     return f"{tool}: {text}" if text else f"{tool} ended with exit code {done.returncode}"
-
-
-def _queue_line(line: str) -> Iterator[JobView]:
-    parts = line.split("|", 7)
-    if len(parts) != 8:  # the "CLUSTER: name" heading of -M, or noise
-        return
-    base, index, job_id, state, elapsed, node, reason, comment = parts
-    for key in _keys(base if "_" in job_id else job_id, index if "_" in job_id else None):
-        yield JobView(
-            key,
-            state,
-            _seconds(elapsed),
-            node or None,
-            None if reason == "None" else reason,
-            None if comment in ("", "(null)") else comment,
-        )
-
-
-def _account_line(line: str) -> Iterator[JobView]:
-    parts = line.split("|")
-    if len(parts) < 5:
-        return
-    job_id, state, elapsed, node, start = parts[:5]
-    base, _, index = job_id.partition("_")
-    for key in _keys(base, index or None):
-        yield JobView(
-            key,
-            state.split()[0] if state else "UNKNOWN",
-            int(elapsed) if elapsed.isdigit() else None,
-            None if node in ("", "None assigned") else node,
-            started=start not in ("None", "Unknown", ""),
-        )
-
-
-def _keys(base: str, index: str | None) -> Iterator[str]:
-    """``12`` for a job; ``12_4``, ``12_5`` ... for an index expression like ``[4-9:2,12%2]``."""
-    if index is None:
-        yield base
-        return
-    for number in _expand(index.strip("[]").split("%")[0]):
-        yield f"{base}_{number}"
-
-
-@lru_cache(maxsize=64)
-def _expand(expression: str) -> tuple[int, ...]:
-    numbers: list[int] = []
-    for part in expression.split(","):
-        if match := re.fullmatch(r"(\d+)(?:-(\d+)(?::(\d+))?)?", part):
-            first, last, step = int(match[1]), match[2], match[3]
-            numbers += range(first, int(last or first) + 1, int(step or 1))
-    return tuple(numbers)
-
-
-def _seconds(text: str) -> int | None:
-    """Squeue's elapsed time, ``[D-][H:]MM:SS``."""
-    match = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", text)
-    if match is None:
-        return None
-    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
-    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds

@@ -6,6 +6,7 @@ with its exit code. Slurm releases the steps behind it by that code and by nothi
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import signal
@@ -19,12 +20,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from planit.errors import RunError
 from planit.job.code import install_snapshot
 from planit.job.command import CommandFailedError
 from planit.job.gpu import GpuMemory
-from planit.record import markers
-from planit.record.files import read_json, why_untrusted
+from planit.record import markers, trust
+from planit.record.files import close_log, is_shared
 from planit.record.markers import Attempt
+from planit.record.trust import TrustedDir
 from planit.record.umask import closed_umask
 
 EXIT_UNTRUSTED = 126
@@ -42,25 +45,24 @@ def main() -> int:
     """Run the step that the environment names; the process's exit code."""
     closed = closed_umask()
     os.umask(closed)
-    run_dir, step_dir = Path(os.environ["PLANIT_RUN_DIR"]), Path(os.environ["PLANIT_STEP_DIR"])
-    reason = why_untrusted(_must_be_trusted(run_dir, step_dir))
-    if reason is not None:
-        print(f"planit: refusing to run this step: {reason}", file=sys.stderr, flush=True)
+    run_dir, step_dir = os.environ["PLANIT_RUN_DIR"], os.environ["PLANIT_STEP_DIR"]
+    try:
+        run = trust.opened(Path(run_dir))
+        close_log(shared=is_shared(run.fd))
+        worker = _Worker(run, run.subdir(os.path.relpath(step_dir, run_dir)), closed)
+    except RunError as refusal:
+        print(f"planit: refusing to run this step: {refusal}", file=sys.stderr, flush=True)
         return EXIT_UNTRUSTED
-    return _Worker(run_dir, step_dir, closed).run()
-
-
-def _must_be_trusted(run_dir: Path, step_dir: Path) -> list[Path]:
-    """Whatever could make the worker load code: payloads, context, snapshot, and their folders."""
-    paths = [run_dir, run_dir / "submissions", _context(run_dir), run_dir / "steps", step_dir]
-    paths += [step_dir / "payload.pkl"]
-    return paths + [p for p in (step_dir / "checkpoint.pkl", run_dir / "code") if p.exists()]
+    return worker.run()
 
 
 class _Worker:
-    def __init__(self, run_dir: Path, step_dir: Path, closed: int) -> None:
-        self.run_dir = run_dir
-        self.step_dir = step_dir
+    """Runs a step. Raises RunError for what another user could have written."""
+
+    def __init__(self, run: TrustedDir, step: TrustedDir, closed: int) -> None:
+        self.opened_run = run
+        self.step = step
+        self.step_dir = step.proc
         self.attempt = Attempt.from_environment()
         self.rank = int(os.environ.get("SLURM_PROCID", "0"))
         self.ranks = int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) if _under_srun() else 1
@@ -68,6 +70,17 @@ class _Worker:
         self.gpu = GpuMemory()
         self.checkpoints = False
         self.umask = self.closed = closed
+        self.context = self._read_context()
+        step.open("checkpoint.pkl" if step.holds("checkpoint.pkl") else "payload.pkl").close()
+        install_snapshot(run, self.context.get("snapshot"))
+
+    def _read_context(self) -> dict[str, Any]:
+        content = self.opened_run.read_bytes(f"submissions/{self.attempt.submission}.context.json")
+        with suppress(ValueError):
+            context = json.loads(content)
+            if isinstance(context, dict):
+                return context
+        return {}
 
     def run(self) -> int:
         started = time.time()
@@ -93,13 +106,11 @@ class _Worker:
         return code
 
     def _call(self) -> Any:
-        context = read_json(_context(self.run_dir)) or {}
         known = set(sys.path)
-        sys.path += [entry for entry in context.get("sys_path", []) if entry not in known]
-        self.umask = int(context.get("umask", self.umask))
-        install_snapshot(self.run_dir / "code", context.get("snapshot"))
+        sys.path += [entry for entry in self.context.get("sys_path", []) if entry not in known]
+        self.umask = int(self.context.get("umask", self.umask))
         payload = import_payload()
-        return payload.run(self.step_dir, self._prepare)
+        return payload.run(self.step, self._prepare)
 
     def _prepare(self, checkpoints: bool) -> None:
         self.checkpoints = checkpoints
@@ -157,11 +168,6 @@ class _Worker:
             "attempt": str(self.attempt),
         }
         markers.write(self.step_dir, kind, self.attempt, self.rank, {**head, **content})
-
-
-def _context(run_dir: Path) -> Path:
-    number = Attempt.from_environment().submission
-    return run_dir / "submissions" / f"{number}.context.json"
 
 
 def import_payload() -> Any:

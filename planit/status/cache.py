@@ -9,11 +9,14 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
+from planit.errors import RunError
+from planit.record import trust
 from planit.record.files import read_json, write_json
 from planit.record.history import Placement
 from planit.record.rundir import RunDir
 from planit.status.states import State, StepStatus
 
+_NAME = "states.json"
 _IDENTITY = ("state", "job", "cluster", "attempt")
 _FINDINGS = ("elapsed_s", "node", "cause", "error", "queued")
 _ASKED_AGAIN = (State.LOST, State.NOT_SUBMITTED)
@@ -23,8 +26,8 @@ class KnownStates:
     """The states that an earlier look left."""
 
     def __init__(self, run: RunDir) -> None:
-        self._path = run.path / "states.json"
-        content = read_json(self._path)
+        self._run_path = run.path
+        content = read_json(run.path / _NAME)
         steps = content.get("steps") if isinstance(content, dict) else None
         names = set(State)
         self._steps: dict[str, dict[str, Any]] = {
@@ -62,5 +65,5 @@ class KnownStates:
             if step.job is not None and not step.stale
         }
         if known and known != self._steps:
-            with suppress(OSError):
-                write_json(self._path, {"steps": known})
+            with suppress(OSError, RunError), trust.opened(self._run_path) as trusted:
+                write_json(trusted.proc / _NAME, {"steps": known})

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from planit.backends.base import Backend
 from planit.errors import RunError, SchedulerError, suggest
 from planit.record import history as histories
+from planit.record import trust
 from planit.record.history import History, Placement
 from planit.record.jobs import JobRef
 from planit.record.lock import RunLock
@@ -39,9 +40,10 @@ def cancel(run: RunDir, backend: Backend, names: Collection[str] = ()) -> Cancel
     Doing it again does nothing more.
 
     Raises:
-        RunError: an unknown step, or somebody else is working on the run.
+        RunError: an unknown step, somebody else is working on the run, or could have written it.
         SchedulerError: Slurm does not answer.
     """
+    run = RunDir(trust.refuse_untrusted(run.path))
     with RunLock(run.path):
         before = histories.read(run)
         refuse_unknown(before, names)

@@ -19,6 +19,7 @@ from planit.nodes.functions import dotted_path
 from planit.nodes.walltime import whole_minutes
 from planit.record.files import make_dir, write_json, write_new
 from planit.record.rundir import RunDir
+from planit.record.trust import accepts_group
 from planit.record.umask import current_umask
 
 
@@ -93,6 +94,7 @@ def write_stage(
         checkpoints=checkpoints,
         launches=stage.tasks[0].launches,
         here=here,
+        trust_group=accepts_group(),
     )
     if stage.is_array:
         folder = make_dir(run.array_dir(submission, stage.number))

@@ -22,7 +22,8 @@ from planit.job.command import CommandCall
 from planit.nodes import Resources, Task, tasks
 from planit.nodes.functions import resolve
 from planit.record import history as histories
-from planit.record.files import read_json, why_untrusted
+from planit.record import trust
+from planit.record.files import read_json
 from planit.record.history import History
 from planit.record.jobs import JobRef
 from planit.record.lock import RunLock
@@ -63,6 +64,9 @@ class Resume:
         start_from: rerun these steps and everything behind them, done or not.
         only: rerun just these steps.
         resources: new submission parameters by step, for what is rerun.
+
+    Raises:
+        RunError: another user could have written the run.
     """
 
     run: RunDir
@@ -71,6 +75,9 @@ class Resume:
     only: Collection[str] = ()
     resources: Mapping[str, Resources] = field(default_factory=dict)
     progress: Progress = no_progress
+
+    def __post_init__(self) -> None:
+        self.run = RunDir(trust.refuse_untrusted(self.run.path))
 
     def plan(self) -> list[Decision]:
         """What would be done, without doing anything."""
@@ -97,10 +104,8 @@ class Resume:
 
     def _import_path(self, past: History) -> list[str]:
         """Where the functions were imported from last: a resume may be called from anywhere."""
-        context = self.run.context_file(past.last_submission)
-        if why_untrusted([self.run.path, context.parent, context]) is not None:
-            return []  # somebody else could have written it
-        return list((read_json(context) or {}).get("sys_path", []))
+        context = read_json(self.run.context_file(past.last_submission)) or {}
+        return list(context.get("sys_path", []))
 
     def _look(self, past: History) -> RunStatus:
         status = look(self.run, self.backend.client, past=past)

@@ -39,7 +39,7 @@ from planit.job.code import install_snapshot
 from planit.job.worker import EXIT_REQUEUED, import_payload
 from planit.nodes.functions import resolve
 from planit.record import history as histories
-from planit.record import markers
+from planit.record import markers, trust
 from planit.record.files import make_dir, read_json
 from planit.record.lock import SIGN_OF_LIFE_S
 from planit.record.markers import Attempt
@@ -113,7 +113,7 @@ class Engine:
         """Import what the steps will import; what cannot be is left for the step to complain."""
         known = set(sys.path)
         sys.path += [entry for entry in self.context.get("sys_path", []) if entry not in known]
-        install_snapshot(self.run.path / "code", self.context.get("snapshot"))
+        install_snapshot(trust.opened(self.run.path), self.context.get("snapshot"))
         import_payload()
         for path in histories.functions(self.run.manifest["tree"]):
             with contextlib.suppress(PlanError):

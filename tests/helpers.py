@@ -79,7 +79,8 @@ def mode_of(path: Path) -> int:
 
 
 # acl(5): owner, the user nobody, group, mask, others; each may do everything.
-_ACL_TAGS = ((0x01, 0xFFFFFFFF), (0x02, 65534), (0x04, 0xFFFFFFFF), (0x10, 0xFFFFFFFF), (0x20, 0xFFFFFFFF))  # fmt: skip
+_NO_ID = 0xFFFFFFFF
+_ACL_TAGS = ((0x01, _NO_ID), (0x02, 65534), (0x04, _NO_ID), (0x10, _NO_ID), (0x20, _NO_ID))
 
 
 def give_default_acl(folder: Path) -> None:

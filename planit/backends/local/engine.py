@@ -44,6 +44,7 @@ from planit.record.files import make_dir, read_json
 from planit.record.lock import SIGN_OF_LIFE_S
 from planit.record.markers import Attempt
 from planit.record.rundir import RunDir
+from planit.record.umask import closed_umask
 
 _STOP_WAIT_S = 5.0
 _POLL_S = 0.2
@@ -87,6 +88,7 @@ class Engine:
         Raises:
             PlanitError: a step can never run on this machine; nothing was started.
         """
+        os.umask(closed_umask())  # of logs; a step gets the user's own back
         self.requests = make_dir(self.run.path / "local" / "requests")
         self.machine = Machine.found(self.settings)
         stages = read_stages(self.run, self.number)

@@ -76,23 +76,31 @@ class Scene:
         """Start the step's worker again; what it wrote."""
         names = {"PLANIT_RUN_DIR": self.run, "PLANIT_STEP_DIR": self.step, "PLANIT_STEP": "s"}
         env = {key: value for key, value in os.environ.items() if not key.startswith("SLURM_")}
+        more = {"PYTHONPATH": HERE, "SLURM_JOB_ID": "1"}
         done = subprocess.run(
             [sys.executable, "-m", "planit.job.worker"],
-            env={**env, **{k: str(v) for k, v in names.items()}, "PYTHONPATH": HERE, "SLURM_JOB_ID": "1"},
+            env={**env, **more, **{key: str(value) for key, value in names.items()}},
             capture_output=True,
             text=True,
             timeout=60,
             check=False,
-        )  # fmt: skip
+        )
         return done.stdout + done.stderr
 
     def result(self) -> str:
         """Read the step's result as the jobs of `Plan.submit` do."""
+        return self._of_job(lambda job: job.result())
+
+    def submission(self) -> str:
+        """Read the step's call likewise."""
+        return self._of_job(lambda job: job.submission())
+
+    def _of_job(self, act: Callable[[StepJob], object]) -> str:
         time.sleep(_PAUSE_S)
         watcher = ClusterWatcher(LocalClient(self.run), None)
         job = StepJob(self.step, JobRef(None, "1"), watcher, name="s", script=self.step / "script")
         try:
-            return str(job.result())
+            return str(act(job))
         except Exception as error:  # an untrusted run, and whatever a half-swapped one looks like
             return str(error)
 
@@ -153,11 +161,11 @@ def swapping(one: Path, other: Path) -> Iterator[None]:
 
 def part(scene: Scene, what: str, act: str) -> Path:
     """The part of the run that is swapped."""
-    file = "payload.pkl" if act == "worker" else "1_0_result.pkl"
+    file = "1_0_result.pkl" if act == "result" else "payload.pkl"
     return {"run": scene.run, "step": scene.step, "file": scene.step / file}[what]
 
 
-@pytest.mark.parametrize("act", ["worker", "result"])
+@pytest.mark.parametrize("act", ["worker", "result", "submission"])
 @pytest.mark.parametrize("what", ["run", "step", "file"])
 def test_nothing_foreign_runs_where_everybody_may_rename(scene: Scene, what: str, act: str) -> None:
     swapped = part(scene, what, act)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +12,7 @@ import pytest
 
 from planit import Chain, Command, Parallel, Run, SlurmArgs, Step
 from planit.backends.slurm.backend import SlurmBackend
-from planit.errors import RunError
+from planit.errors import RunError, StepsFailedError
 from planit.nodes import Node
 from planit.submit.new import NewRun
 from tests.cluster import Cluster
@@ -125,7 +123,7 @@ class Planted:
 
 
 @pytest.fixture(params=PLACES)
-def planted(slurm: Cluster, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Planted]:
+def planted(slurm: Cluster, tmp_path: Path, request: pytest.FixtureRequest) -> Planted:
     """A run with one failed and one waiting step; its files are links to a file outside."""
     begin = SlurmArgs("5", "batch", additional_params={"begin": "now+1hour"})
     root = Parallel(Step("bad", steps.fail, ARGS), Step("waits", steps.succeed, begin))
@@ -149,9 +147,7 @@ def planted(slurm: Cluster, tmp_path: Path, request: pytest.FixtureRequest) -> I
         os.chown(entry, NOBODY, NOBODY, follow_symlinks=False)
     (tmp_path / "runs" / "p").chmod(PLACES[request.param])
     os.chown(tmp_path / "runs" / "p", 0, NOBODY)
-    yield Planted(tmp_path / "runs", path, foreign, outside)
-    subprocess.run(["scancel", "--comment", "-n", "waits"], check=False, capture_output=True)
-    slurm_says("scancel", of_run(run, "waits"))
+    return Planted(tmp_path / "runs", path, foreign, outside)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
@@ -166,6 +162,8 @@ def test_verbs_run_and_change_nothing_of_a_run_that_somebody_planted(planted: Pl
     assert "FAILED" in status.out
     assert "PENDING" in status.out
     assert planit(planted.base, "logs", "bad").out.strip() == "mine"
+    slurm_says("scancel", of_run(Run(planted.run), "waits"))
+    assert planit(planted.base, "wait").code == StepsFailedError.exit_code
     with pytest.raises(RunError):
         Run(planted.run).resume()
     with pytest.raises(RunError):

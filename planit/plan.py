@@ -71,6 +71,7 @@ class Plan:
         *,
         kill_on_invalid_dep: bool = True,
         local: Mapping[str, Any] | None = None,
+        share: str | None = None,
     ) -> list[Job[Any]]:
         """Submit all steps, or none.
 
@@ -82,6 +83,8 @@ class Plan:
             kill_on_invalid_dep: let Slurm cancel what can never run.
             local: what steps on this machine can have, instead of what it has: "cpus", "gpus",
                 "mem_gb"; and "isolation", "fork" or "spawn", and "kill_wait_s".
+            share: "group" lets the group read the record of the run, logs and results too; by
+                default only logs can be read by others, as far as the umask allows.
 
         Returns:
             One submitit job per step, in the order of the plan.
@@ -97,7 +100,8 @@ class Plan:
         if view.kind == "debug":
             self.jobs = self._submit_debug(executor)
         else:
-            self.jobs = self._submit_run(view, _backend(view, kill_on_invalid_dep, local or {}))
+            backend = _backend(view, kill_on_invalid_dep, local or {})
+            self.jobs = self._submit_run(view, backend, share)
         return self.jobs
 
     def wait(self) -> None:
@@ -118,7 +122,9 @@ class Plan:
         self._wait = waiting.in_threads
         return list(waiting.jobs.values())
 
-    def _submit_run(self, view: ExecutorView, backend: Backend) -> list[Job[Any]]:
+    def _submit_run(
+        self, view: ExecutorView, backend: Backend, share: str | None
+    ) -> list[Job[Any]]:
         from planit.run import Run
         from planit.submit.new import NewRun
 
@@ -129,6 +135,7 @@ class Plan:
             backend=backend,
             defaults=view.defaults,
             max_requeues=view.max_requeues,
+            share=share,
         )
         started, jobs = new.start()
         self.run = Run(started.path, backend=backend)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from planit.backends.base import Backend
-from planit.backends.local.backend import LocalBackend
+from planit.backends.local.backend import SETTINGS, LocalBackend
 from planit.backends.slurm.backend import SlurmBackend
 from planit.errors import RunError, StepsFailedError
 from planit.nodes import Resources
@@ -171,8 +171,8 @@ def _backend_of(run: RunDir) -> Backend:
     """Submit again as the run was submitted last."""
     context = read_json(run.context_file(max(run.submissions(), default=1))) or {}
     settings = dict(context.get("backend") or {})
-    if settings.pop("name", "slurm") == "local":
-        backend = LocalBackend(**settings)
+    if settings.get("name") == "local":
+        backend = LocalBackend(**{key: settings[key] for key in SETTINGS if key in settings})
         backend.begin(run.path, 0)
         return backend
     return SlurmBackend(kill_on_invalid_dep=bool(settings.get("kill_on_invalid_dep", True)))

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
+import struct
 import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
 
 from planit import SlurmArgs, Step
 
@@ -66,3 +71,29 @@ def write(path: Path, text: str) -> Path:
 def all_below(folder: Path) -> list[str]:
     """Every file and folder, so that a test can say that there is none, or no new one."""
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def mode_of(path: Path) -> int:
+    """The permissions of a file or folder."""
+    return stat.S_IMODE(path.lstat().st_mode)
+
+
+# acl(5): owner, the user nobody, group, mask, others; each may do everything.
+_NO_ID = 0xFFFFFFFF
+_ACL_TAGS = ((0x01, _NO_ID), (0x02, 65534), (0x04, _NO_ID), (0x10, _NO_ID), (0x20, _NO_ID))
+
+
+def give_default_acl(folder: Path) -> None:
+    """Let what is made in a folder be everybody's to read and write, whatever the umask."""
+    give_acl(folder, "default")
+
+
+def give_acl(folder: Path, kind: str) -> None:
+    """Give a folder an "access" or "default" list; skip the test where there are none."""
+    entries = b"".join(struct.pack("<HHI", tag, 7, who) for tag, who in _ACL_TAGS)
+    try:
+        os.setxattr(folder, f"system.posix_acl_{kind}", struct.pack("<I", 2) + entries)
+    except OSError as error:
+        if error.errno != errno.ENOTSUP or os.environ.get("CI") == "true":
+            raise
+        pytest.skip(f"no access control lists in {folder}")

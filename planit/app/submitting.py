@@ -74,6 +74,7 @@ def submit(
         backend=_backend(config, chosen),
         source=source,
         progress=show_progress,
+        share=config.get("share"),
     )
     run, jobs = new.start()
     ids = list(dict.fromkeys(job.job_id.partition("_")[0] for job in jobs))

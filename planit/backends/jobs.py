@@ -1,12 +1,14 @@
 """The submitit jobs that a submission returns.
 
-They are submitit's own `SlurmJob`, with three differences: a job knows its cluster, its state
-comes from squeue first (sacct may be minutes behind, or not there at all), and its files stand
-where planit's run directory has them.
+They are submitit's own `SlurmJob`, with four differences: a job knows its cluster, its state comes
+from squeue first (sacct may be minutes behind, or not there at all), its files are where planit's
+run directory has them, and what another user could have written is not unpickled.
 """
 
 from __future__ import annotations
 
+import os
+import pickle
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -17,13 +19,16 @@ from submitit.slurm.slurm import SlurmInfoWatcher, SlurmJob
 
 from planit.backends.base import refuse_left
 from planit.errors import SchedulerError
-from planit.job.payload import StepPaths
+from planit.job.payload import StepPaths, load
+from planit.record import trust
 from planit.record.jobs import JobRef
+from planit.record.trust import TrustedDir
 
 if TYPE_CHECKING:
     from planit.backends.base import Client
 
 _POLL_S = 5.0
+_RESULT_POLL_S = 0.5
 _GONE_AFTER = 3  # looks without a trace of a job before it counts as lost
 
 
@@ -105,6 +110,47 @@ class StepJob(SlurmJob[Any]):
         left = self._client.cancel([JobRef(self.cluster, self.job_id)])
         if check:
             refuse_left(left)
+
+    def done(self, force_check: bool = False) -> bool:
+        """Whether the step has ended: its result is there, or the scheduler says so."""
+        if self._sub_jobs:
+            return all(job.done(force_check) for job in self._sub_jobs)
+        if self._has_result():
+            return True
+        mode = "force" if force_check else "standard"
+        return bool(self.watcher.is_done(self.job_id, mode=mode))
+
+    def submission(self) -> utils.DelayedSubmission:
+        """The step's call. Raises RunError if another user could have written it."""
+        with self._opened() as folder:
+            return load(folder)
+
+    def _get_outcome_and_result(self) -> tuple[str, Any]:
+        """What `result`, `results` and `exception` of submitit 1.5 get the result from.
+
+        Raises:
+            RunError: another user could have written it.
+            UncompletedJobError: there is none.
+        """
+        end = time.monotonic() + self._results_timeout_s
+        while not self._has_result():
+            if time.monotonic() > end:
+                message = f"job {self.job_id} left no result ({self.state}); it wrote:"
+                raise utils.UncompletedJobError(f"{message}\n{self.stdout()}")
+            time.sleep(_RESULT_POLL_S)
+        with self._opened() as folder, folder.open(self.paths.result_pickle.name) as file:
+            outcome, value = pickle.load(file)
+        return outcome, value
+
+    def _opened(self) -> TrustedDir:
+        folder = self.paths.folder  # <run>/steps/<step>
+        with trust.opened(folder.parents[1]) as run:
+            return run.subdir(f"{folder.parent.name}/{folder.name}")
+
+    def _has_result(self) -> bool:
+        with suppress(OSError):  # a network file system looks again when a folder is opened
+            os.close(os.open(self.paths.folder, os.O_RDONLY | os.O_DIRECTORY))
+        return bool(self.paths.result_pickle.exists())
 
     def stderr(self) -> str | None:
         """What the step wrote; the same as `stdout`."""

@@ -24,6 +24,7 @@ from types import ModuleType
 from typing import Any
 
 from planit.record.files import make_dir, write_new
+from planit.record.trust import TrustedDir
 
 _MOST_FILES = 2_000
 _MOST_ENTRIES = 50_000  # a package that holds its data must not cost minutes to walk
@@ -113,16 +114,20 @@ def importable(entries: Iterable[str]) -> Iterator[None]:
             sys.path.remove(entry)
 
 
-def install_snapshot(folder: Path, sources: dict[str, str] | None) -> None:
-    """Let imports of the original paths read the copies in `folder`."""
+def install_snapshot(run: TrustedDir, sources: dict[str, str] | None) -> None:
+    """Let imports of the original paths read the copies in a run.
+
+    Raises:
+        RunError: another user could have written them.
+    """
     if sources:
-        sys.meta_path.insert(0, _SnapshotFinder(folder, sources))
+        sys.meta_path.insert(0, _SnapshotFinder(run.subdir("code"), sources))
 
 
 class _SnapshotFinder(importlib.abc.MetaPathFinder):
     """Finds a module as usual, and swaps its loader if its source is in the snapshot."""
 
-    def __init__(self, folder: Path, sources: dict[str, str]) -> None:
+    def __init__(self, folder: TrustedDir, sources: dict[str, str]) -> None:
         self._folder = folder
         self._sources = sources
 
@@ -134,15 +139,16 @@ class _SnapshotFinder(importlib.abc.MetaPathFinder):
             return spec
         copy = self._sources.get(spec.origin)
         if copy is not None:
-            spec.loader = _SnapshotLoader(fullname, spec.origin, self._folder / copy)
+            spec.loader = _SnapshotLoader(fullname, spec.origin, self._folder, copy)
         return spec
 
 
 class _SnapshotLoader(importlib.machinery.SourceFileLoader):
-    def __init__(self, fullname: str, path: str, copy: Path) -> None:
+    def __init__(self, fullname: str, path: str, folder: TrustedDir, copy: str) -> None:
         super().__init__(fullname, path)
+        self._folder = folder
         self._copy = copy
 
     def get_code(self, fullname: str) -> Any:
         """Compile the copy under the original's name; no byte code is read or written."""
-        return self.source_to_code(self._copy.read_bytes(), self.path)
+        return self.source_to_code(self._folder.read_bytes(self._copy), self.path)

@@ -20,7 +20,9 @@ import cloudpickle
 from submitit.core.job_environment import JobEnvironment
 from submitit.core.utils import DelayedSubmission, JobPaths
 
-from planit.record.umask import closed_umask
+from planit.record.files import is_shared, write_atomic
+from planit.record.trust import TrustedDir
+from planit.record.umask import private_umask
 
 CHECKPOINT = "checkpoint.pkl"
 PAYLOAD = "payload.pkl"
@@ -94,26 +96,36 @@ def dump(
     return buffer.getvalue()
 
 
-def run(step_dir: Path, prepare: Callable[[bool], None]) -> Any:
-    """Load the call in `step_dir` (its checkpoint, if there is one) and make it.
+def load(step: TrustedDir) -> DelayedSubmission:
+    """The call in a step's folder: its checkpoint, if there is one.
+
+    Raises:
+        RunError: another user could have written it.
+    """
+    with step.open(CHECKPOINT if step.holds(CHECKPOINT) else PAYLOAD) as file:
+        call: DelayedSubmission = pickle.load(file)
+        return call
+
+
+def run(step: TrustedDir, prepare: Callable[[bool], None]) -> Any:
+    """Load the call in a step's folder and make it.
 
     `prepare` is told whether the call can checkpoint, before it starts; submitit's signal
     handlers are installed only then.
     """
-    saved = step_dir / CHECKPOINT
-    call = DelayedSubmission.load(saved if saved.exists() else step_dir / PAYLOAD)
+    call = load(step)
     checkpoints = can_checkpoint(call.function)
     prepare(checkpoints)
     if checkpoints:
         here = "PLANIT_JOB" in os.environ
         environment = LocalEnvironment() if here else JobEnvironment()
-        paths = _CheckpointPaths(step_dir, environment.job_id, environment.global_rank, script=None)
+        paths = _CheckpointPaths(step.proc, environment.job_id, environment.global_rank, None)
         environment._handle_signals(paths, call)
-        _close_checkpoints(environment._usr_sig())
+        _close_checkpoints(environment._usr_sig(), shared=is_shared(step.fd))
     return call.result()
 
 
-def _close_checkpoints(number: signal.Signals) -> None:
+def _close_checkpoints(number: signal.Signals, *, shared: bool) -> None:
     """Let submitit's handler write the checkpoint under the umask of the run's files.
 
     And in peace: where the warning comes so late that SIGTERM follows at once, that would end the
@@ -122,7 +134,7 @@ def _close_checkpoints(number: signal.Signals) -> None:
     save = signal.getsignal(number)
 
     def handler(signum: int, frame: FrameType | None) -> None:
-        os.umask(closed_umask())
+        os.umask(private_umask(shared=shared))
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if callable(save):
             save(signum, frame)
@@ -137,6 +149,4 @@ def write_result(path: Path, outcome: str, value: Any) -> None:
     except Exception:  # a step communicates through files; what it returns must not fail it
         print(f"planit: the return value cannot be pickled:\n{traceback.format_exc()}", flush=True)
         data = cloudpickle.dumps((outcome, None))
-    temporary = path.with_suffix(".tmp")
-    temporary.write_bytes(data)
-    temporary.replace(path)
+    write_atomic(path, data, flush=False)

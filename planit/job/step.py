@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import signal
@@ -19,8 +20,8 @@ from planit.job.command import CommandFailedError
 from planit.job.ending import EXIT_REQUEUED, identity, job_id
 from planit.job.gpu import GpuMemory
 from planit.record import markers
-from planit.record.files import read_json
 from planit.record.markers import Attempt
+from planit.record.trust import TrustedDir
 from planit.record.umask import closed_umask
 
 EXIT_SIGTERM = 128 + signal.SIGTERM
@@ -32,15 +33,24 @@ class Terminated(BaseException):
     """SIGTERM: cancelled, out of time or preempted. Lets the step's own clean-up run."""
 
 
-def run_step(run_dir: Path, step_dir: Path) -> int:
+def run_step(run: TrustedDir, step: TrustedDir) -> int:
     """Run a step in this process; its exit code. The report is written, the end marker is not."""
-    return _Step(run_dir, step_dir).run()
+    return _Step(run, step).run()
+
+
+def refuse_untrusted(run: TrustedDir, step: TrustedDir) -> None:
+    """Raise RunError if another user could have written what a step runs."""
+    _context(run)
+    step.open("checkpoint.pkl" if step.holds("checkpoint.pkl") else "payload.pkl").close()
+    if run.holds("code"):
+        run.subdir("code").close()
 
 
 class _Step:
-    def __init__(self, run_dir: Path, step_dir: Path) -> None:
-        self.run_dir = run_dir
-        self.step_dir = step_dir
+    def __init__(self, run: TrustedDir, step: TrustedDir) -> None:
+        self.opened_run = run
+        self.step = step
+        self.step_dir = step.path  # a step may close all descriptors that it finds open
         self.pid = os.getpid()
         self.attempt = Attempt.from_environment()
         self.rank = int(os.environ.get("SLURM_PROCID", "0")) if _under_srun() else 0
@@ -81,13 +91,13 @@ class _Step:
         return code
 
     def _call(self) -> Any:
-        context = read_json(context_of(self.run_dir)) or {}
+        context = _context(self.opened_run)
         known = set(sys.path)
         sys.path += [entry for entry in context.get("sys_path", []) if entry not in known]
         self.umask = int(context.get("umask", self.umask))
-        install_snapshot(self.run_dir / "code", context.get("snapshot"))
+        install_snapshot(self.opened_run, context.get("snapshot"))
         payload = import_payload()
-        return payload.run(self.step_dir, self._prepare)
+        return payload.run(self.step, self._prepare)
 
     def _prepare(self, checkpoints: bool) -> None:
         self.checkpoints = checkpoints
@@ -135,10 +145,14 @@ class _Step:
             payload.write_result(path, "error", error["traceback"] if error else outcome)
 
 
-def context_of(run_dir: Path) -> Path:
-    """What the worker needs before it loads a payload."""
+def _context(run: TrustedDir) -> dict[str, Any]:
+    """What a step needs before it loads its payload."""
     number = Attempt.from_environment().submission
-    return run_dir / "submissions" / f"{number}.context.json"
+    with suppress(ValueError):
+        context = json.loads(run.read_bytes(f"submissions/{number}.context.json"))
+        if isinstance(context, dict):
+            return context
+    return {}
 
 
 def import_payload() -> Any:

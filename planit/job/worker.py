@@ -21,10 +21,13 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
+from planit.errors import RunError
 from planit.job import ending, gate
-from planit.job.step import context_of, run_step
-from planit.record.files import why_untrusted
+from planit.job.step import refuse_untrusted, run_step
+from planit.record import trust
+from planit.record.files import close_log, is_shared
 from planit.record.markers import Attempt
+from planit.record.trust import TrustedDir
 from planit.record.umask import closed_umask
 
 EXIT_UNTRUSTED = 126
@@ -37,18 +40,23 @@ _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, sign
 def main(arguments: Sequence[str] = ()) -> int:
     """Do what the verb says; the process's exit code."""
     os.umask(closed_umask())
-    run_dir, step_dir = Path(os.environ["PLANIT_RUN_DIR"]), Path(os.environ["PLANIT_STEP_DIR"])
+    run_dir, step_dir = os.environ["PLANIT_RUN_DIR"], os.environ["PLANIT_STEP_DIR"]
     verb, *rest = arguments or ("run",)
-    reason = why_untrusted(_must_be_trusted(run_dir, step_dir))
-    if reason is not None:
-        print(f"planit: refusing to run this step: {reason}", file=sys.stderr, flush=True)
+    try:
+        run = trust.opened(Path(run_dir))
+        close_log(shared=is_shared(run.fd))
+        step = run.subdir(os.path.relpath(step_dir, run_dir))
+        if verb != "close":  # which loads nothing
+            refuse_untrusted(run, step)
+    except RunError as refusal:
+        print(f"planit: refusing to run this step: {refusal}", file=sys.stderr, flush=True)
         return EXIT_UNTRUSTED
     if verb == "close":
-        return ending.end_step(step_dir, Attempt.from_environment(), int(rest[0]))[1]
+        return ending.end_step(step.path, Attempt.from_environment(), int(rest[0]))[1]
     if verb == "step":
-        return run_step(run_dir, step_dir)
-    code = _check(step_dir)
-    return code if code or verb == "open" else _run_and_wait(run_dir, step_dir)
+        return run_step(run, step)
+    code = _check(step.path)
+    return code if code or verb == "open" else _run_and_wait(run, step)
 
 
 def _check(step_dir: Path) -> int:
@@ -65,11 +73,11 @@ def _check(step_dir: Path) -> int:
     return 0
 
 
-def _run_and_wait(run_dir: Path, step_dir: Path) -> int:
+def _run_and_wait(run: TrustedDir, step: TrustedDir) -> int:
     """Run the step in a child, so that somebody is there when its process has ended."""
     child = os.fork()
     if child == 0:
-        return run_step(run_dir, step_dir)
+        return run_step(run, step)
 
     def forward(number: int, _frame: FrameType | None) -> None:
         with suppress(ProcessLookupError):
@@ -79,16 +87,8 @@ def _run_and_wait(run_dir: Path, step_dir: Path) -> int:
         signal.signal(number, forward)
     _, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)
-    return ending.end_step(step_dir, Attempt.from_environment(), code if code >= 0 else 128 - code)[
-        1
-    ]
-
-
-def _must_be_trusted(run_dir: Path, step_dir: Path) -> list[Path]:
-    """Whatever could make the worker load code: payloads, context, snapshot, and their folders."""
-    paths = [run_dir, run_dir / "submissions", context_of(run_dir), run_dir / "steps", step_dir]
-    paths += [step_dir / "payload.pkl"]
-    return paths + [p for p in (step_dir / "checkpoint.pkl", run_dir / "code") if p.exists()]
+    code = code if code >= 0 else 128 - code
+    return ending.end_step(step.path, Attempt.from_environment(), code)[1]
 
 
 if __name__ == "__main__":

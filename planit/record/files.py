@@ -1,4 +1,10 @@
-"""Files of a run directory: never writable by group or others, replaced whole or not at all."""
+"""Files of a run directory: this user's alone, replaced whole or not at all.
+
+What a plan was given may hold secrets, so nobody else can read them: whatever the umask, and under
+a default access control list too, which overrides the umask. With ``share: group`` the group may
+read. A folder of a shared run has the sticky bit, which does nothing where only the owner may
+write, and which only the owner can set: by it, what is added to the run later is shared as well.
+"""
 
 from __future__ import annotations
 
@@ -13,19 +19,42 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from planit.errors import RunError
+from planit.errors import PlanError, RunError
+from planit.record.umask import current_umask
 
 _DIR_MODE = 0o755
-_FILE_MODE = 0o644
+_FILE_MODE = 0o600
+_LOG_MODE = 0o644
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+_GROUP_ENTERS = stat.S_IRGRP | stat.S_IXGRP
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+_SHARES = (None, "group")
 _SLUG_BYTES = 100
 
 
-def make_dir(path: Path) -> Path:
-    """Make a folder (and its parents) under the user's umask, closed to writes by others."""
+def is_group(share: object) -> bool:
+    """Whether the group may read. Raises PlanError unless `share` is None or "group"."""
+    if share not in _SHARES:
+        raise PlanError(f"share={share} is unknown", hint="share=group, or null: nobody else reads")
+    return share == "group"
+
+
+def is_shared(folder: Path | int) -> bool:
+    """Whether a folder of a run is shared with its group; no folder is that others may write."""
+    mode = (os.fstat(folder) if isinstance(folder, int) else folder.stat()).st_mode
+    return bool(mode & stat.S_ISVTX) and not mode & _OTHERS_WRITE
+
+
+def make_dir(path: Path, *, group_enters: bool = False) -> Path:
+    """Make a folder (and its parents) under the user's umask, closed to writes by others.
+
+    What is made in a shared folder is shared. `group_enters`: open to the group all the same.
+    """
     missing = []
     while not path.is_dir():
         missing.append(path)
         path = path.parent
+    mode = dir_mode(shared=is_shared(path)) if missing else 0
     for folder in reversed(missing):
         try:
             os.mkdir(folder, _DIR_MODE)
@@ -33,20 +62,66 @@ def make_dir(path: Path) -> Path:
             if isinstance(error, FileExistsError) and folder.is_dir():
                 continue  # somebody else was quicker
             raise RunError(f"cannot make the folder {folder}: {error.strerror}") from None
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            set_mode(handle, mode | (_GROUP_ENTERS if group_enters else 0))
+        finally:
+            os.close(handle)
     return missing[0] if missing else path
 
 
-def write_atomic(path: Path, content: bytes | str) -> None:
-    """Write a file so that a reader sees the old content or the new one, whatever happens."""
+def dir_mode(*, shared: bool) -> int:
+    """The mode of a new folder of a run."""
+    mode = _DIR_MODE & ~current_umask()
+    return mode | _GROUP_ENTERS | stat.S_ISVTX if shared else mode
+
+
+def set_mode(handle: int, mode: int) -> None:
+    """Give an open file or folder its mode, which an access control list may have changed."""
+    now = stat.S_IMODE(os.fstat(handle).st_mode)
+    mode |= now & stat.S_ISGID  # a project's folder hands its group on by it
+    if now != mode:
+        os.fchmod(handle, mode)
+
+
+def open_file(path: Path, flags: int) -> int:
+    """Open a file of a run to write to it, made if need be; its descriptor.
+
+    No link is followed, and nobody but this user can write to it afterwards.
+    """
+    mode = _FILE_MODE | (stat.S_IRGRP if is_shared(path.parent) else 0)
+    handle = os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    try:
+        set_mode(handle, mode)
+    except BaseException:
+        os.close(handle)
+        raise
+    return handle
+
+
+def open_log(path: Path) -> int:
+    """Open a log of a run to append to it; readable as far as the umask allows."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+    handle = os.open(path, flags, _LOG_MODE)
+    _close_log(handle, shared=is_shared(path.parent))
+    return handle
+
+
+def write_atomic(path: Path, content: bytes | str, *, flush: bool = True) -> None:
+    """Write a file so that a reader sees the old content or the new one, whatever happens.
+
+    Without `flush`, a machine that dies at once may forget it.
+    """
     data = content.encode() if isinstance(content, str) else content
     # Hosts share the folder, so a process id is not enough; mkstemp would ignore the umask.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _FILE_MODE)
+    handle = open_file(temporary, _NEW)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            if flush:
+                os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -55,11 +130,38 @@ def write_atomic(path: Path, content: bytes | str) -> None:
 
 
 def write_new(path: Path, content: bytes | str) -> None:
-    """Write a file that nobody reads yet; cheaper than `write_atomic`."""
+    """Write a file that nobody reads yet; cheaper than `write_atomic`.
+
+    What is there is removed, not written to: it could be a link, or another user's.
+    """
     data = content.encode() if isinstance(content, str) else content
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _FILE_MODE)
+    try:
+        handle = open_file(path, _NEW)
+    except FileExistsError:
+        os.unlink(path)
+        handle = open_file(path, _NEW)
     with os.fdopen(handle, "wb") as file:
         file.write(data)
+
+
+def close_log(*, shared: bool = False) -> None:
+    """Keep others from writing to the log that this process prints to.
+
+    Slurm makes it, and where a default access control list overrides the umask others may write.
+
+    Args:
+        shared: let the group read it, whatever the umask was.
+    """
+    for stream in (1, 2):
+        with contextlib.suppress(OSError):
+            _close_log(stream, shared=shared)
+
+
+def _close_log(handle: int, *, shared: bool) -> None:
+    info = os.fstat(handle)
+    if stat.S_ISREG(info.st_mode) and info.st_uid == os.geteuid():
+        mode = stat.S_IMODE(info.st_mode) & ~_OTHERS_WRITE
+        set_mode(handle, mode | (stat.S_IRGRP if shared else 0))
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -72,26 +174,6 @@ def read_json(path: Path) -> Any | None:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-
-
-def why_untrusted(paths: Iterable[Path]) -> str | None:
-    """Why the content of `paths` could be another user's, or None if it cannot be.
-
-    A file is trusted if it and its folder belong to this user or root, and neither group nor
-    others may write to it. Only the given paths are looked at: give the folders too.
-    """
-    for path in paths:
-        try:
-            info = path.lstat()
-        except OSError as error:
-            return f"{path}: {error.strerror}"
-        if stat.S_ISLNK(info.st_mode):
-            return f"{path} is a symbolic link"
-        if info.st_uid not in (os.geteuid(), 0):
-            return f"{path} belongs to another user (uid {info.st_uid})"
-        if info.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            return f"{path} can be written by others (mode {stat.S_IMODE(info.st_mode):o})"
-    return None
 
 
 def slugs(names: Iterable[str]) -> dict[str, str]:

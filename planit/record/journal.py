@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from planit.record.files import open_file
+
 
 @dataclass(frozen=True)
 class Journal:
@@ -25,7 +27,7 @@ class Journal:
         """Write one event in a single write, and wait until it is on disk."""
         record = {"event": event, "at": round(time.time(), 3), **fields}
         line = json.dumps(record, ensure_ascii=False, default=repr) + "\n"
-        handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        handle = open_file(self.path, os.O_WRONLY | os.O_APPEND)
         try:
             if self._is_torn():
                 line = "\n" + line  # what a dying process left half-written stays a line of its own

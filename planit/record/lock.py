@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from planit.errors import RunError
+from planit.record.files import open_file
 
 SIGN_OF_LIFE_S = 15.0
 DEAD_AFTER_S = 120.0
@@ -69,7 +70,7 @@ class RunLock:
 
     def _make(self) -> bool:
         try:
-            handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+            handle = open_file(self._path, os.O_WRONLY | os.O_EXCL)
         except FileExistsError:
             return False
         except OSError as error:

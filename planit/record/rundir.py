@@ -14,20 +14,32 @@
         stages/<n>.<stage>/      of an sbatch call: script, tasks (see `planit.record.stages`)
         steps/<slug>/            of a step: payload, script, log, markers, result
 
-Nothing but the worker ever unpickles anything in it.
+Only the worker, and `StepJob` for results, unpickle anything in it, through `planit.record.trust`.
 """
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from planit.errors import RunError
-from planit.record.files import make_dir, read_json, slug_of, write_json
+from planit.record import trust
+from planit.record.files import (
+    dir_mode,
+    is_group,
+    make_dir,
+    read_json,
+    set_mode,
+    slug_of,
+    write_json,
+)
 from planit.record.journal import Journal
 from planit.record.stages import StageDir
 
@@ -41,18 +53,35 @@ class RunDir:
     path: Path
 
     @classmethod
-    def create(cls, base: Path, plan: str) -> RunDir:
-        """A new run directory ``<base>/<plan>/<run-id>``; ids sort by time."""
-        parent = make_dir(base.expanduser().absolute() / slug_of(plan))
+    def create(cls, base: Path, plan: str, share: str | None = None) -> RunDir:
+        """A new run directory ``<base>/<plan>/<run-id>``; ids sort by time.
+
+        Args:
+            base: folder of the runs.
+            plan: name of the plan.
+            share: "group" lets the group read what is in it; None, nobody else.
+
+        Raises:
+            RunError: it cannot be made, or other users could replace it.
+        """
+        shared = is_group(share)
+        parent = base.expanduser().absolute() / slug_of(plan)
+        trust.refuse_place(parent)
+        make_dir(parent, group_enters=shared)
+        if shared:
+            _refuse_closed((parent.parent, parent))
         while True:
             run_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
             try:
-                (parent / run_id).mkdir(0o755)
+                (parent / run_id).mkdir(0o700)
             except FileExistsError:
                 continue
             except OSError as error:
                 raise RunError(f"cannot make {parent / run_id}: {error.strerror}") from None
             run = cls(parent / run_id)
+            with trust.opened(run.path) as made:
+                _drop_default_acl(made.fd)
+                set_mode(made.fd, dir_mode(shared=shared))
             for folder in ("steps", "submissions"):
                 make_dir(run.path / folder)
             return run
@@ -101,3 +130,16 @@ class RunDir:
     def tag_prefix(self) -> str:
         """What the tags of all jobs of the run begin with."""
         return f"planit:{self.run_id}:"
+
+
+def _refuse_closed(folders: Iterable[Path]) -> None:
+    for folder in folders:
+        if folder.stat().st_mode & 0o050 != 0o050:
+            message = f"share=group: the group cannot enter {folder}"
+            raise RunError(message, hint=f"chmod g+rx {folder}")
+
+
+def _drop_default_acl(folder: int) -> None:
+    """Let modes and the umask decide below a run again, as they do where there is no such list."""
+    with suppress(OSError, AttributeError):
+        os.removexattr(folder, "system.posix_acl_default")

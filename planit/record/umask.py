@@ -1,8 +1,8 @@
-"""The user's umask, and the stricter one under which the files of a run are made.
+"""The user's umask, and the stricter ones under which the files of a run are made.
 
 A step and its own files keep the user's: a shared project may want files that its group can write.
 What planit, Slurm and submitit leave in a run directory is never writable by group or others, for
-a worker refuses such files.
+a worker refuses such files; and what is not a log is this user's alone, or its group's to read.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 
 _OTHERS_WRITE = 0o022
+_ALL_BUT_OWNER = 0o077
+_ALL_BUT_GROUP_READS = 0o037
 
 
 def current_umask() -> int:
@@ -26,3 +28,8 @@ def current_umask() -> int:
 def closed_umask() -> int:
     """The umask, and no writing by group or others."""
     return current_umask() | _OTHERS_WRITE
+
+
+def private_umask(*, shared: bool) -> int:
+    """The umask for a file of a run that somebody else's code makes, such as a checkpoint."""
+    return _ALL_BUT_GROUP_READS if shared else _ALL_BUT_OWNER

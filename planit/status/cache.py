@@ -9,11 +9,14 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
+from planit.errors import RunError
+from planit.record import trust
 from planit.record.files import read_json, write_json
 from planit.record.history import Placement
 from planit.record.rundir import RunDir
 from planit.status.states import State, StepStatus
 
+_NAME = "states.json"
 _IDENTITY = ("state", "job", "cluster", "attempt")
 _FINDINGS = ("elapsed_s", "node", "cause", "error")
 _KEPT = ("queued", "missing_since", "forgotten")
@@ -24,8 +27,8 @@ class CachedStates:
     """The states that an earlier status left."""
 
     def __init__(self, run: RunDir) -> None:
-        self._path = run.path / "states.json"
-        content = read_json(self._path)
+        self._run_path = run.path
+        content = read_json(run.path / _NAME)
         steps = content.get("steps") if isinstance(content, dict) else None
         names = set(State)
         self._steps: dict[str, dict[str, Any]] = {
@@ -76,8 +79,8 @@ class CachedStates:
             else:
                 cached[step.name] = {**_of_step(step), **own}
         if cached and cached != self._steps:
-            with suppress(OSError):
-                write_json(self._path, {"steps": cached})
+            with suppress(OSError, RunError), trust.opened(self._run_path) as trusted:
+                write_json(trusted.proc / _NAME, {"steps": cached})
 
     def _of(self, name: str, place: Placement) -> dict[str, Any]:
         cached = self._steps.get(name, {})

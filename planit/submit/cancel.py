@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from planit.backends.base import Backend, refuse_left
 from planit.errors import RunError, suggest
 from planit.record import history as histories
+from planit.record import trust
 from planit.record.history import History, Placement
 from planit.record.jobs import JobRef
 from planit.record.lock import RunLock
@@ -41,9 +42,10 @@ def cancel(run: RunDir, backend: Backend, names: Collection[str] = ()) -> Cancel
     Doing it again tries again what was not cancelled.
 
     Raises:
-        RunError: an unknown step, or somebody else is working on the run.
+        RunError: an unknown step, somebody else is working on the run, or could have written it.
         SchedulerError: Slurm does not answer, or jobs are still in the queue afterwards.
     """
+    run = RunDir(trust.refuse_untrusted(run.path))
     with RunLock(run.path):
         before = histories.read(run)
         refuse_unknown(before, names)

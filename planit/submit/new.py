@@ -13,7 +13,7 @@ from planit.backends.slurm.script import needs_srun, task_count
 from planit.graph import Graph, lower
 from planit.job.call import Call, call_of
 from planit.nodes import Node, Resources, Task, check_unique_names, tasks
-from planit.record.files import make_dir, slugs, write_new
+from planit.record.files import is_group, make_dir, slugs, write_new
 from planit.record.jobs import JobRef
 from planit.record.lock import RunLock
 from planit.record.manifest import describe_run
@@ -35,6 +35,7 @@ class NewRun:
         defaults: submission parameters for every step that does not set them itself.
         max_requeues: how often a checkpointing step is requeued after a time-out, by default.
         source: what the caller knows for the manifest: configuration, command line.
+        share: "group" lets the group read the run; None, nobody else.
     """
 
     plan: str
@@ -45,10 +46,12 @@ class NewRun:
     max_requeues: int = 0
     source: Mapping[str, Any] = field(default_factory=dict)
     progress: Progress = no_progress
+    share: str | None = None
 
     def check(self) -> tuple[Graph, dict[str, Call]]:
         """All that can be refused before anything is written or submitted."""
         check_unique_names(self.root)
+        is_group(self.share)
         graph = lower(
             self.root,
             resources_of=merged_with(self.defaults, self.backend),
@@ -64,12 +67,13 @@ class NewRun:
 
         Raises:
             PlanError: something of the plan is wrong; nothing was written.
+            RunError: the run cannot be made there, or other users could replace it.
             SubmissionError: Slurm refused; nothing is left in the queue.
         """
         graph, calls = self.check()
         names_to_slugs = slugs(calls)
         pickled = prepare.pickle_calls(graph, calls, self.max_requeues)
-        run = RunDir.create(self.base, self.plan)
+        run = RunDir.create(self.base, self.plan, self.share)
         for name, content in pickled.items():
             write_new(make_dir(run.step_dir(names_to_slugs[name])) / "payload.pkl", content)
         # The manifest comes last: a folder that has one is whole.

@@ -20,6 +20,7 @@ from planit.nodes.walltime import whole_minutes
 from planit.record.files import write_json, write_new
 from planit.record.rundir import RunDir
 from planit.record.stages import Needed
+from planit.record.trust import accepts_group
 from planit.record.umask import current_umask
 
 
@@ -106,6 +107,7 @@ def write_stage(
         checkpoints=checkpoints,
         launches=stage.tasks[0].launches,
         here=here,
+        trust_group=accepts_group(),
     )
     if stage.is_array:
         spec = spec.for_array(folder.tasks_file, len(stage.tasks), stage.max_concurrent)

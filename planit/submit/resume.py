@@ -22,7 +22,8 @@ from planit.job.command import CommandCall
 from planit.nodes import Resources, Task, tasks
 from planit.nodes.functions import resolve
 from planit.record import history as histories
-from planit.record.files import read_json, why_untrusted
+from planit.record import trust
+from planit.record.files import read_json
 from planit.record.history import History
 from planit.record.jobs import JobRef
 from planit.record.lock import RunLock
@@ -64,6 +65,9 @@ class Resume:
         start_from: rerun these steps and everything behind them, done or not.
         only: rerun just these steps.
         resources: new submission parameters by step, for what is rerun.
+
+    Raises:
+        RunError: another user could have written the run.
     """
 
     run: RunDir
@@ -72,6 +76,9 @@ class Resume:
     only: Collection[str] = ()
     resources: Mapping[str, Resources] = field(default_factory=dict)
     progress: Progress = no_progress
+
+    def __post_init__(self) -> None:
+        self.run = RunDir(trust.refuse_untrusted(self.run.path))
 
     def plan(self) -> list[Decision]:
         """What would be done, without doing anything."""
@@ -102,10 +109,8 @@ class Resume:
 
     def _import_path(self, history: History) -> list[str]:
         """Where the functions were imported from last: a resume may be called from anywhere."""
-        context = self.run.context_file(history.last_submission)
-        if why_untrusted([self.run.path, context.parent, context]) is not None:
-            return []  # somebody else could have written it
-        return list((read_json(context) or {}).get("sys_path", []))
+        context = read_json(self.run.context_file(history.last_submission)) or {}
+        return list(context.get("sys_path", []))
 
     def _look(self, history: History) -> RunStatus:
         status = run_status(self.run, self.backend.client, history=history, ask_all=True)

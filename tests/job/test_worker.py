@@ -24,7 +24,7 @@ from planit.record.files import make_dir, write_new
 from planit.record.jobs import JobRef
 from planit.record.rundir import RunDir
 from planit.submit import prepare
-from tests.helpers import ROOT
+from tests.helpers import ROOT, mode_of
 
 ARGS = SlurmArgs("5", "batch")
 
@@ -186,7 +186,7 @@ def test_checkpoint_is_closed_too_so_that_the_next_attempt_trusts_it(tmp_path: P
     finally:
         os.umask(before)
     saved = folder / payload.CHECKPOINT
-    assert saved.stat().st_mode & 0o022 == 0
+    assert mode_of(saved) == 0o600
 
 
 def test_requeued_attempt_has_markers_of_its_own(tmp_path: Path) -> None:

@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from planit import Chain, Command, Parallel, Run, SlurmArgs, Step
+from planit.backends.slurm.backend import SlurmBackend
+from planit.errors import RunError, StepsFailedError
+from planit.nodes import Node
+from planit.submit.new import NewRun
 from tests.cluster import Cluster
+from tests.helpers import give_default_acl, mode_of
+from tests.local.project import Project, chain
 from tests.slurm import steps
 from tests.slurm.tools import (
     ARGS,
     lines,
     note,
+    of_run,
     planit,
     settled,
     slurm_says,
+    states,
     submit,
     until,
 )
@@ -28,26 +36,170 @@ pytestmark = pytest.mark.slurm
 NOBODY = 65534
 
 
-@pytest.mark.parametrize("mask", [0o000, 0o002, 0o077])
-def test_run_directory_is_never_writable_by_others(
-    slurm: Cluster, tmp_path: Path, mask: int
+def new_run(base: Path, root: Node, share: str | None = None) -> Run:
+    new = NewRun(plan="p", root=root, base=base, backend=SlurmBackend(), share=share)
+    return Run(new.start()[0].path, backend=new.backend)
+
+
+@pytest.mark.parametrize(
+    ("mask", "share", "acl"),
+    [(0o000, None, True), (0o000, "group", False), (0o077, None, False), (0o077, "group", True)],
+)
+def test_run_is_the_users_alone_or_its_groups_to_read_but_never_to_write(
+    slurm: Cluster, tmp_path: Path, mask: int, share: str | None, acl: bool
 ) -> None:
+    if acl:
+        give_default_acl(tmp_path)
     before = os.umask(mask)
     try:
-        array = [note(name, tmp_path / "r") for name in "bc"]
-        root = Chain(note("a", tmp_path / "r"), Parallel(*array))
-        run = submit(tmp_path / "runs", root)
+        root = Chain(
+            note("a", tmp_path / "r"),
+            Parallel(note("b", tmp_path / "r"), note("c", tmp_path / "r")),
+            Command("d", "true", SlurmArgs("5", "batch", cpus_per_task=1, setup=["true"])),
+        )
+        run = new_run(tmp_path / "runs", root, share)
         assert set(settled(run).values()) == {"DONE"}
         run.resume(only=["a"])
         settled(run)
     finally:
         os.umask(before)
     below = list(run.path.rglob("*"))
-    assert len(below) > 15
-    for path in [run.path, run.path.parent, *below]:
-        mode = stat.S_IMODE(path.stat().st_mode)
-        assert mode & 0o022 == 0, f"{path} {mode:o}"
-        assert mode & mask & 0o077 == 0, f"{path} {mode:o}"
+    assert len(below) > 20
+    for path in [run.path, *below]:
+        mode = mode_of(path)
+        shared = share == "group"
+        if path.is_dir():
+            assert mode & 0o777 == 0o755 & ~mask | (0o050 if shared else 0), f"{path} {mode:o}"
+        elif path.name.startswith("exit-"):  # written by the script, and only a number
+            assert mode == 0o644 & ~mask, f"{path} {mode:o}"
+        elif path.suffix == ".out":
+            least = 0o040 if shared and path.name.endswith("_log.out") else 0
+            assert mode == 0o644 & ~mask | least, f"{path} {mode:o}"
+        else:
+            assert mode == (0o640 if shared else 0o600), f"{path} {mode:o}"
+
+
+@pytest.mark.parametrize("backend", ["slurm", "local"])
+@pytest.mark.parametrize("acl", [False, True])
+def test_secret_from_the_environment_is_in_no_file_that_others_can_read(
+    slurm: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: str, acl: bool
+) -> None:
+    monkeypatch.setenv("TOKEN", "s3cret-t0ken")
+    if acl:
+        give_default_acl(tmp_path)
+    project = Project(tmp_path)
+    token = "${oc.env:TOKEN}"
+    step = {"func": "note", "path": str(tmp_path / "ran"), "text": token}
+    project.plan({"a": {**step, "slurm": {"setup": [f"export TOKEN={token}"]}}}, chain("a"))
+    before = os.umask(0)
+    try:
+        done = project.planit("submit", "plan=p", f"backend={backend}")
+        assert done.code == 0, done.err
+        assert project.planit("wait").code == 0
+        assert project.planit("resume", "--only", "a", "--detach").code == 0
+        assert project.planit("wait").code == 0
+    finally:
+        os.umask(before)
+    assert lines(tmp_path / "ran")[-2:] == ["s3cret-t0ken"] * 2
+    files = [path for path in (tmp_path / "planit_runs").rglob("*") if path.is_file()]
+    told = [path for path in files if b"s3cret" in path.read_bytes()]
+    assert len(told) >= 3, files
+    for path in files:
+        assert mode_of(path) & 0o022 == 0, path
+    assert [path for path in told if mode_of(path) & 0o077] == []
+
+
+PLACES = {"everybody": 0o777, "sticky": 0o1777, "group": 0o775}
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A run that another user made to look like any other, and what it must not touch."""
+
+    base: Path
+    run: Path
+    foreign: Path
+    outside: Path
+
+
+@pytest.fixture(params=PLACES)
+def planted(slurm: Cluster, tmp_path: Path, request: pytest.FixtureRequest) -> Planted:
+    """A run with one failed and one waiting step; its files are links to a file outside."""
+    begin = SlurmArgs("5", "batch", additional_params={"begin": "now+1hour"})
+    root = Parallel(Step("bad", steps.fail, ARGS), Step("waits", steps.succeed, begin))
+    run = submit(tmp_path / "runs", root)
+    until(lambda: states(run)["bad"] == "FAILED")
+    foreign, outside = tmp_path / "foreign", tmp_path / "outside"
+    outside.write_text("mine")
+    path = run.path
+    record = json.loads((path / "submissions" / "1.json").read_text())
+    for stage in record["stages"]:
+        stage["options"]["setup"] = [f"echo foreign >> {foreign}"]
+    (path / "submissions" / "1.json").write_text(json.dumps(record))
+    links = ["states.json", "steps/bad/script-2.sh", "steps/waits/script-2.sh", "lock.dead.1"]
+    for name in links:
+        (path / name).unlink(missing_ok=True)
+        (path / name).symlink_to(outside)
+    log = next((path / "steps" / "bad").glob("*_log.out"))
+    log.unlink()
+    log.symlink_to(outside)
+    for entry in [path, *path.rglob("*")]:
+        os.chown(entry, NOBODY, NOBODY, follow_symlinks=False)
+    (tmp_path / "runs" / "p").chmod(PLACES[request.param])
+    os.chown(tmp_path / "runs" / "p", 0, NOBODY)
+    return Planted(tmp_path / "runs", path, foreign, outside)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_verbs_run_and_change_nothing_of_a_run_that_somebody_planted(planted: Planted) -> None:
+    before = {path: path.lstat().st_mtime_ns for path in planted.run.rglob("*")}
+    for words in (["resume"], ["resume", "--only", "bad"], ["resume", "--dry-run"], ["cancel"]):
+        done = planit(planted.base, *words)
+        assert done.code == RunError.exit_code, done
+        assert "planit: error: " in done.err
+        assert "another user" in done.err or "can be written by" in done.err
+    status = planit(planted.base, "status")
+    assert "FAILED" in status.out
+    assert "PENDING" in status.out
+    assert planit(planted.base, "logs", "bad").out.strip() == "mine"
+    slurm_says("scancel", of_run(Run(planted.run), "waits"))
+    assert planit(planted.base, "wait").code == StepsFailedError.exit_code
+    with pytest.raises(RunError):
+        Run(planted.run).resume()
+    with pytest.raises(RunError):
+        Run(planted.run).cancel()
+    assert {path: path.lstat().st_mtime_ns for path in planted.run.rglob("*")} == before
+    assert planted.outside.read_text() == "mine"
+    assert not planted.foreign.exists()
+
+
+def test_own_run_where_others_may_rename_is_not_resumed_unless_on_purpose(
+    slurm: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "runs"
+    gate = tmp_path / "bad"
+    gate.touch()
+    run = submit(place, Step("s", steps.note_unless, ARGS, str(gate), str(tmp_path / "ran")))
+    assert settled(run) == {"s": "FAILED"}
+    gate.unlink()
+    place.chmod(0o777)
+    refused = planit(place, "resume")
+    assert refused.code == RunError.exit_code
+    assert (
+        f"runs below {place} are not safe from other users: it can be written by every"
+        in refused.err
+    )
+    assert "PLANIT_RUNS_DIR" in refused.err
+    if os.geteuid() != 0:
+        return
+    os.chown(place, NOBODY, NOBODY)
+    place.chmod(0o2770)
+    assert "PLANIT_TRUST_GROUP=1" in planit(place, "cancel").err
+    monkeypatch.setenv("PLANIT_TRUST_GROUP", "1")
+    assert planit(place, "resume").code == 0
+    monkeypatch.delenv("PLANIT_TRUST_GROUP")  # the job was told
+    assert settled(run) == {"s": "DONE"}
+    assert lines(tmp_path / "ran") == ["ran"]
 
 
 def test_worker_refuses_what_others_could_have_written(slurm: Cluster, tmp_path: Path) -> None:

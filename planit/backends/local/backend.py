@@ -23,7 +23,7 @@ from planit.backends.local.client import KILL_WAIT_S, LocalClient, keys_of
 from planit.backends.local.machine import Machine, Request
 from planit.errors import ConfigError, PlanError, SchedulerError, SubmissionError, suggest
 from planit.graph import Graph
-from planit.record.files import make_dir
+from planit.record.files import make_dir, open_log
 from planit.record.jobs import JobRef
 
 _START_TIMEOUT_S = 60.0
@@ -188,7 +188,7 @@ class LocalBackend:
         owner, self._hold = (-1, -1) if self.detach else os.pipe()
         command = [sys.executable, "-P", "-m", "planit.backends.local", str(path), str(self.number)]
         here = {k: v for k, v in os.environ.items() if k not in _OF_A_RANK}
-        with log.open("ab") as file:
+        with os.fdopen(open_log(log), "ab") as file:
             self.engine = subprocess.Popen(
                 [*command, json.dumps(self.settings()), str(owner)],
                 stdin=subprocess.DEVNULL,

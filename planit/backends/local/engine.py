@@ -40,10 +40,12 @@ from planit.job.ending import end_step
 from planit.job.step import import_payload
 from planit.nodes.functions import resolve
 from planit.record import history as histories
+from planit.record import trust
 from planit.record.files import make_dir, read_json
 from planit.record.lock import SIGN_OF_LIFE_S
 from planit.record.markers import Attempt
 from planit.record.rundir import RunDir
+from planit.record.umask import closed_umask
 
 _STOP_WAIT_S = 5.0
 _POLL_S = 0.2
@@ -87,6 +89,7 @@ class Engine:
         Raises:
             PlanitError: a step can never run on this machine; nothing was started.
         """
+        os.umask(closed_umask())  # of logs; a step gets the user's own back
         self.requests = make_dir(self.run.path / "local" / "requests")
         self.machine = Machine.found(self.settings)
         stages = read_stages(self.run, self.number)
@@ -113,7 +116,7 @@ class Engine:
         """Import what the steps will import; what cannot be is left for the step to complain."""
         known = set(sys.path)
         sys.path += [entry for entry in self.context.get("sys_path", []) if entry not in known]
-        install_snapshot(self.run.path / "code", self.context.get("snapshot"))
+        install_snapshot(trust.opened(self.run.path), self.context.get("snapshot"))
         import_payload()
         for path in histories.functions(self.run.manifest["tree"]):
             with contextlib.suppress(PlanError):

@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from planit.record.files import open_file
 from planit.record.lock import DEAD_AFTER_S, start_of
 
 FINAL = frozenset({"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT"})
 ENGINE_MARK = "PLANIT_ENGINE"  # the variable by which the processes of a submission are known
 
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+_NEW = os.O_WRONLY | os.O_EXCL | os.O_APPEND
 
 
 class EventWriter:
@@ -32,7 +33,7 @@ class EventWriter:
     """
 
     def __init__(self, path: Path) -> None:
-        self.descriptor = os.open(path, _NEW, 0o644)
+        self.descriptor = open_file(path, _NEW)
         pid = os.getpid()
         self._write({"pid": pid, "start": start_of(pid), "host": socket.gethostname()})
 
@@ -143,7 +144,7 @@ def read(path: Path) -> Engine | None:
 def forbid(path: Path) -> bool:
     """Keep an engine that has not said anything yet from ever starting; False if it has."""
     try:
-        os.close(os.open(path, _NEW, 0o644))
+        os.close(open_file(path, _NEW))
     except FileExistsError:
         return read(path) is None
     return True

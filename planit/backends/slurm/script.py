@@ -14,6 +14,7 @@ from typing import Any
 
 from planit.errors import PlanError
 from planit.record.markers import end_file_in_bash
+from planit.record.trust import TRUST_GROUP
 
 # submitit's parameter names that are not options of sbatch.
 _NOT_SBATCH = frozenset(
@@ -49,6 +50,7 @@ class ScriptSpec:
         checkpoints: whether a task can save itself when Slurm warns it.
         launches: whether the step is started once for each Slurm task, by srun.
         here: whether planit's local engine runs it, which sets the PLANIT_* variables itself.
+        trust_group: whether the user trusts who can write to the folders above the run.
     """
 
     name: str
@@ -65,6 +67,7 @@ class ScriptSpec:
     checkpoints: bool = False
     launches: bool = True
     here: bool = False
+    trust_group: bool = False
 
     def for_step(self, step: str, step_dir: Path) -> ScriptSpec:
         """The script of a single job."""
@@ -131,6 +134,8 @@ def _environment(spec: ScriptSpec) -> list[str]:
         f"export PLANIT_RUN_DIR={shlex.quote(str(spec.run_dir))}",
         f"export PLANIT_SUBMISSION={spec.attempt} PLANIT_STAGE={spec.stage}",
     ]
+    if spec.trust_group:
+        lines.append(f"export {TRUST_GROUP}=1")
     if spec.task_list is None:
         lines += [
             f"export PLANIT_STEP={shlex.quote(str(spec.step))}",

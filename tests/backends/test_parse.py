@@ -219,3 +219,21 @@ def test_dependencies_are_grouped_by_kind_and_named_once() -> None:
 
     both = [after("afterok", "1"), after("aftercorr", "3"), after("afterok", "2")]
     assert dependency_text([*both, after("afterok", "1")]) == "afterok:1:2,aftercorr:3"
+
+
+@pytest.mark.parametrize(
+    ("state", "live", "gone"),
+    [
+        ("PENDING", True, False),
+        ("RUNNING", True, False),
+        ("A_STATE_OF_A_LATER_SLURM", True, False),
+        ("COMPLETING", True, True),
+        ("PREEMPTED", False, True),
+        ("CANCELLED", False, True),
+    ],
+)
+def test_a_job_whose_processes_are_being_ended_is_gone_but_not_yet_over(
+    state: str, live: bool, gone: bool
+) -> None:
+    view = JobView("12", state)
+    assert (view.is_live, view.is_gone) == (live, gone)

@@ -85,7 +85,7 @@ def down(slurm: Cluster, name: str) -> Iterator[None]:
     [
         ("SQUEUE_ACCOUNT", "nobodys"),
         ("SQUEUE_NAMES", "nothing"),
-        ("SQUEUE_QOS", "normal"),
+        ("SQUEUE_QOS", "long"),
         ("SQUEUE_PARTITION", "gpu_a100"),
         ("SQUEUE_STATES", "RUNNING"),
         ("SQUEUE_USERS", "nobody"),

@@ -26,7 +26,7 @@ from planit.record.umask import closed_umask
 CALL_TIMEOUT_S = 60.0
 CANCEL_PAUSE_S = 1.0
 _CANCEL_TRIES = 3
-_NO_NEW_TRY_AFTER_S = 20.0  # a slurmctld that is down takes 9 s to say so, of each tool
+_NO_NEW_TRY_AFTER_S = 15.0  # a slurmctld that is down takes 9 s to say so, of each tool
 _BATCH = 500  # ids per scontrol or scancel call, far below the kernel's limit on one argument
 
 

@@ -277,4 +277,5 @@ def _check_own(kind: str, own: Mapping[str, Any], where: str) -> None:
         built.add("_args_")
     for key, value in own.items():
         if key not in built and has_target(value):
-            raise ConfigError(f"{where}.{key}: {_ONLY_ARGUMENTS}")
+            hint = f"a parameter of the function that is called {key} goes in kwargs"
+            raise ConfigError(f"{where}.{key}: {_ONLY_ARGUMENTS}", hint=hint)

@@ -47,6 +47,16 @@ SHOWN = {
     "inline_step": plan(root=f"{{name: c, slurm_args: cpu, {MKDIR[1:]}"),
     "private": plan(root="a") + f"_mine: {MKDIR}\nvars: {{x: {MKDIR}}}\n",
 }
+GLOBAL = f"""\
+# @package _global_
+plan: {{_target_: planit.Plan, name: p, steps: {{a: {{func: my.f, slurm_args: cpu}}}}, root: a}}
+"""
+HANDLERS = "{root: {level: INFO, handlers: [x]}, handlers: {x: {(): os.mkdir, path: made}}}"
+SHOWN |= {
+    "callbacks": f"{GLOBAL}hydra: {{callbacks: {{x: {MKDIR}}}}}\n",
+    "hydra_logging": f"{GLOBAL}hydra: {{hydra_logging: {HANDLERS}}}\n",
+    "job_logging": f"{GLOBAL}hydra: {{job_logging: {HANDLERS}}}\n",
+}
 ONLY = "a _target_ is built in the arguments of functions only"
 REFUSED = {
     "root": (plan(root=MKDIR), "plan.root: os.mkdir is not a node"),

@@ -47,9 +47,9 @@ SHOWN = {
     "inline_step": plan(root=f"{{name: c, slurm_args: cpu, {MKDIR[1:]}"),
     "private": plan(root="a") + f"_mine: {MKDIR}\nvars: {{x: {MKDIR}}}\n",
 }
-GLOBAL = f"""\
+GLOBAL = """\
 # @package _global_
-plan: {{_target_: planit.Plan, name: p, steps: {{a: {{func: my.f, slurm_args: cpu}}}}, root: a}}
+plan: {_target_: planit.Plan, name: p, steps: {a: {func: my.f, slurm_args: cpu}}, root: a}
 """
 HANDLERS = "{root: {level: INFO, handlers: [x]}, handlers: {x: {(): os.mkdir, path: made}}}"
 SHOWN |= {

@@ -90,6 +90,10 @@ class StepsFailedError(PlanitError):
 def suggest(word: str, known: Iterable[str]) -> str:
     """The end of an error: the nearest known word if one is near, and all known words."""
     names = sorted(known)
-    near = difflib.get_close_matches(word, names, n=1)
-    start = f"did you mean {near[0]}? " if near else ""
-    return f"{start}known: {', '.join(names) or 'none'}"
+    return f"{did_you_mean(word, names)}known: {', '.join(names) or 'none'}"
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """``did you mean train? `` with the nearest known word, or nothing if none is near."""
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f"did you mean {near[0]}? " if near else ""

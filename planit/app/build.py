@@ -1,8 +1,9 @@
 """From a composed configuration to a `Plan`.
 
 A plan in YAML is nested ``_target_`` nodes. Its steps are named in ``steps``, so that the command
-line can address them, and ``root`` refers to them by name. Building imports no user code: a
-step's ``func`` stays a dotted path until the plan is checked.
+line can address them, and ``root`` refers to them by name. Building imports and runs nothing of the
+user's: a step's ``func`` stays a dotted path until the plan is checked, and an argument with a
+``_target_`` inside stays plain data until the job builds it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import Any
 
 from planit.errors import ConfigError, PlanError, suggest
 from planit.nodes import Chain, Command, Node, Parallel, SlurmArgs, Step, Sweep
+from planit.nodes.arguments import TARGET, Unbuilt, has_target
+from planit.nodes.functions import is_dotted_path
 from planit.nodes.slurm import SlurmSpec
 from planit.plan import Plan
 
@@ -33,6 +36,10 @@ _LEAVES = {
 _EVERY_LEAF = ("slurm", "_args_", "_target_", "kwargs")
 _CLASSES: dict[str, Callable[..., Node]] = {"Step": Step, "Command": Command, "Sweep": Sweep}
 _GROUPS = ("Chain", "Parallel")
+_HYDRAS_OWN = ("_partial_", "_convert_", "_recursive_")
+
+
+_ONLY_ARGUMENTS = "a _target_ is built in the arguments of functions only"
 
 
 def _is_private(key: Any) -> bool:
@@ -50,12 +57,10 @@ class Builder:
     Attributes:
         presets: looks SLURM arguments up by name.
         swept: reads Hydra's sweep syntax in a Sweep.
-        instantiate: builds ``_target_`` values that are not planit's, in a step's arguments.
     """
 
     presets: Presets
     swept: Swept
-    instantiate: Callable[[Any], Any]
     steps: Mapping[str, Any] = field(default_factory=dict)
     slurm: dict[str, SlurmArgs] = field(default_factory=dict)
     made: dict[int, tuple[Any, Node]] = field(default_factory=dict)
@@ -71,6 +76,8 @@ class Builder:
                 raise ConfigError(
                     f"plan has no {key}", hint=f"set plan.{key}; see conf/plan/thesis.yaml"
                 )
+        if _kind(config, "Plan") != "Plan":
+            raise ConfigError(f"plan: {config[TARGET]} is not planit.Plan")
         self.steps = config.get("steps") or {}
         if not isinstance(self.steps, Mapping):
             raise ConfigError("plan.steps must map names to steps")
@@ -121,12 +128,10 @@ class Builder:
             return self.group(kind, value, where)
         if kind in _LEAVES:
             return self.leaf(kind, value, where, name)
-        if kind is None and "_target_" in value:
-            made = self.instantiate(value)
-            if isinstance(made, Node):
-                return made
+        if kind is None and value.get(TARGET) is not None:
+            return self.leaf("Step", _with_func(value, where, name), where, name)
         raise ConfigError(
-            f"{where}: {value.get('_target_', 'a mapping without _target_')} is no node",
+            f"{where}: {value.get(TARGET, 'a mapping without _target_')} is not a node",
             hint="nodes are planit.Step, Command, Sweep, Chain and Parallel",
         )
 
@@ -152,6 +157,10 @@ class Builder:
         for key in needed:
             if own.get(key) is None:
                 raise ConfigError(f"{where}: {kind} has no {key}", hint=f"set {where}.{key}")
+        for key in _HYDRAS_OWN:
+            if key in rest:
+                raise ConfigError(f"{where}: {key} is not supported on a step yet")
+        _check_own(kind, own, where)
         own["slurm_args"] = self.slurm_args(own["slurm_args"], own.get("slurm") or {}, where)
         kwargs = {**rest, **(own.get("kwargs") or {})}
         if kind == "Command" and kwargs:
@@ -159,8 +168,8 @@ class Builder:
             raise ConfigError(f"{where}: Command has no {next(iter(kwargs))!r}", hint=hint)
         if kind == "Sweep":
             own["over"] = self.over(own["over"], where)
-        args = [self.value(item) for item in own.get("_args_") or []]
-        made = {key: self.value(item) for key, item in kwargs.items()}
+        args = [_argument(item) for item in own.get("_args_") or []]
+        made = {key: _argument(item) for key, item in kwargs.items()}
         given = {key: own[key] for key in (*needed[3:], *optional) if own.get(key) is not None}
         first, second, third = (own[key] for key in needed[:3])
         try:
@@ -173,18 +182,19 @@ class Builder:
         if not isinstance(over, Mapping):
             raise ConfigError(f"{where}.over must map parameters to lists of values, not {over!r}")
         try:
-            return {
-                str(key): self.swept(values, str(key)) if isinstance(values, str) else values
-                for key, values in over.items()
-            }
+            return {str(key): self.swept_values(str(key), item) for key, item in over.items()}
         except ConfigError as error:
             raise ConfigError(f"{where}.over.{error.message}", hint=error.hint) from error
 
-    def value(self, value: Any) -> Any:
-        """An argument of a step; what has a ``_target_`` is built, as Hydra would."""
-        if _has_target(value):
-            return self.instantiate(value)
-        return value
+    def swept_values(self, key: str, values: Any) -> list[Any]:
+        if isinstance(values, str):
+            values = self.swept(values, key)
+        if not isinstance(values, list):
+            raise ConfigError(
+                f"{key} must have a list of values, not {values!r}",
+                hint="write a list, or range(0,10)",
+            )
+        return [_argument(item) for item in values]
 
     def slurm_args(self, value: Any, changes: Any, where: str) -> SlurmSpec:
         """The preset `value` (a mapping or a name), with the step's own `changes` on top."""
@@ -196,7 +206,12 @@ class Builder:
                 raise ConfigError(message, hint=error.hint) from error
         if not isinstance(value, Mapping) or not isinstance(changes, Mapping):
             raise ConfigError(f"{where}: slurm_args and slurm must be mappings of SLURM arguments")
-        fields = {key: item for key, item in {**value, **changes}.items() if key != "_target_"}
+        if _kind(value, "SlurmArgs") != "SlurmArgs" or TARGET in changes:
+            target = changes.get(TARGET, value.get(TARGET))
+            raise ConfigError(f"{where}.slurm_args: {target} is not planit.SlurmArgs")
+        fields = {key: item for key, item in {**value, **changes}.items() if key != TARGET}
+        if has_target(fields):
+            raise ConfigError(f"{where}.slurm_args: {_ONLY_ARGUMENTS}")
         for key, item in fields.items():
             if item == MISSING:
                 message = f"{where}.slurm_args: {key} is not set"
@@ -214,11 +229,31 @@ class Builder:
 
 
 def _kind(value: Mapping[str, Any], default: str | None) -> str | None:
-    target = value.get("_target_")
+    """What of planit's a mapping is; None if its ``_target_`` is somebody else's."""
+    target = value.get(TARGET)
     if target is None:
         return default
-    package, _, name = str(target).rpartition(".")
-    return name if package == "planit" or package.startswith("planit.nodes") else None
+    path = str(target).split(".")
+    return path[-1] if path[0] == "planit" else None
+
+
+def _with_func(value: Mapping[str, Any], where: str, name: str | None) -> dict[str, Any]:
+    """A step that is written as its function: ``_target_`` instead of ``func``."""
+    target = value[TARGET]
+    if name is None and "slurm_args" not in value:
+        raise ConfigError(
+            f"{where}: {target} is not a node",
+            hint="a step that calls it needs name and slurm_args; other nodes are planit.Command,"
+            " Sweep, Chain and Parallel",
+        )
+    if "func" in value:
+        raise ConfigError(f"{where} has both func and _target_ {target}", hint="keep func")
+    if not is_dotted_path(target):
+        raise ConfigError(
+            f"{where}: _target_ {target!r} is not a dotted path",
+            hint='write it as "package.module.function"',
+        )
+    return {**value, "func": target}
 
 
 def _split(value: Mapping[str, Any], own: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -226,9 +261,21 @@ def _split(value: Mapping[str, Any], own: tuple[str, ...]) -> tuple[dict[str, An
     return mine, {str(key): item for key, item in value.items() if key not in own}
 
 
-def _has_target(value: Any) -> bool:
-    if isinstance(value, Mapping):
-        return "_target_" in value or any(_has_target(item) for item in value.values())
-    if isinstance(value, list):
-        return any(_has_target(item) for item in value)
-    return False
+def _argument(value: Any) -> Any:
+    """An argument of a step; one with a ``_target_`` inside is built in the job."""
+    return Unbuilt(value) if has_target(value) else value
+
+
+def _check_own(kind: str, own: Mapping[str, Any], where: str) -> None:
+    """What planit itself reads cannot wait until something is built in the job."""
+    if not isinstance(own.get("_args_") or [], list):
+        raise ConfigError(f"{where}._args_ must be a list, not {own['_args_']!r}")
+    if not isinstance(own.get("kwargs") or {}, Mapping):
+        raise ConfigError(f"{where}.kwargs must be a mapping, not {own['kwargs']!r}")
+    built = {TARGET, "slurm_args", "slurm", "over", "kwargs"}
+    if kind != "Command":
+        built.add("_args_")
+    for key, value in own.items():
+        if key not in built and has_target(value):
+            hint = f"a parameter of the function that is called {key} goes in kwargs"
+            raise ConfigError(f"{where}.{key}: {_ONLY_ARGUMENTS}", hint=hint)

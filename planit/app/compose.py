@@ -47,13 +47,17 @@ class Task(Protocol):
         """A batch of another sweeper's configurations."""
 
 
-# A describe leaves no folder behind, and printing is planit's own business.
+# A describe leaves no folder behind, and printing is planit's own business. The last three hold
+# against a plan's own file too: Hydra would build callbacks and log handlers while it composes.
 _QUIET = (
     "hydra.run.dir=.",
     "hydra.output_subdir=null",
     "hydra.job.chdir=false",
     "hydra/job_logging=none",
     "hydra/hydra_logging=none",
+    "hydra.job_logging.root=null",
+    "hydra.hydra_logging.root=null",
+    "hydra.callbacks='???'",
 )
 
 

@@ -12,7 +12,6 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from planit.app.branches import swept_values
 from planit.app.build import Builder
-from planit.app.hydra_versions import instantiate
 from planit.app.refusals import OTHER_PROGRAM, as_config_error
 from planit.errors import ConfigError, suggest
 from planit.plan import Plan
@@ -23,7 +22,7 @@ class Plans:
 
     def __init__(self) -> None:
         self._config = OmegaConf.create()
-        self._builder = Builder(self._preset, _swept_values, instantiate)
+        self._builder = Builder(self._preset, _swept_values)
 
     def of(self, config: DictConfig, content: Mapping[str, Any] | None = None) -> Plan:
         """The plan in a composed configuration.

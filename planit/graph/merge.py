@@ -12,6 +12,7 @@ from typing import Any
 
 from planit.errors import PlanError, suggest
 from planit.nodes import Chain, Command, Group, Node, Parallel, Step, Task
+from planit.nodes.arguments import Unbuilt
 from planit.nodes.functions import dotted_path
 
 
@@ -193,6 +194,8 @@ def _value_key(value: Any) -> Any:
     """Equal for plain values that are equal; any other object equals only itself."""
     if value is None or isinstance(value, str | int | float | bool):
         return (type(value).__name__, repr(value))
+    if isinstance(value, Unbuilt):
+        return ("unbuilt", _value_key(value.content))
     if isinstance(value, Mapping):
         return tuple((str(key), _value_key(item)) for key, item in value.items())
     if isinstance(value, list | tuple):

@@ -7,26 +7,41 @@ from dataclasses import dataclass
 from typing import Any
 
 from planit.errors import PlanError
+from planit.job.arguments import WithBuilt
 from planit.job.command import CommandCall
 from planit.nodes import Command, Step, Task
-from planit.nodes.functions import check_call, resolve
+from planit.nodes.arguments import TARGET, Unbuilt, targets
+from planit.nodes.functions import check_call, is_dotted_path, resolve
 from planit.nodes.tree import in_step
 
 
 @dataclass(frozen=True)
 class Call:
-    """What a step calls, resolved and checked."""
+    """What a step calls, resolved and checked.
+
+    Attributes:
+        function: the plan's own function.
+        args, kwargs: its arguments; one with a ``_target_`` inside is `Unbuilt`.
+    """
 
     function: Callable[..., Any]
     args: Sequence[Any]
     kwargs: Mapping[str, Any]
+
+    @property
+    def in_job(self) -> Callable[..., Any]:
+        """What the job calls with the arguments: `function`, or what builds them first."""
+        if any(isinstance(value, Unbuilt) for value in (*self.args, *self.kwargs.values())):
+            return WithBuilt(self.function)
+        return self.function
 
 
 def call_of(task: Task) -> Call:
     """Resolve and check a step's call, as far as that can be done without making it.
 
     Raises:
-        PlanError: the function cannot be imported, or would not take its arguments.
+        PlanError: the function or a ``_target_`` in its arguments cannot be imported, or the
+            function would not take its arguments.
     """
     if isinstance(task, Command):
         return Call(CommandCall(task.command, task.cwd, task.env), (), {})
@@ -35,6 +50,22 @@ def call_of(task: Task) -> Call:
     try:
         function = resolve(task.func)
         check_call(function, task.args, task.kwargs)
+        for target in targets((*task.args, *task.kwargs.values())):
+            resolve_target(target)
     except PlanError as error:
         raise in_step(task.name, error) from None
     return Call(function, task.args, task.kwargs)
+
+
+def resolve_target(target: Any) -> None:
+    """Import what a job will build, so that its code is frozen with the run's; build nothing.
+
+    Raises:
+        PlanError: it cannot be imported, so that the job would fail.
+    """
+    try:
+        if not is_dotted_path(target):
+            raise PlanError("not a dotted path", hint='write it as "package.module.Class"')
+        resolve(target)
+    except PlanError as error:
+        raise PlanError(f"{TARGET} {target!r}: {error.message}", hint=error.hint) from error

@@ -16,8 +16,7 @@ Function: TypeAlias = Callable[..., Any] | str
 def check_function(func: Any) -> None:
     """Refuse what can be refused without importing anything."""
     if isinstance(func, str):
-        parts = func.split(".")
-        if len(parts) < 2 or not all(part.isidentifier() for part in parts):
+        if not is_dotted_path(func):
             raise PlanError(
                 f"func {func!r} is not a dotted path", hint='write it as "package.module.function"'
             )
@@ -26,6 +25,12 @@ def check_function(func: Any) -> None:
             f"func must be a callable or a dotted path, not {func!r}",
             hint="pass the function itself, without calling it",
         )
+
+
+def is_dotted_path(value: Any) -> bool:
+    """Whether `value` is text like ``package.module.function``."""
+    parts = value.split(".") if isinstance(value, str) else []
+    return len(parts) >= 2 and all(part.isidentifier() for part in parts)
 
 
 def resolve(func: Function) -> Callable[..., Any]:

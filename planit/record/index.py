@@ -2,54 +2,142 @@
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from planit.errors import RunError
+from planit.errors import RunError, did_you_mean
+from planit.record.files import slug_of
 from planit.record.rundir import RunDir
 
 DEFAULT_BASE = Path("planit_runs")
 
+_TIME = re.compile(r"\d{8}-\d{6}(-\d{3}(?=-))?")  # what a run id begins with
+_MAX_NAMED = 5
+
 
 def all_runs(base: Path) -> list[RunDir]:
-    """All run directories below `base`, the newest first (run ids begin with their time)."""
-    found = [RunDir(path.parent) for path in base.glob("*/*/manifest.json")]
-    return sorted(found, key=lambda run: (run.run_id[:15], run.path.stat().st_mtime), reverse=True)
+    """All run directories below `base`, the newest first."""
+    found = []
+    for manifest in base.glob("*/*/manifest.json"):
+        with suppress(OSError):  # removed at this moment
+            found.append((_age(manifest), RunDir(manifest.parent)))
+    return [run for _, run in sorted(found, key=lambda pair: pair[0], reverse=True)]
 
 
-def find(base: Path, word: str | None = None) -> RunDir:
-    """The run that `word` means.
+def _age(manifest: Path) -> tuple[str, int]:
+    """Run ids begin with their time; the manifest is written when a run begins, and never again."""
+    time = _TIME.match(manifest.parent.name)
+    return (time[0] if time else "", manifest.stat().st_mtime_ns)
 
-    Args:
-        base: folder of the runs.
-        word: nothing for the latest run; a plan's name for its latest; a run id or the beginning
-            of one, also as ``plan/run-id``; or the path of a run directory.
+
+def latest(base: Path) -> RunDir:
+    """The latest run of this user's; another's only if there is no other.
 
     Raises:
-        RunError: there is none, or there are several.
+        RunError: there is none.
     """
-    if word and ("/" in word or word in (".", "..")) and (Path(word) / "manifest.json").is_file():
-        return RunDir(Path(word).absolute())
-    runs = all_runs(base)
+    runs = _mine_first(all_runs(base))
     if not runs:
         raise RunError(
             f"no runs in {base}", hint="submit a plan first, or say where they are: --runs-dir DIR"
         )
+    return runs[0]
+
+
+def find(base: Path, word: str | None = None, *, whole: bool = False) -> RunDir:
+    """The run that `word` means; see `lookup`. Without a word, the latest.
+
+    Raises:
+        RunError: there is none, or there are several.
+    """
+    found = latest(base) if word is None else lookup(base, word, whole=whole)
+    if found is None:
+        hint = f"{did_you_mean(str(word), names(base))}planit runs lists them"
+        raise RunError(f"no run {word!r} in {base}", hint=hint)
+    return found
+
+
+def lookup(base: Path, word: str, *, whole: bool = False) -> RunDir | None:
+    """The run that `word` means, or None.
+
+    Args:
+        base: folder of the runs.
+        word: a run's id, also as ``plan/id``; the beginning of one; a plan's name, for its latest
+            run; or the path of a run directory.
+        whole: the beginning of an id is not enough: what changes a run asks for that.
+
+    Raises:
+        RunError: it means several, or is a beginning where that is not enough.
+    """
+    if ("/" in word or word in (".", "..")) and (Path(word) / "manifest.json").is_file():
+        return RunDir(Path(word).absolute())
     if not word:
-        return runs[0]
-    matches = matching(runs, word)
-    if not matches:
-        raise RunError(f"no run {word!r} in {base}", hint="planit runs lists them")
-    if len(matches) > 1:
-        names = ", ".join(run.run_id for run in matches[:5])
-        raise RunError(f"{word!r} means {len(matches)} runs: {names}", hint="type more of the id")
-    return matches[0]
+        raise RunError("an empty word is not a run", hint="planit runs lists them")
+    runs = _mine_first(all_runs(base))
+    if exact := _exact(runs, word):
+        mine = [run for run in exact if _is_mine(run)]
+        return _only(mine or exact, word, "type plan/id")
+    begun = [run for run in runs if _ids(run)["/" in word].startswith(word)]
+    if begun and whole:
+        raise RunError(f"{word!r} is only the beginning of {_listed(begun)}: type the whole id")
+    return _only(begun, word, "type more of the id") if begun else None
 
 
-def matching(runs: list[RunDir], word: str) -> list[RunDir]:
-    """The runs that `word` can mean; a plan's name means its latest run."""
-    of_plan = [run for run in runs if run.path.parent.name == word]
-    if of_plan:
-        return of_plan[:1]
-    names = [(run, run.run_id, f"{run.path.parent.name}/{run.run_id}") for run in runs]
-    exact = [run for run, *both in names if word in both]
-    return exact or [run for run, *both in names if any(name.startswith(word) for name in both)]
+def names(base: Path) -> list[str]:
+    """What could be typed for a run: the ids, and the names of the plans."""
+    runs = all_runs(base)
+    return [*(run.run_id for run in runs), *dict.fromkeys(run.path.parent.name for run in runs)]
+
+
+def _ids(run: RunDir) -> tuple[str, str]:
+    return run.run_id, f"{run.path.parent.name}/{run.run_id}"
+
+
+def _exact(runs: Sequence[RunDir], word: str) -> list[RunDir]:
+    """The runs of this id, and the first one of the plan of this name."""
+    found = {run.path: run for run in runs if word in _ids(run)}
+    folder = [run for run in runs if run.path.parent.name == slug_of(word)]
+    named = next((run for run in folder if _plan_of(run) == word), None)
+    if named is None and folder and folder[0].path.parent.name == word:
+        named = folder[0]
+    if named is not None:
+        found[named.path] = named
+    return list(found.values())
+
+
+def _plan_of(run: RunDir) -> str | None:
+    """The plan's name; plans of different names may share a folder."""
+    try:
+        return str(run.manifest.get("plan"))
+    except RunError:
+        return None
+
+
+def _only(runs: Sequence[RunDir], word: str, hint: str) -> RunDir:
+    if len(runs) > 1:
+        raise RunError(f"{word!r} means {_listed(runs)}", hint=hint)
+    return runs[0]
+
+
+def _listed(runs: Sequence[RunDir]) -> str:
+    shown = ", ".join(f"{run.path.parent.name}/{run.run_id}" for run in runs[:_MAX_NAMED])
+    more = ", ..." if len(runs) > _MAX_NAMED else ""
+    return f"{len(runs)} runs: {shown}{more}" if len(runs) > 1 else f"run {shown}"
+
+
+def _mine_first(runs: Sequence[RunDir]) -> list[RunDir]:
+    """This user's runs before others': what somebody else put there is nobody's default."""
+    return sorted(runs, key=lambda run: not _is_mine(run))
+
+
+def _is_mine(run: RunDir) -> bool:
+    """Whether the run, and a link that leads to it, belong to this user."""
+    plan = run.path.parent
+    paths = [run.path, plan] if plan.is_symlink() else [run.path]
+    try:
+        return all(path.lstat().st_uid == os.geteuid() for path in paths)
+    except OSError:
+        return False

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from planit.nodes import Chain, Command, Group, Node, Parallel, Step, Task
+from planit.nodes.arguments import Unbuilt, targets
 from planit.nodes.functions import dotted_path
 
 _PACKAGES = ("planit-slurm", "submitit", "hydra-core", "omegaconf", "cloudpickle")
@@ -76,6 +77,8 @@ def _leaf(task: Task, slug: str) -> dict[str, Any]:
         leaf["func"] = dotted_path(task.func) or _short(task.func)
         leaf["args"] = [_short(value) for value in task.args]
         leaf["kwargs"] = {name: _short(value) for name, value in task.kwargs.items()}
+        if built := targets((*task.args, *task.kwargs.values())):
+            leaf["targets"] = built
     elif isinstance(task, Command):
         leaf["command"] = task.command
         leaf["cwd"] = task.cwd
@@ -88,7 +91,9 @@ def _short(value: Any) -> Any:
     if value is None or isinstance(value, str | int | float | bool):
         return value
     text = repr(value)
-    return text if len(text) <= _REPR_CHARACTERS else text[:_REPR_CHARACTERS] + "..."
+    if len(text) > _REPR_CHARACTERS:
+        return text[:_REPR_CHARACTERS] + "..."
+    return value.content if isinstance(value, Unbuilt) else text
 
 
 def _versions() -> dict[str, str]:

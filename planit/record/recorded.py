@@ -14,14 +14,16 @@ class StoredStep(Task):
     Attributes:
         kind: "Step" or "Command", as it was.
         func: dotted path of its function, if that can be imported.
+        targets: what else its job imports, to build its arguments.
     """
 
-    __slots__ = ("func", "kind", "launches")
+    __slots__ = ("func", "kind", "launches", "targets")
 
     def __init__(self, leaf: Mapping[str, Any], resources: Resources) -> None:
         self.name = leaf["name"]
         self.kind = str(leaf["kind"])
         self.func = leaf.get("func")
+        self.targets = list(leaf.get("targets", ()))
         self.launches = self.kind != "Command"
         self.resources = resources
         self.slurm_args = resources.options

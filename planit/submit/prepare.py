@@ -34,7 +34,7 @@ def pickle_calls(graph: Graph, calls: Mapping[str, Call], max_requeues: int) -> 
             call = calls[task.name]
             try:
                 pickled[task.name] = payload.dump(
-                    call.function,
+                    call.in_job,
                     call.args,
                     call.kwargs,
                     time_minutes=minutes,

@@ -16,7 +16,7 @@ from typing import Any
 from planit.backends.base import Backend, Dependency, refuse_left
 from planit.errors import PlanError, RunError, SchedulerError
 from planit.graph import EdgeKind, Graph, lower
-from planit.job.call import Call
+from planit.job.call import Call, resolve_target
 from planit.job.code import importable
 from planit.job.command import CommandCall
 from planit.nodes import Resources, Task, tasks
@@ -286,13 +286,17 @@ def _needed(
 def _stored_call(task: Task) -> Call:
     """The function of a stored step, for its code and whether it can checkpoint.
 
+    What the job imports to build arguments is imported here too, so that its code is frozen.
+
     Raises:
-        PlanError: it cannot be imported, so the job would fail at once.
+        PlanError: any of it cannot be imported, so the job would fail at once.
     """
     function: Any = CommandCall("")
     if isinstance(task, StoredStep) and task.kind != "Command" and _is_path(task.func):
         try:
             function = resolve(str(task.func))
+            for target in task.targets:
+                resolve_target(target)
         except PlanError as error:
             raise PlanError(f"step {task.name!r}: {error.message}", hint=error.hint) from None
     return Call(function, (), {})

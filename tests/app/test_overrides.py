@@ -13,6 +13,7 @@ from planit import Command, Plan, Step
 from planit.app.compose import run_app
 from planit.app.plans import plan_of
 from planit.nodes import Task, tasks
+from planit.nodes.arguments import Unbuilt
 from planit.nodes.slurm import resources_of
 from tests.helpers import all_below, write
 
@@ -192,8 +193,6 @@ root:
 
 
 def test_a_plan_of_ones_own_with_everything_that_a_plan_may_have() -> None:
-    import datetime
-
     write(Path("conf/plan/own.yaml"), OWN)
     steps = steps_for("plan=own")
     assert list(steps) == ["nodes_own_words", "listing", "raw", "inline"]
@@ -206,7 +205,8 @@ def test_a_plan_of_ones_own_with_everything_that_a_plan_may_have() -> None:
     assert isinstance(raw, Step)
     assert raw.resources.options["partition"] == "y"
     assert raw.kwargs["size"] == 3
-    assert raw.kwargs["shape"] == {"rows": 2, "when": datetime.date(2020, 1, 2)}
+    when = {"_target_": "datetime.date", "year": 2020, "month": 1, "day": 2}
+    assert raw.kwargs["shape"] == Unbuilt({"rows": 2, "when": when})
     assert steps["inline"].resources.key == words.resources.key
 
 

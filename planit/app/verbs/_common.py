@@ -8,11 +8,13 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from planit.errors import ConfigError
+from planit.errors import ConfigError, RunError, did_you_mean
+from planit.record import history as histories
 from planit.record import index
 from planit.record.rundir import RunDir
 
 RUN_HELP = "id of a run, the beginning of one, a plan's name or a path; by default the latest run"
+WHOLE_RUN_HELP = "whole id of a run, plan/id, a plan's name or a path; by default the latest run"
 
 
 class Parser(argparse.ArgumentParser):
@@ -36,13 +38,35 @@ def parser(verb: str, what: str) -> Parser:
     return made
 
 
-def run_and_steps(base: Path, words: list[str]) -> tuple[RunDir, list[str]]:
-    """Read ``[RUN] [STEP...]``: the first word is a run if it can mean one, else a step."""
-    if words:
-        is_path = "/" in words[0] and (Path(words[0]) / "manifest.json").is_file()
-        if is_path or index.matching(index.all_runs(base), words[0]):
-            return index.find(base, words[0]), words[1:]
-    return index.find(base), words
+def run_and_steps(base: Path, words: list[str], *, whole: bool = False) -> tuple[RunDir, list[str]]:
+    """Read ``[RUN] [STEP...]``: words that all are steps of the latest run, else the first a run.
+
+    Args:
+        base: folder of the runs.
+        words: as typed.
+        whole: the beginning of an id is not enough for a run.
+
+    Raises:
+        RunError: the first word is neither.
+    """
+    if not words:
+        return index.latest(base), []
+    try:
+        newest = index.latest(base)
+        steps = [leaf.name for leaf in histories.leaves(newest.manifest["tree"])]
+    except RunError:  # none, or not readable: then only a run can be meant
+        return index.find(base, words[0], whole=whole), words[1:]
+    unknown = [word for word in words if word not in steps]
+    if not unknown:
+        return newest, words
+    found = index.lookup(base, words[0], whole=whole)
+    if found is None:
+        raise RunError(
+            f"no step {unknown[0]!r} in the latest run {newest.run_id}, and no run {words[0]!r}",
+            hint=f"{did_you_mean(unknown[0], [*steps, *index.names(base)])}"
+            "planit status shows the steps, planit runs lists the runs",
+        )
+    return found, words[1:]
 
 
 def show_progress(done: int, count: int) -> None:

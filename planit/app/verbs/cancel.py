@@ -11,9 +11,9 @@ def run(words: list[str]) -> int:
     parser = _common.parser(
         "cancel", "Cancel steps and everything behind them; without a step, the whole run."
     )
-    parser.add_argument("words", nargs="*", metavar="[RUN] [STEP]", help=_common.RUN_HELP)
+    parser.add_argument("words", nargs="*", metavar="[RUN] [STEP]", help=_common.WHOLE_RUN_HELP)
     options = parser.parse_args(words)
-    found, names = _common.run_and_steps(options.runs_dir, options.words)
+    found, names = _common.run_and_steps(options.runs_dir, options.words, whole=True)
     done = Run(found.path).cancel(*names)
     if done.cleared:
         print(f"Cleared an incomplete submission of run {found.run_id}: {_listed(done.cleared)}")

@@ -23,7 +23,9 @@ def run(words: list[str]) -> int:
         " resources of what is rerun. For a run on this machine, backend.cpus=8 and the like"
         " change what its steps can have.",
     )
-    parser.add_argument("words", nargs="*", metavar="[RUN] [KEY=VALUE]", help=_common.RUN_HELP)
+    parser.add_argument(
+        "words", nargs="*", metavar="[RUN] [KEY=VALUE]", help=_common.WHOLE_RUN_HELP
+    )
     parser.add_argument(
         "--from", dest="start_from", action="append", default=[], metavar="STEP",
         help="rerun STEP and everything behind it, done or not",
@@ -40,7 +42,7 @@ def run(words: list[str]) -> int:
     names = [word for word in options.words if "=" not in word]
     if len(names) > 1:
         parser.error(f"one run is enough, not {' '.join(names)}")
-    found = index.find(options.runs_dir, names[0] if names else None)
+    found = index.find(options.runs_dir, names[0] if names else None, whole=True)
     opened = Run(found.path)
     if isinstance(opened.backend, LocalBackend):
         opened.backend, overrides = _local(opened.backend, overrides, detach=options.detach)

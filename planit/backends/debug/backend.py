@@ -95,7 +95,7 @@ def debugged(plan: str, root: Node, executor: Any) -> DebugRun:
     graph = lower(root, stack=False)
     calls = {task.name: call_of(task) for task, _ in tasks(root)}
     jobs = {
-        name: executor.submit(call.function, *call.args, **call.kwargs)
+        name: executor.submit(call.in_job, *call.args, **call.kwargs)
         for name, call in calls.items()
     }
     return DebugRun(plan, jobs, graph.task_parents(), graph.task_lanes())

@@ -117,8 +117,8 @@ def finish(path: Path, status: RunStatus, share: float) -> None:
                 "error": error,
                 "peak_memory_bytes": 10**9,
             }
-            markers.write(folder, "start", attempt, 0, {**head, "started": 1.0, "pid": 1})
-            markers.write(folder, "end", attempt, 0, {**head, **end})
+            markers.write_start(folder, attempt, {**head, "started": 1.0, "pid": 1})
+            markers.write_end(folder, attempt, {**head, **end})
 
 
 def rows_of(

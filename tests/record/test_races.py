@@ -74,11 +74,18 @@ class Scene:
 
     def worker(self) -> str:
         """Start the step's worker again; what it wrote."""
-        names = {"PLANIT_RUN_DIR": self.run, "PLANIT_STEP_DIR": self.step, "PLANIT_STEP": "s"}
+        names = {
+            "PLANIT_RUN_DIR": self.run,
+            "PLANIT_STEP_DIR": self.step,
+            "PLANIT_STEP": "s",
+            "PLANIT_SUBMISSION": 1,
+            "PLANIT_STAGE": 0,
+            "PLANIT_RECORD_WAIT_S": 0.2,
+        }
         env = {key: value for key, value in os.environ.items() if not key.startswith("SLURM_")}
         more = {"PYTHONPATH": HERE, "SLURM_JOB_ID": "1"}
         done = subprocess.run(
-            [sys.executable, "-m", "planit.job.worker"],
+            [sys.executable, "-P", "-m", "planit.job.worker"],
             env={**env, **more, **{key: str(value) for key, value in names.items()}},
             capture_output=True,
             text=True,

@@ -45,8 +45,7 @@ def test_cancelled_step_takes_what_is_behind_it_and_nothing_else(
     assert done.out == f"Cancelled 3 step(s) of run {run.run_id}: gate_1, tail_1, join\n"
     again = planit(tmp_path, "cancel", "gate_1")
     assert again.out == (
-        f"Nothing to cancel in run {run.run_id}\n"
-        "Left alone, as nothing of it is queued: gate_1, tail_1, join\n"
+        f"Nothing to cancel in run {run.run_id}\nSkipped: not in the queue: gate_1, tail_1, join\n"
     )
     until(lambda: states(run)["gate_1"] == "CANCELLED")
     found = states(run)

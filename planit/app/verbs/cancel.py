@@ -17,12 +17,15 @@ def run(words: list[str]) -> int:
     done = Run(found.path).cancel(*names)
     if done.cleared:
         print(f"Cleared an incomplete submission of run {found.run_id}: {_listed(done.cleared)}")
+    if done.strays:
+        jobs = _listed(tuple(map(str, done.strays)))
+        print(f"Cancelled job(s) that were not in the record of run {found.run_id}: {jobs}")
     if done.steps:
         print(f"Cancelled {len(done.steps)} step(s) of run {found.run_id}: {_listed(done.steps)}")
-    elif not done.cleared:
+    elif not done.cleared and not done.strays:
         print(f"Nothing to cancel in run {found.run_id}")
     if done.ended and names:
-        print(f"Left alone, as nothing of it is queued: {_listed(done.ended)}")
+        print(f"Skipped: not in the queue: {_listed(done.ended)}")
     return 0
 
 

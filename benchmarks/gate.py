@@ -1,0 +1,75 @@
+"""What a job's look at the steps before it costs, before anything of the user's runs.
+
+The goals: a single parent under 5 ms, a join of 10,000 steps under 1 s. The limit beside it reads
+one file per step and nothing else. No Slurm is needed: a record is written, and `check` is called
+as the worker calls it; medians of several calls in one process.
+
+    python -m benchmarks.gate [--quick]
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+from benchmarks._common import arguments, print_table, say, scratch
+from planit.job import gate
+from planit.record import markers, tickets
+from planit.record.files import make_dir
+from planit.record.jobs import JobRef
+from planit.record.markers import Attempt
+from planit.record.rundir import RunDir
+
+_REPEAT = 5
+
+
+def record(count: int) -> RunDir:
+    """A run of `count` steps that succeeded, an aligned step behind each, and a join."""
+    run = RunDir.create(scratch(), "p")
+    first = [(f"first{i}", f"first{i}") for i in range(count)]
+    run.stage_dir(1, 0).write(first, [])
+    run.stage_dir(1, 1).write([(f"then{i}", f"then{i}") for i in range(count)], [("aftercorr", 0)])
+    run.stage_dir(1, 2).write([("join", "join")], [("afterok", 0)])
+    jobs = {stage: JobRef(None, str(stage)) for stage in range(3)}
+    tickets.issue(run.path, 1, jobs, [])
+    for slug, _ in first:
+        folder = make_dir(run.step_dir(slug))
+        markers.write_start(folder, Attempt(1, 0), {"pid": 1})
+        markers.write_end(folder, Attempt(1, 0), {"outcome": "succeeded", "elapsed_s": 1.0})
+    return run
+
+
+def timed_ms(act: Callable[[], object]) -> float:
+    seconds = []
+    for _ in range(_REPEAT):
+        began = time.perf_counter()
+        act()
+        seconds.append(time.perf_counter() - began)
+    return 1000 * median(seconds)
+
+
+def read_all(paths: list[Path]) -> None:
+    for path in paths:
+        path.read_bytes()
+
+
+def main() -> None:
+    options = arguments(__doc__)
+    rows = []
+    for count in (1, 100) if options.quick else (1, 100, 1_000, 10_000):
+        say(f"{count} steps")
+        run = record(count)
+        task = gate.Place(run.path, 1, 1, count - 1, f"then{count - 1}", JobRef(None, "1"))
+        join = gate.Place(run.path, 1, 2, None, "join", JobRef(None, "2"))
+        files = [run.step_dir(f"first{i}") / "end-1.0.json" for i in range(count)]
+        limit = timed_ms(lambda files=files: read_all(files))  # type: ignore[misc]
+        single = timed_ms(lambda task=task: gate.check(task, 0))  # type: ignore[misc]
+        whole = timed_ms(lambda join=join: gate.check(join, 0))  # type: ignore[misc]
+        rows.append((f"{count:,}", f"{single:.2f}", f"{whole:.1f}", f"{limit:.1f}"))
+    print_table(("branches", "a task, ms", "the join, ms", "reading its markers, ms"), rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -28,7 +28,9 @@ def main() -> int:
     """Run what was asked for; the exit code is 1 if anything went wrong."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--category", action="append", choices=list(MODULES), default=[])
-    parser.add_argument("--full", action="store_true", help="all cases, the default without --count")
+    parser.add_argument(
+        "--full", action="store_true", help="all cases, the default without --count"
+    )
     parser.add_argument("--count", type=int, help="so many cases of each category")
     parser.add_argument("--seed", type=int, default=9)
     parser.add_argument("--only", type=int, action="append", default=[], metavar="N",
@@ -47,9 +49,7 @@ def main() -> int:
         for name in wanted:
             module = MODULES[name]
             count = module.FULL if words.full or words.count is None else words.count
-            results.append(
-                module.run(count, words.seed, folder, base, only=words.only, say=_say)
-            )
+            results.append(module.run(count, words.seed, folder, base, only=words.only, say=_say))
     finally:
         if cluster:
             cluster.stop()

@@ -20,6 +20,7 @@ _TIMEOUT_S = 4.0
 _DENIED = "scancel: error: Kill job error on job id 7: Access/permission denied"
 _GONE = "error: Unable to contact slurm controller (connect failure)"
 _TIMED_OUT = "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation"
+_SAYS_TIMED_OUT = f"echo '{_TIMED_OUT}' >&2; exit 1"
 _HEAD = 'real "$@" | head -1'
 _LATER = 'setsid bash -c \'sleep 2; real "$@" > /dev/null 2>&1\' sbatch "$@" > /dev/null 2>&1 &'
 
@@ -74,9 +75,9 @@ CANCELLING = [
     Wrong("scancel", "does it and says exit 1", 'real "$@"; exit 1'),
 ]
 SUBMITTING = [
-    Wrong("sbatch", "times out, accepted two seconds later", f"{_LATER} echo '{_TIMED_OUT}' >&2; exit 1"),
+    Wrong("sbatch", "times out, accepted two seconds later", f"{_LATER} {_SAYS_TIMED_OUT}"),
     Wrong("sbatch", "no answer, accepted two seconds later", f"{_LATER} exec sleep 9"),
-    Wrong("sbatch", "accepted, and says it timed out", f'real "$@" > /dev/null; echo "{_TIMED_OUT}" >&2; exit 1'),
+    Wrong("sbatch", "accepted, and says it timed out", f'real "$@" > /dev/null; {_SAYS_TIMED_OUT}'),
     Wrong("sbatch", "accepted, and says nothing", 'real "$@" > /dev/null'),
     Wrong("sbatch", "nothing with exit 0", "exit 0"),
     Wrong("sbatch", "an error with exit 0", f"echo '{_TIMED_OUT}' >&2; exit 0"),
@@ -87,9 +88,9 @@ SUBMITTING = [
     Wrong("sbatch", "half of the id", 'real "$@" | head -c 1'),
     Wrong("sbatch", "SBATCH_ARRAY_INX", env=(("SBATCH_ARRAY_INX", "0-5"),)),
     Wrong("sbatch", "SBATCH_DEPENDENCY", env=(("SBATCH_DEPENDENCY", "afterok:999999"),)),
-    Wrong("sbatch", "SBATCH_JOB_NAME and no requeue", env=(("SBATCH_NO_REQUEUE", "1"),)),
-    Wrong("scontrol", "releases nothing, exit 0", 'case "$*" in *release*) exit 0 ;; esac; real "$@"'),
-    Wrong("scontrol", "releases and says exit 1", 'real "$@"; case "$*" in *release*) exit 1 ;; esac'),
+    Wrong("sbatch", "SBATCH_NO_REQUEUE", env=(("SBATCH_NO_REQUEUE", "1"),)),
+    Wrong("scontrol", "releases nothing, exit 0", '[[ "$*" = *release* ]] || real "$@"'),
+    Wrong("scontrol", "releases and says exit 1", 'real "$@"; [[ "$*" != *release* ]]'),
 ]  # fmt: skip
 
 
@@ -110,7 +111,7 @@ def run(
     only: Collection[int] = (),
     say: Callable[[str], None] = lambda line: None,
 ) -> Result:
-    """Give `count` wrong answers: all of them, or as many as there are cases, chosen by the seed."""
+    """Give `count` wrong answers, in an order that the seed chooses."""
     chosen = _all()
     random.Random(f"{CATEGORY} {seed}").shuffle(chosen)
     many = [chosen[number % len(chosen)] for number in range(count)]
@@ -220,7 +221,9 @@ def _look(place: Place, verb: str, env: Mapping[str, str]) -> Sequence[Violation
     done = place.verb(verb, env=env)
     more = sorted(place.queue().keys() - before.keys())
     words = done.out.strip()[-200:]
-    return [Violation("double", f"{verb} submitted {job} beside the live ones: {words}") for job in more]
+    return [
+        Violation("double", f"{verb} submitted {job} beside the live ones: {words}") for job in more
+    ]
 
 
 def _not_live(shown: dict[str, Any]) -> Sequence[Violation]:
@@ -251,7 +254,9 @@ def _cancel(
         until = time.monotonic() + 8
         while (live := _live_of(place, names[0])) and time.monotonic() < until:
             time.sleep(0.5)
-        return [Violation("other", f"cancel says it cancelled, and {names[0]} runs")] if live else []
+        return (
+            [Violation("other", f"cancel says it cancelled, and {names[0]} runs")] if live else []
+        )
     left = place.strays()
     said = done.out.strip()[-160:]
     return [Violation("other", f"cancel says {said!r} and {v.text}") for v in left[:1]]

@@ -1,6 +1,8 @@
 """``python -m tests.faults.drive VERB ...``: planit's command line, and a submission of a spec.
 
     submit FOLDER       submit FOLDER/spec.json to Slurm; runs go to FOLDER/runs
+    submit-and-load FOLDER RUNS
+                        the same, with the runs in RUNS; then wait and load all results
     VERB WORDS          planit's own verb
 
 FAULTS_TIMEOUT_S is for how long a Slurm client may be silent, which the command line does not
@@ -9,9 +11,11 @@ let one choose; FAULTS_READY names a file that appears when all is imported and 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +38,10 @@ def be_impatient(seconds: float) -> None:
     SlurmClient.__init__ = init  # type: ignore[method-assign, assignment]
 
 
-def submit(folder: Path) -> int:
+def submit(folder: Path, runs: Path, *, loads: bool = False) -> int:
     """Submit the plan that is described in the folder; the exit code of `planit submit`."""
     spec = json.loads((folder / "spec.json").read_text())
-    executor = submitit.AutoExecutor(folder=folder / "runs", cluster="slurm")
+    executor = submitit.AutoExecutor(folder=runs, cluster="slurm")
     plan = Plan("p", plans.node(spec, folder / "log"))
     ready()
     try:
@@ -45,7 +49,22 @@ def submit(folder: Path) -> int:
     except PlanitError as error:
         print(f"planit: error: {error.message}\n  hint: {error.hint}", file=sys.stderr)
         return error.exit_code
+    if loads:
+        load(plan)
     return 0
+
+
+def load(plan: Plan) -> None:
+    """Wait for the results, and unpickle what is there, a few times."""
+    try:
+        plan.wait()
+    except PlanitError as error:
+        print(error, file=sys.stderr)
+    for _ in range(20):
+        for job in plan.jobs:
+            with contextlib.suppress(Exception):  # there may be none
+                print(job.result())
+        time.sleep(0.05)
 
 
 def ready() -> None:
@@ -59,7 +78,9 @@ def run(words: list[str]) -> int:
     if seconds := os.environ.get("FAULTS_TIMEOUT_S"):
         be_impatient(float(seconds))
     if words[0] == "submit":
-        return submit(Path(words[1]))
+        return submit(Path(words[1]), Path(words[1], "runs"))
+    if words[0] == "submit-and-load":
+        return submit(Path(words[1]), Path(words[2]), loads=True)
     ready()
     return main(words)
 

@@ -61,7 +61,9 @@ def _name(rng: random.Random) -> str:
 def _choices(rng: random.Random) -> tuple[signal.Signals, bool, list[str], str]:
     how = rng.choice([signal.SIGKILL] * 4 + [signal.SIGINT])
     late = rng.random() < 0.4
-    verbs = [rng.choice(["resume killed", "cancel killed"]) for _ in range(rng.choice([0, 0, 1, 2]))]
+    verbs = [
+        rng.choice(["resume killed", "cancel killed"]) for _ in range(rng.choice([0, 0, 1, 2]))
+    ]
     return how, late, verbs, rng.choice(["resume", "cancel", "cancel and resume"])
 
 
@@ -76,7 +78,12 @@ def _case(place: Place, seed: int, number: int) -> Sequence[Violation]:
 
 
 def _attack(
-    place: Place, rng: random.Random, how: signal.Signals, late: bool, verbs: Sequence[str], end: str
+    place: Place,
+    rng: random.Random,
+    how: signal.Signals,
+    late: bool,
+    verbs: Sequence[str],
+    end: str,
 ) -> Sequence[Violation]:
     before = [rng.uniform(0, 0.6) for _ in range(8)]
     after = [rng.uniform(0, 0.4) for _ in range(8)]
@@ -88,7 +95,9 @@ def _attack(
     (place.folder / "ended").touch()
     submission = place.start("submit", str(place.folder))
     if late or rng.random() < 0.6:  # in the middle of a call; else anywhere
-        wait_until(lambda: _count(place, "calls") > call or submission.poll() is not None, 60, "call")
+        wait_until(
+            lambda: _count(place, "calls") > call or submission.poll() is not None, 60, "call"
+        )
         place.kill(submission, how, rng.uniform(0, min(before[call] + after[call], 1.5)))
     else:
         place.kill(submission, how, rng.uniform(0, sum(before[:6]) + 1.0))

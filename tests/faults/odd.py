@@ -71,7 +71,7 @@ def behind(folder: str) -> None:
 
 
 class Saves:
-    """A step that can checkpoint, and leaves with the exit code of one that has."""
+    """A step that can checkpoint, and leaves with the exit code of one that has done it."""
 
     def __call__(self, name: str, folder: str) -> NoReturn:
         began(Path(folder))
@@ -131,8 +131,9 @@ def _at_exit(act: Callable[..., object], *args: object) -> Callable[[Path], obje
 
 
 def _in_deleted_folder(folder: Path) -> None:
-    os.chdir(gone := tempfile.mkdtemp(dir=folder))
-    os.rmdir(gone)
+    gone = Path(tempfile.mkdtemp(dir=folder))
+    os.chdir(gone)
+    gone.rmdir()
 
 
 def _forge(folder: Path) -> NoReturn:
@@ -143,6 +144,13 @@ def _forge(folder: Path) -> NoReturn:
         content |= {"outcome": "succeeded", "exit_code": 0, "ended": time.time(), "elapsed_s": 0.1}
         (here / start.name.replace("start", "end")).write_text(json.dumps(content))
     raise ValueError("failed all the same")
+
+
+def _forge_and_exit(folder: Path) -> NoReturn:
+    try:
+        _forge(folder)
+    finally:
+        os._exit(0)
 
 
 def _leave_behind(folder: Path) -> None:
@@ -239,6 +247,7 @@ _LIST = [
     End("deletes its own folder", None, lambda _: shutil.rmtree(os.environ["PLANIT_STEP_DIR"]),
         REAL, forges=True),
     End("forges its end marker", False, _forge, REAL, forges=True),
+    End("forges its end marker, os._exit(0)", False, _forge_and_exit, REAL, forges=True),
     End("leaves a session behind", True, _leave_behind, REAL),
     End("leaves a stopped child", True, _stopped_child, REAL),
     End("returns what cannot be pickled", True, lambda _: threading.Lock()),
@@ -269,7 +278,8 @@ _LIST = [
         " while [ ! -s left-pid ]; do sleep 0.1; done"),
     End("one of two ranks calls os._exit(0)", False, _one_rank_leaves, SLURM,
         {"ntasks_per_node": 2}, many=2),
-    End("sys.exit(-1) of a step that can checkpoint", False, Saves, REAL, {"max_requeues": 3}),
+    End("sys.exit(-1) of a step that can checkpoint", False, on=REAL,
+        args={"max_requeues": 3}),
     End("a failed job is requeued", True, _fails_once, SLURM, many=2),
 ]  # fmt: skip
 ENDS = {end.name: end for end in _LIST}

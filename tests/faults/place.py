@@ -125,12 +125,12 @@ class Place:
             process.wait(after_s)
         except subprocess.TimeoutExpired:
             process.send_signal(how)
-            self._reap(process)
+            self.reap(process)
             return True
         return False
 
     @staticmethod
-    def _reap(process: subprocess.Popen[str]) -> None:
+    def reap(process: subprocess.Popen[str]) -> None:
         try:
             process.wait(_VERB_S)
         except subprocess.TimeoutExpired:

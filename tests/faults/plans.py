@@ -13,7 +13,6 @@ from planit.nodes import Node
 from tests.faults import steps
 from tests.faults.results import Violation
 
-_CPU = {"time": "5", "partition": "batch", "cpus_per_task": 1}
 _GRACE_S = 3.0  # a step that has written "end" needs a moment to be done
 
 Spec = dict[str, Any]
@@ -21,7 +20,7 @@ Spec = dict[str, Any]
 
 
 def step(name: str, **words: Any) -> Spec:
-    """A step; `words` are those of `steps.work`, and "setup" the setup lines."""
+    """A step; `words` are those of `steps.work`, "setup" the setup lines, "cpus" its CPUs."""
     return {"step": name, **words}
 
 
@@ -55,8 +54,9 @@ def node(spec: Spec, log: Path) -> Node:
         return Chain(*(node(part, log) for part in spec["chain"]))
     if "parallel" in spec:
         return Parallel(*(node(part, log) for part in spec["parallel"]))
-    words = {key: value for key, value in spec.items() if key not in ("step", "setup")}
-    args = SlurmArgs(**_CPU, setup=spec.get("setup", []))
+    words = {key: value for key, value in spec.items() if key not in ("step", "setup", "cpus")}
+    cpus, setup = spec.get("cpus", 1), spec.get("setup", [])
+    args = SlurmArgs(time="5", partition="batch", cpus_per_task=cpus, setup=setup)
     return Step(spec["step"], steps.work, args, str(log), spec["step"], **words)
 
 
@@ -64,7 +64,7 @@ def names(spec: Spec) -> list[str]:
     """The steps of a plan."""
     if "step" in spec:
         return [spec["step"]]
-    return [name for part in spec.get("chain", spec.get("parallel")) for name in names(part)]
+    return [name for part in spec.get("chain") or spec["parallel"] for name in names(part)]
 
 
 def parents(spec: Spec) -> dict[str, set[str]]:

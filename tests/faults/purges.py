@@ -1,8 +1,8 @@
 """Failed parents that Slurm has purged before it looks at what waits for them.
 
 Of the pending tasks of an `aftercorr` array Slurm looks at the first ten only (slurm.conf manual,
-"correspond_after_task_cnt"). Here the first preps are slow, later ones fail at once, and are
-forgotten (MinJobAge=2) when their turn comes.
+"correspond_after_task_cnt"), and a parent that it has forgotten counts as satisfied. Here the first
+trains take all CPUs until every prep, failed ones too, is forgotten (MinJobAge=2).
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from tests.faults.plans import Spec, step
 from tests.faults.results import Case, Result, Violation, rng_of, run_cases
 
 CATEGORY, FULL = "purges", 20
-_LOOKED_AT = 10  # tasks of an array
+_TRAIN_CPUS = 8  # of 128: so 16 run at once, and Slurm looks at ten more
+_LOOKED_AT = 30
 _PURGED_S = 120.0
 _WIDTHS = (40, 40, 60, 80, 120, 200)
 
@@ -46,7 +47,7 @@ def run(
             _case_of(folder / f"{CATEGORY}{number}", cluster.env(), seed, number, widest)
             for number in range(count)
         ]
-        return run_cases(CATEGORY, seed, cases, at_once=3, only=only, say=say)
+        return run_cases(CATEGORY, seed, cases, at_once=2, only=only, say=say)
     finally:
         cluster.stop()
 
@@ -56,8 +57,7 @@ def _case_of(folder: Path, base: Mapping[str, str], seed: int, number: int, wide
     width = rng.choice([width for width in _WIDTHS if width <= widest])
     check, what = (_resumed, "resume behind live preps") if number % 4 == 3 else (_submitted, "new")
     width = min(width, 40) if check is _resumed else width
-    late = range(_LOOKED_AT + 2, width - 1)  # Slurm keeps the last task's record for the array
-    bad = sorted(rng.sample(late, rng.randint(1, 5)))
+    bad = sorted(rng.sample(range(_LOOKED_AT, width), rng.randint(1, 5)))
     name = f"{what}, {width} chains, of which {bad} fail"
     return Case(name, partial(_case, check, folder, base, width, bad, rng))
 
@@ -86,13 +86,11 @@ def _spec(place: Place, width: int, bad: list[int], live: bool, join: bool) -> S
     setup = [f'printf "%s\\n" "$PLANIT_STEP" >> {shlex.quote(str(place.folder / "setup"))}']
     rows: list[Spec] = []
     for i in range(width):
-        words = {}
-        if i in bad:
-            words = {"bad": fail, "go": str(place.folder / "fail-now")} if live else {"bad": fail}
-        elif live or i < _LOOKED_AT + 2:
-            words = {"go": go}
-        behind = [step(f"{name}{i}", setup=setup) for name in ("train", "eval")]
-        rows.append({"chain": [step(f"prep{i}", **words), *behind]})
+        words = {"go": str(place.folder / "fail-now") if i in bad else go} if live else {}
+        words |= {"bad": fail} if i in bad else {}
+        first = {} if live or i >= _LOOKED_AT - 10 else {"go": go}
+        train = step(f"train{i}", setup=setup, cpus=_TRAIN_CPUS, **first)
+        rows.append({"chain": [step(f"prep{i}", **words), train, step(f"eval{i}", setup=setup)]})
     spec: Spec = {"chain": [{"parallel": rows}]}
     if join:
         spec["chain"].append(step("join", setup=setup))
@@ -100,10 +98,10 @@ def _spec(place: Place, width: int, bad: list[int], live: bool, join: bool) -> S
 
 
 def _submitted(place: Place, bad: list[int]) -> Sequence[Violation]:
-    """The failed preps are purged while the first ones run on."""
+    """All preps are purged while the first trains run on."""
     done = place.submit()
     assert done.code == 0, done.out
-    _wait_for_purge(place, bad)
+    _wait_for_purge(place, bad, live=False)
     (place.folder / "go").touch()
     return _judged(place, bad)
 
@@ -116,28 +114,33 @@ def _resumed(place: Place, bad: list[int]) -> Sequence[Violation]:
     behind = [name for name in plans.names(place.spec) if name.startswith(("train", "join"))]
     cancelled = place.verb("cancel", *behind)
     assert cancelled.code == 0, cancelled.out
-    place.wrap("sbatch", 'touch "$D/asked"; while [ ! -e "$D/purged" ]; do sleep 0.2; done\nreal "$@"')
+    place.wrap(
+        "sbatch", 'touch "$D/asked"; while [ ! -e "$D/purged" ]; do sleep 0.2; done\nreal "$@"'
+    )
     resume = place.start("resume", "--runs-dir", str(place.runs), env={"FAULTS_TIMEOUT_S": "300"})
     wait_until((place.folder / "asked").exists, 60, "resume asks for a job")
     (place.folder / "fail-now").touch()
-    _wait_for_purge(place, bad)
+    _wait_for_purge(place, bad, live=True)
     (place.folder / "purged").touch()
     place.finish(resume)
     (place.folder / "go").touch()
     return _judged(place, bad)
 
 
-def _wait_for_purge(place: Place, bad: list[int]) -> None:
+def _wait_for_purge(place: Place, bad: list[int], *, live: bool) -> None:
+    last = str(len(place.spec["chain"][0]["parallel"]) - 1)
     failed = {f"prep{i}" for i in bad}
 
     def purged() -> bool:
         time.sleep(1)
-        begun = {line.name: line for line in place.lines if line.what == "begin"}
+        begun = {line.name: line.job for line in place.lines if line.name.startswith("prep")}
         if not failed <= begun.keys():
             return False
-        shown = place.slurm("squeue", "-h", "-t", "all", "-o", "%T %k").splitlines()
-        of_run = [line for line in shown if any(f":{r.name}:" in line for r in place.runs.glob("*/*"))]
-        return not any(line.startswith("FAILED") for line in of_run)
+        shown = place.slurm("squeue", "-h", "-r", "-t", "all", "-o", "%F %K %T").splitlines()
+        preps = [line.split() for line in shown if line.split()[0] in begun.values()]
+        if live:  # Slurm keeps the record of the last task as long as the array
+            return not any(state == "FAILED" and index != last for _, index, state in preps)
+        return not preps
 
     wait_until(purged, _PURGED_S, "the failed preps are purged")
 
@@ -159,7 +162,9 @@ def _judged(place: Place, bad: list[int]) -> Sequence[Violation]:
     setup = place.folder / "setup"
     let_go = set(setup.read_text().splitlines()) if setup.exists() else set()
     ran = {line.name for line in place.lines} | let_go
-    found = [Violation("early", f"{name} ran behind a failed prep") for name in sorted(ran & doomed)]
+    found = [
+        Violation("early", f"{name} ran behind a failed prep") for name in sorted(ran & doomed)
+    ]
     found += plans.judge(place.lines, place.spec)
     wrong = {name: states.get(name, "?") for name in well if states.get(name) != "DONE"}
     wrong |= {n: states.get(n, "?") for n in everything if n in doomed and states.get(n) == "DONE"}

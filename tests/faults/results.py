@@ -98,7 +98,9 @@ def run_cases(
             result.count(number, wanted[number], found)
             words = "; ".join(f"{v.kind}: {v.text}" for v in found) or "well"
             name = wanted[number].name
-            say(f"{category} {result.cases}/{len(wanted)}  #{number} {name} ({took:.0f} s): {words}")
+            say(
+                f"{category} {result.cases}/{len(wanted)}  #{number} {name} ({took:.0f} s): {words}"
+            )
     result.seconds = time.monotonic() - began
     return result
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -28,6 +28,28 @@ class LiveJob:
 
     ref: JobRef
     live: bool
+
+
+@dataclass(frozen=True)
+class TaggedJob:
+    """A job in the queue with a tag of planit's, and whether it (or a task of it) has not ended."""
+
+    ref: JobRef
+    tag: str
+    live: bool
+
+
+@dataclass(frozen=True)
+class Tagged:
+    """The jobs that were found by their tags.
+
+    Attributes:
+        jobs: one entry per job and tag; several jobs may have the same tag.
+        no_answer: by cluster that did not answer, what it said.
+    """
+
+    jobs: tuple[TaggedJob, ...] = ()
+    no_answer: Mapping[str | None, str] = field(default_factory=dict)
 
 
 class Client(Protocol):

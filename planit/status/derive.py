@@ -108,6 +108,8 @@ def from_view(status: StepStatus, view: JobView, tries: Tries, last: Attempt | N
 
 
 def _failure_cause(state: State, view: JobView, last: Attempt | None) -> str:
+    if view.cause is not None:
+        return printable(view.cause)
     if state is State.TIMEOUT:
         return "the wall time was used up"
     if state is State.OUT_OF_MEMORY:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import secrets
-import socket
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from planit.backends.local import events
-from planit.errors import SchedulerError
-from planit.record.files import make_dir, read_json, write_json
+from planit.record.files import make_dir, write_json
 from planit.record.jobs import JobRef, JobView
 
 KILL_WAIT_S = 30.0  # Slurm's default
@@ -32,60 +31,55 @@ class LocalClient:
             return None
         return events.read(events.path_of(self.run_path, number))
 
+    def engines(self) -> dict[int, events.Engine]:
+        """The engines that were started, by submission."""
+        paths = self.run_path.glob("local/*.jsonl") if self.run_path is not None else ()
+        numbers = sorted(int(path.stem) for path in paths if path.stem.isdigit())
+        found = {number: self.engine(number) for number in numbers}
+        return {number: engine for number, engine in found.items() if engine is not None}
+
     def queue(self, cluster: str | None) -> dict[str, JobView]:
         """The state of every step of every submission that was released."""
-        views: dict[str, JobView] = {}
-        for path in sorted((self.run_path or Path()).glob("local/*.jsonl")):
-            engine = events.read(path)
-            if engine is not None and path.stem.isdigit():
-                views |= {view.key: view for view in self._views(int(path.stem), engine)}
-        return views
-
-    def _views(self, number: int, engine: events.Engine) -> Iterator[JobView]:
-        alive = engine.is_alive
-        now = time.time()
-        for key in keys_of(self.run_path or Path(), number):
-            said = engine.states.get(key, {})
-            state = said.get("state", "PENDING")
-            if state not in events.FINAL and not alive:
-                yield JobView(key, "CANCELLED", reason="planit ended before the step did")
-                continue
-            elapsed = said.get("elapsed_s")
-            if state == "RUNNING":
-                elapsed = max(0.0, now - said["at"])
-            whole = None if elapsed is None else int(elapsed)
-            yield JobView(key, state, whole, socket.gethostname() if said else None)
+        return {view.key: view for engine in self.engines().values() for view in _views(engine)}
 
     def accounting(self, cluster: str | None, keys: Iterable[str]) -> dict[str, JobView]:
         """Nothing is forgotten here."""
         return {}
 
-    def cancel(self, jobs: Iterable[JobRef]) -> None:
+    def cancel(self, jobs: Iterable[JobRef]) -> dict[JobRef, str]:
         """Ask the engines to cancel steps, and wait until they have.
 
-        Raises:
-            SchedulerError: an engine does not react.
+        Returns:
+            the jobs that are not known to be gone, each with the reason.
         """
-        if self.run_path is None:
-            return
-        by_number: dict[int, set[str]] = {}
+        by_number: dict[int, list[JobRef]] = {}
         for job in jobs:
-            by_number.setdefault(number_of(job.job_id), set()).add(job.job_id)
-        for number, ids in by_number.items():
-            if self.forbid(number):
-                continue
-            wanted = {
-                key for key in keys_of(self.run_path, number) if ids & {key, key.partition("_")[0]}
-            }
-            self.ask(number, {"action": "cancel", "keys": sorted(wanted)})
-            self._until_over(number, wanted)
+            by_number.setdefault(number_of(job.job_id), []).append(job)
+        asked = {
+            number: self._ask_to_cancel(number, some)
+            for number, some in by_number.items()
+            if not self.forbid(number)
+        }
+        left: dict[JobRef, str] = {}
+        end = time.monotonic() + self.kill_wait_s + _CANCEL_TIMEOUT_S
+        for number, request in asked.items():
+            left |= self._until_over(number, by_number[number], request, end)
+        return left
 
-    def ask(self, number: int, request: Mapping[str, Any]) -> None:
-        """Leave a request for an engine."""
-        if self.run_path is not None:
-            folder = make_dir(self.run_path / "local" / "requests")
-            name = f"{number}-{time.time_ns():020}-{secrets.token_hex(2)}.json"
-            write_json(folder / name, request)
+    def _ask_to_cancel(self, number: int, jobs: Iterable[JobRef]) -> Path:
+        return self.ask(number, {"action": "cancel", "jobs": [job.job_id for job in jobs]})
+
+    def end_rest(self) -> None:
+        """End what is left of engines that were killed together with their guardians."""
+        for number in self.engines():
+            events.end_rest(events.path_of(self.run_path or Path(), number))
+
+    def ask(self, number: int, request: Mapping[str, Any]) -> Path:
+        """Leave a request for an engine: a file that it removes when it has done it."""
+        folder = make_dir((self.run_path or Path()) / "local" / "requests")
+        path = folder / f"{number}-{time.time_ns():020}-{secrets.token_hex(2)}.json"
+        write_json(path, request)
+        return path
 
     def forbid(self, number: int) -> bool:
         """Keep the engine of a submission from starting; False if it has."""
@@ -94,27 +88,38 @@ class LocalClient:
         make_dir(self.run_path / "local")
         return events.forbid(events.path_of(self.run_path, number))
 
-    def _until_over(self, number: int, wanted: set[str]) -> None:
-        end = time.monotonic() + self.kill_wait_s + _CANCEL_TIMEOUT_S
+    def _until_over(
+        self, number: int, jobs: Sequence[JobRef], request: Path, end: float
+    ) -> dict[JobRef, str]:
         while (engine := self.engine(number)) is not None and engine.is_alive:
-            states = {key: engine.states.get(key, {}).get("state") for key in wanted}
-            if all(state in events.FINAL for state in states.values()):
-                return
+            left = [job for job in jobs if request.exists() or not engine.is_over(job.job_id)]
+            if not left:
+                return {}
             if time.monotonic() > end:
-                raise SchedulerError(f"the local engine (process {engine.pid}) does not react")
+                return dict.fromkeys(left, f"the local engine ({engine.name}) does not react")
             time.sleep(0.05)
+        request.unlink(missing_ok=True)
+        self.end_rest()
+        return {}
+
+
+def _views(engine: events.Engine) -> Iterator[JobView]:
+    """The states of an engine's steps in Slurm's words."""
+    alive = engine.is_alive
+    now = time.time()
+    for key in itertools.chain.from_iterable(engine.stages.values()):
+        said = engine.states.get(key, {})
+        state = said.get("state", "PENDING")
+        if state not in events.FINAL and not alive:
+            yield JobView(key, "CANCELLED", reason="planit ended before the step did")
+            continue
+        elapsed = said.get("elapsed_s")
+        if state == "RUNNING":
+            elapsed = max(0.0, now - said["at"])
+        whole = None if elapsed is None else int(elapsed)
+        yield JobView(key, state, whole, engine.host if said else None, cause=said.get("cause"))
 
 
 def number_of(job_id: str) -> int:
     """The submission that a job id belongs to."""
     return int(job_id.partition(".")[0])
-
-
-def keys_of(run_path: Path, number: int) -> list[str]:
-    """The job ids of a submission's steps."""
-    content = read_json(run_path / "submissions" / f"{number}.json") or {}
-    keys: list[str] = []
-    for stage in content.get("stages", []):
-        key = f"{number}.{stage['number']}"
-        keys += [f"{key}_{i}" for i in range(len(stage["tasks"]))] if stage["array"] else [key]
-    return keys

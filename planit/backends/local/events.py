@@ -11,15 +11,17 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from planit.backends.local.descendants import end_marked
 from planit.record.lock import DEAD_AFTER_S, start_of
 
 FINAL = frozenset({"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT"})
-ENGINE_MARK = "PLANIT_ENGINE"  # the variable by which the processes of a submission are known
+_MARK = "PLANIT_ENGINE"  # by this variable its processes are found when all above them were killed
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
 
@@ -27,14 +29,32 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
 class EventWriter:
     """Appends events, each in one write.
 
+    Args:
+        path: the file.
+        guardians: the processes that end what this one leaves.
+        stages: each stage's number, and of an array the number of its tasks.
+
     Raises:
         FileExistsError: another engine was there, or `forbid`.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self,
+        path: Path,
+        guardians: Sequence[int] = (),
+        stages: Sequence[tuple[int, int | None]] = (),
+    ) -> None:
         self.descriptor = os.open(path, _NEW, 0o644)
         pid = os.getpid()
-        self._write({"pid": pid, "start": start_of(pid), "host": socket.gethostname()})
+        self._write(
+            {
+                "pid": pid,
+                "start": start_of(pid),
+                "host": socket.gethostname(),
+                "guardians": {str(one): start_of(one) for one in guardians},
+                "stages": stages,
+            }
+        )
 
     def write(self, key: str, state: str, **more: Any) -> None:
         self._write({"key": key, "state": state, "at": round(time.time(), 3), **more})
@@ -49,20 +69,48 @@ class EventWriter:
 
 @dataclass(frozen=True)
 class Engine:
-    """The process that runs a submission, and what it said of each step last."""
+    """The process that runs a submission, and what it said of each step last.
+
+    Attributes:
+        starts: when it and each of its guardians started, by pid.
+        stages: by job id of each stage: the ids of its steps.
+        states: by id of a step.
+        touched: time of its last sign of life.
+    """
 
     pid: int
     host: str
-    start: str | None
-    states: dict[str, dict[str, Any]]
+    starts: Mapping[int, str | None]
+    stages: Mapping[str, Sequence[str]]
+    states: Mapping[str, dict[str, Any]]
     touched: float
 
     @property
+    def is_here(self) -> bool:
+        """Whether it runs, or ran, on this host."""
+        return self.host == socket.gethostname()
+
+    @property
     def is_alive(self) -> bool:
-        """Whether it still runs; on another host its last sign of life must be recent."""
-        if self.host != socket.gethostname():
+        """Whether it still runs, or a guardian still ends what it has left.
+
+        On another host its last sign of life must be recent.
+        """
+        if not self.is_here:
             return time.time() - self.touched < DEAD_AFTER_S
-        return self.start is not None and start_of(self.pid) == self.start
+        return any(
+            start is not None and start_of(pid) == start for pid, start in self.starts.items()
+        )
+
+    @property
+    def name(self) -> str:
+        """Which process it is."""
+        return f"process {self.pid}" if self.is_here else f"process {self.pid} on {self.host}"
+
+    def is_over(self, job_id: str) -> bool:
+        """Whether a step, or each step of a stage, has ended by what was said of it."""
+        said = (self.states.get(key, {}) for key in self.stages.get(job_id, [job_id]))
+        return all(event.get("state") in FINAL for event in said)
 
 
 class Follower:
@@ -97,8 +145,18 @@ class Follower:
         head = self._head
         if head is None:
             return None
-        pid, host, start = int(head["pid"]), str(head["host"]), head.get("start")
-        return Engine(pid, host, start, self.states, self._touched)
+        pid, host = int(head["pid"]), str(head["host"])
+        starts = {pid: head.get("start")}
+        starts |= {int(one): start for one, start in head.get("guardians", {}).items()}
+        return Engine(pid, host, starts, self._stages, self.states, self._touched)
+
+    @cached_property
+    def _stages(self) -> dict[str, list[str]]:
+        stages = {}
+        for number, count in (self._head or {}).get("stages", []):
+            key = f"{self._path.stem}.{number}"
+            stages[key] = [key] if count is None else [f"{key}_{i}" for i in range(count)]
+        return stages
 
     def _new(self) -> Iterator[dict[str, Any]]:
         try:
@@ -118,9 +176,9 @@ class Follower:
                     yield event
 
 
-def mark_of(run_path: Path, number: int) -> str:
-    """What the processes of a submission have in `ENGINE_MARK`."""
-    return f"{run_path}:{number}"
+def mark_of(run_path: Path, number: int) -> dict[str, str]:
+    """The variable that all processes of a submission are started with."""
+    return {_MARK: f"{run_path}:{number}"}
 
 
 def path_of(run_path: Path, number: int) -> Path:
@@ -138,6 +196,14 @@ def read(path: Path) -> Engine | None:
     if follower.engine is not None and not follower.engine.is_alive:
         follower.look()
     return follower.engine
+
+
+def end_rest(path: Path) -> None:
+    """End what is left of an engine that was killed together with its guardians."""
+    engine = read(path)
+    if engine is not None and engine.is_here and not engine.is_alive:
+        for name, value in mark_of(path.parent.parent, int(path.stem)).items():
+            end_marked(f"{name}={value}")
 
 
 def forbid(path: Path) -> bool:

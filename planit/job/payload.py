@@ -94,11 +94,12 @@ def dump(
     return buffer.getvalue()
 
 
-def run(step_dir: Path, prepare: Callable[[bool], None]) -> Any:
+def run(step_dir: Path, prepare: Callable[[bool], None], requeued: Callable[[], None]) -> Any:
     """Load the call in `step_dir` (its checkpoint, if there is one) and make it.
 
     `prepare` is told whether the call can checkpoint, before it starts; submitit's signal
-    handlers are installed only then.
+    handlers are installed only then. `requeued` is called when one of them has saved the call and
+    leaves, with exit code -1; a step may leave with this code too.
     """
     saved = step_dir / CHECKPOINT
     call = DelayedSubmission.load(saved if saved.exists() else step_dir / PAYLOAD)
@@ -109,11 +110,11 @@ def run(step_dir: Path, prepare: Callable[[bool], None]) -> Any:
         environment = LocalEnvironment() if here else JobEnvironment()
         paths = _CheckpointPaths(step_dir, environment.job_id, environment.global_rank, script=None)
         environment._handle_signals(paths, call)
-        _close_checkpoints(environment._usr_sig())
+        _close_checkpoints(environment._usr_sig(), requeued)
     return call.result()
 
 
-def _close_checkpoints(number: signal.Signals) -> None:
+def _close_checkpoints(number: signal.Signals, requeued: Callable[[], None]) -> None:
     """Let submitit's handler write the checkpoint under the umask of the run's files.
 
     And in peace: where the warning comes so late that SIGTERM follows at once, that would end the
@@ -125,7 +126,11 @@ def _close_checkpoints(number: signal.Signals) -> None:
         os.umask(closed_umask())
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if callable(save):
-            save(signum, frame)
+            try:
+                save(signum, frame)
+            except SystemExit:
+                requeued()
+                raise
 
     signal.signal(number, handler)
 

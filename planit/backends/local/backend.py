@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shlex
 import subprocess
 import sys
@@ -194,7 +195,6 @@ class LocalBackend:
         log = make_dir(path / "local").joinpath(f"{self.number}.log")
         owner, self._hold = (-1, -1) if self.detach else os.pipe()
         command = [sys.executable, "-P", "-m", "planit.backends.local", str(path), str(self.number)]
-        self.client.end_rest()
         here = {k: v for k, v in os.environ.items() if k not in _OF_A_RANK}
         with log.open("ab") as file:
             self.engine = subprocess.Popen(
@@ -202,7 +202,7 @@ class LocalBackend:
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
-                env=here | events.mark_of(path, self.number),
+                env={**here, events.MARK: secrets.token_hex(16)},
                 pass_fds=[] if self.detach else [owner],
                 start_new_session=True,
             )

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from planit.backends.local import events
+from planit.backends.local.descendants import end_marked
 from planit.record.files import make_dir, write_json
 from planit.record.jobs import JobRef, JobView
 
 KILL_WAIT_S = 30.0  # Slurm's default
+_PAUSE_S = 0.05
 _CANCEL_TIMEOUT_S = 20.0  # on top of the time that its steps may take to end
 
 
@@ -69,11 +71,6 @@ class LocalClient:
     def _ask_to_cancel(self, number: int, jobs: Iterable[JobRef]) -> Path:
         return self.ask(number, {"action": "cancel", "jobs": [job.job_id for job in jobs]})
 
-    def end_rest(self) -> None:
-        """End what is left of engines that were killed together with their guardians."""
-        for number in self.engines():
-            events.end_rest(events.path_of(self.run_path or Path(), number))
-
     def ask(self, number: int, request: Mapping[str, Any]) -> Path:
         """Leave a request for an engine: a file that it removes when it has done it."""
         folder = make_dir((self.run_path or Path()) / "local" / "requests")
@@ -91,15 +88,18 @@ class LocalClient:
     def _until_over(
         self, number: int, jobs: Sequence[JobRef], request: Path, end: float
     ) -> dict[JobRef, str]:
-        while (engine := self.engine(number)) is not None and engine.is_alive:
+        engine = self.engine(number)
+        while engine is not None and engine.is_running:
             left = [job for job in jobs if request.exists() or not engine.is_over(job.job_id)]
             if not left:
                 return {}
             if time.monotonic() > end:
                 return dict.fromkeys(left, f"the local engine ({engine.name}) does not react")
-            time.sleep(0.05)
+            time.sleep(_PAUSE_S)
+            engine = self.engine(number)
         request.unlink(missing_ok=True)
-        self.end_rest()
+        if engine is not None and engine.is_here and (rest := end_marked(engine.mark)):
+            return dict.fromkeys(jobs, f"process {rest[0]} of its engine's cannot be ended")
         return {}
 
 

@@ -92,23 +92,29 @@ def end_children() -> None:
         time.sleep(_PAUSE_S)
 
 
-def end_marked(variable: str) -> None:
-    """Kill every process that was started with ``NAME=value`` in its environment, but this one.
+def marked(variable: str) -> list[int]:
+    """The processes that were started with ``NAME=value`` in their environment, but this one.
 
     For what has lost all the processes above it. A fork has the environment that its program was
     started with, whatever was changed since.
     """
-    wanted = variable.encode()
-    killed = True
-    while killed:
-        killed = False
-        for pid in _pids(None):
+    wanted, found = variable.encode(), []
+    for pid in _pids(None):
+        with contextlib.suppress(OSError):
+            if pid != os.getpid() and wanted in _environment(pid):
+                found.append(pid)
+    return found
+
+
+def end_marked(variable: str) -> list[int]:
+    """Kill those processes; which of them do not end."""
+    end = time.monotonic() + _PATIENCE_S
+    while (left := marked(variable)) and time.monotonic() < end:
+        for pid in left:
             with contextlib.suppress(OSError):
-                if pid != os.getpid() and wanted in _environment(pid):
-                    os.kill(pid, signal.SIGKILL)
-                    killed = True
-        if killed:
-            time.sleep(_PAUSE_S)
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(_PAUSE_S)
+    return left
 
 
 def _environment(pid: int) -> list[bytes]:

@@ -17,11 +17,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from planit.backends.local.descendants import end_marked
+from planit.backends.local.descendants import marked
 from planit.record.lock import DEAD_AFTER_S, start_of
 
 FINAL = frozenset({"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT"})
-_MARK = "PLANIT_ENGINE"  # by this variable its processes are found when all above them were killed
+MARK = "PLANIT_ENGINE"  # by this variable they are found when all above them were killed
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
 
@@ -51,6 +51,7 @@ class EventWriter:
                 "pid": pid,
                 "start": start_of(pid),
                 "host": socket.gethostname(),
+                "mark": f"{MARK}={os.environ.get(MARK, pid)}",
                 "guardians": {str(one): start_of(one) for one in guardians},
                 "stages": stages,
             }
@@ -72,6 +73,7 @@ class Engine:
     """The process that runs a submission, and what it said of each step last.
 
     Attributes:
+        mark: a variable, with its value, that all its processes were started with.
         starts: when it and each of its guardians started, by pid.
         stages: by job id of each stage: the ids of its steps.
         states: by id of a step.
@@ -80,6 +82,7 @@ class Engine:
 
     pid: int
     host: str
+    mark: str
     starts: Mapping[int, str | None]
     stages: Mapping[str, Sequence[str]]
     states: Mapping[str, dict[str, Any]]
@@ -91,21 +94,28 @@ class Engine:
         return self.host == socket.gethostname()
 
     @property
-    def is_alive(self) -> bool:
-        """Whether it still runs, or a guardian still ends what it has left.
+    def is_running(self) -> bool:
+        """Whether it runs, or a guardian that ends what it has left.
 
         On another host its last sign of life must be recent.
         """
         if not self.is_here:
             return time.time() - self.touched < DEAD_AFTER_S
-        return any(
-            start is not None and start_of(pid) == start for pid, start in self.starts.items()
-        )
+        return any(start and start_of(pid) == start for pid, start in self.starts.items())
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it runs, or was killed with its guardians and something of its steps goes on."""
+        if self.is_running or all(map(self.is_over, self.stages)):
+            return self.is_running
+        return self.is_here and bool(marked(self.mark))
 
     @property
     def name(self) -> str:
         """Which process it is."""
-        return f"process {self.pid}" if self.is_here else f"process {self.pid} on {self.host}"
+        where = "" if self.is_here else f" on {self.host}"
+        state = "" if self.is_running else ", which was killed, but not what its steps had started"
+        return f"process {self.pid}{where}{state}"
 
     def is_over(self, job_id: str) -> bool:
         """Whether a step, or each step of a stage, has ended by what was said of it."""
@@ -145,10 +155,10 @@ class Follower:
         head = self._head
         if head is None:
             return None
-        pid, host = int(head["pid"]), str(head["host"])
+        pid, host, mark = int(head["pid"]), str(head["host"]), str(head["mark"])
         starts = {pid: head.get("start")}
         starts |= {int(one): start for one, start in head.get("guardians", {}).items()}
-        return Engine(pid, host, starts, self._stages, self.states, self._touched)
+        return Engine(pid, host, mark, starts, self._stages, self.states, self._touched)
 
     @cached_property
     def _stages(self) -> dict[str, list[str]]:
@@ -176,11 +186,6 @@ class Follower:
                     yield event
 
 
-def mark_of(run_path: Path, number: int) -> dict[str, str]:
-    """The variable that all processes of a submission are started with."""
-    return {_MARK: f"{run_path}:{number}"}
-
-
 def path_of(run_path: Path, number: int) -> Path:
     """Where the engine of a submission writes."""
     return run_path / "local" / f"{number}.jsonl"
@@ -196,14 +201,6 @@ def read(path: Path) -> Engine | None:
     if follower.engine is not None and not follower.engine.is_alive:
         follower.look()
     return follower.engine
-
-
-def end_rest(path: Path) -> None:
-    """End what is left of an engine that was killed together with its guardians."""
-    engine = read(path)
-    if engine is not None and engine.is_here and not engine.is_alive:
-        for name, value in mark_of(path.parent.parent, int(path.stem)).items():
-            end_marked(f"{name}={value}")
 
 
 def forbid(path: Path) -> bool:

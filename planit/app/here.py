@@ -42,7 +42,7 @@ def follow(run: Run, backend: LocalBackend) -> int:
     said = events.Follower(events.path_of(run.path, number))
     asked = 0
     with _interrupts() as interrupts, show.on():
-        while backend.engine is not None and backend.engine.poll() is None:
+        while backend.is_going_on():
             show.update(said)
             if interrupts and asked == 0:
                 show.say("Finishing the running steps; Ctrl-C again ends them")

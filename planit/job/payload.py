@@ -107,11 +107,12 @@ def load(step: TrustedDir) -> DelayedSubmission:
         return call
 
 
-def run(step: TrustedDir, prepare: Callable[[bool], None]) -> Any:
+def run(step: TrustedDir, prepare: Callable[[bool], None], requeued: Callable[[], None]) -> Any:
     """Load the call in a step's folder and make it.
 
     `prepare` is told whether the call can checkpoint, before it starts; submitit's signal
-    handlers are installed only then.
+    handlers are installed only then. `requeued` is called when one of them has saved the call and
+    leaves, with exit code -1; a step may leave with this code too.
     """
     call = load(step)
     checkpoints = can_checkpoint(call.function)
@@ -121,11 +122,13 @@ def run(step: TrustedDir, prepare: Callable[[bool], None]) -> Any:
         environment = LocalEnvironment() if here else JobEnvironment()
         paths = _CheckpointPaths(step.proc, environment.job_id, environment.global_rank, None)
         environment._handle_signals(paths, call)
-        _close_checkpoints(environment._usr_sig(), shared=is_shared(step.fd))
+        _close_checkpoints(environment._usr_sig(), requeued, shared=is_shared(step.fd))
     return call.result()
 
 
-def _close_checkpoints(number: signal.Signals, *, shared: bool) -> None:
+def _close_checkpoints(
+    number: signal.Signals, requeued: Callable[[], None], *, shared: bool
+) -> None:
     """Let submitit's handler write the checkpoint under the umask of the run's files.
 
     And in peace: where the warning comes so late that SIGTERM follows at once, that would end the
@@ -137,7 +140,11 @@ def _close_checkpoints(number: signal.Signals, *, shared: bool) -> None:
         os.umask(private_umask(shared=shared))
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if callable(save):
-            save(signum, frame)
+            try:
+                save(signum, frame)
+            except SystemExit:
+                requeued()
+                raise
 
     signal.signal(number, handler)
 

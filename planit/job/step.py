@@ -57,7 +57,7 @@ class _Step:
         self.ranks = int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) if _under_srun() else 1
         self.job_id = job_id()
         self.gpu = GpuMemory()
-        self.checkpoints = False
+        self.requeued = False
         self.umask = self.closed = closed_umask()
 
     def run(self) -> int:
@@ -74,7 +74,7 @@ class _Step:
         except CommandFailedError as problem:
             code, error = problem.exit_code, _error(problem)
         except SystemExit as stop:
-            outcome, code = _read_exit(stop, requeues=self.checkpoints)
+            outcome, code = _read_exit(stop, requeued=self.requeued)
             error = None if code == 0 else _error(stop)
         except (Terminated, KeyboardInterrupt) as stop:
             outcome, code, error = "terminated", EXIT_SIGTERM, _error(stop)
@@ -97,10 +97,12 @@ class _Step:
         self.umask = int(context.get("umask", self.umask))
         install_snapshot(self.opened_run, context.get("snapshot"))
         payload = import_payload()
-        return payload.run(self.step, self._prepare)
+        return payload.run(self.step, self._prepare, self._was_requeued)
+
+    def _was_requeued(self) -> None:
+        self.requeued = True
 
     def _prepare(self, checkpoints: bool) -> None:
-        self.checkpoints = checkpoints
         self.gpu.start()
         os.umask(self.umask)
         if not checkpoints:
@@ -188,11 +190,11 @@ def _sigterm_follows() -> bool:
     return False
 
 
-def _read_exit(stop: SystemExit, *, requeues: bool) -> tuple[str, int]:
+def _read_exit(stop: SystemExit, *, requeued: bool) -> tuple[str, int]:
     """Submitit leaves with -1 after it has requeued its own job; a step may use sys.exit too."""
     if stop.code is None or stop.code == 0:
         return "succeeded", 0
-    if stop.code == -1 and requeues:
+    if stop.code == -1 and requeued:
         return "requeued", EXIT_REQUEUED
     return "failed", stop.code & 0xFF or 1 if isinstance(stop.code, int) else 1
 

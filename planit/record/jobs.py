@@ -34,7 +34,12 @@ class JobRef:
 
 @dataclass(frozen=True)
 class JobView:
-    """What the scheduler says of one job or array task; `key` is ``12`` or ``12_3``."""
+    """What the scheduler says of one job or array task.
+
+    Attributes:
+        key: ``12`` or ``12_3``.
+        cause: why it failed, where the scheduler itself knows.
+    """
 
     key: str
     state: str
@@ -43,6 +48,7 @@ class JobView:
     reason: str | None = None
     comment: str | None = None
     started: bool = True
+    cause: str | None = None
 
     @property
     def is_live(self) -> bool:

@@ -125,12 +125,15 @@ def _from_scheduler(e: Evidence) -> Decision:
     return Decision(state, _cause(state, e) if state.is_failure else None, queued=queued)
 
 
+_PLAIN_CAUSES = {State.TIMEOUT: "exceeded the time limit", State.OUT_OF_MEMORY: "out of memory"}
+
+
 def _cause(state: State, e: Evidence) -> str:
     assert e.view is not None
-    if state is State.TIMEOUT:
-        return "exceeded the time limit"
-    if state is State.OUT_OF_MEMORY:
-        return "out of memory"
+    if e.view.cause is not None:
+        return printable(e.view.cause)
+    if state in _PLAIN_CAUSES:
+        return _PLAIN_CAUSES[state]
     if state is State.CANCELLED:
         return "cancelled while it ran" if e.started else "cancelled before it ran"
     if e.outcome == "killed":

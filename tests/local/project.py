@@ -60,6 +60,7 @@ class Project:
 
     def start(self, *words: str, **options: Any) -> subprocess.Popen[str]:
         """``planit WORDS`` as a process of its own, in a session of its own."""
+        python = options.pop("python", sys.executable)
         env = self.environment(PYTHONPATH=HERE, **options.pop("env", {}))
         given = {
             "stdin": subprocess.DEVNULL,
@@ -69,7 +70,7 @@ class Project:
             "start_new_session": True,
             **options,
         }
-        command = [sys.executable, "-m", "planit", *words]
+        command = [python, "-m", "planit", *words]
         return subprocess.Popen(command, cwd=self.folder, env=env, **given)
 
     def submit(self, *words: str, name: str = "p", **options: Any) -> subprocess.Popen[str]:
@@ -104,9 +105,17 @@ class Project:
                         found.append(int(entry.name))
         return found
 
-    def engines(self) -> list[int]:
-        """Those of them that run steps."""
-        return [pid for pid in self.left() if b"planit.backends.local" in _command_of(pid)]
+    def family(self) -> list[int]:
+        """A run's guardian, the one below it, and the engine, as far as they are there."""
+        ours = [pid for pid in self.left() if b"planit.backends.local" in _command_of(pid)]
+        parents = {pid: _parent_of(pid) for pid in ours}
+        chain = [pid for pid, parent in parents.items() if parent not in ours][:1]
+        while chain and len(chain) < 3:
+            below = [pid for pid, parent in parents.items() if parent == chain[-1]]
+            if not below:
+                break
+            chain += below
+        return chain[:3]
 
     def nothing_left(self, seconds: float = 15) -> None:
         until(lambda: not self.left(), seconds)
@@ -115,6 +124,12 @@ class Project:
         for pid in self.left():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+
+
+def _parent_of(pid: int) -> int:
+    with contextlib.suppress(OSError):
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return 0
 
 
 def _command_of(pid: int) -> bytes:

@@ -73,7 +73,10 @@ def test_when_the_engine_is_killed_its_steps_end_and_planit_says_so(project: Pro
     assert project.states() == {"once": "DONE", "family": "CANCELLED", "tail": "BLOCKED"}
 
 
-@pytest.mark.parametrize("whom", ["planit", "engine"])
+FAMILY = {"guardian": [0], "engine": [2], "both": [0, 2]}
+
+
+@pytest.mark.parametrize("whom", ["planit", *FAMILY])
 def test_killed_at_any_moment_nothing_is_left_and_no_done_step_runs_again(
     project: Project, whom: str
 ) -> None:
@@ -101,10 +104,12 @@ def test_killed_at_any_moment_nothing_is_left_and_no_done_step_runs_again(
 
 def kill_at_a_random_moment(project: Project, whom: str, chance: random.Random) -> None:
     process = project.submit("backend.cpus=3")
-    if whom == "engine":
-        until(lambda: project.engines() or process.poll() is not None)
+    if whom != "planit":
+        until(lambda: len(project.family()) == 3 or process.poll() is not None)
     time.sleep(chance.uniform(0.4, 2.5) if whom == "planit" else chance.uniform(0, 1.5))
-    for pid in [process.pid] if whom == "planit" else project.engines()[:1]:
+    family = project.family()
+    chosen = [family[i] for i in FAMILY.get(whom, []) if i < len(family)]
+    for pid in [process.pid] if whom == "planit" else chosen:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     ended(process)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import os
 import random
@@ -128,6 +129,100 @@ def family() -> None:
     subprocess.Popen(["/bin/sh", "-c", "setsid sleep 63 & trap '' TERM; sleep 64"])
     note("begun")
     time.sleep(60)
+
+
+SLEEPER = "while :; do sleep 0.1; done"  # a shell with its mark as $0
+CHAIN = """
+import os, time
+while True:  # each child forks the next one and ends, in a session of its own
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    time.sleep(0.002)
+"""
+CROWD = """
+import os, time
+while True:  # ever more children, which stay
+    if os.fork() == 0:
+        os.setsid()
+        time.sleep(600)
+    time.sleep(0.01)
+"""
+
+
+def leave(mark: str, ways: list[str]) -> None:
+    """Leave processes behind, with a mark that shows in their command lines, and end."""
+    sleeper, nowhere = ["/bin/sh", "-c", SLEEPER, mark], subprocess.DEVNULL
+    commands = {
+        "setsid": ["setsid", *sleeper],
+        "nohup": ["nohup", *sleeper],
+        "no environment": ["env", "-i", "setsid", *sleeper],
+        "chain": [sys.executable, "-S", "-c", CHAIN, mark],
+        "crowd": ["env", "-i", sys.executable, "-S", "-c", CROWD, mark],
+    }
+    for way in ways:
+        if way == "daemon":
+            _daemon(sleeper)
+        else:
+            subprocess.Popen(commands[way], stdout=nowhere, stderr=nowhere)
+    until_marked(mark, len(set(ways) - {"chain"}))
+    time.sleep(0.3)  # a chain is hardly ever seen
+
+
+def leave_and_wait(mark: str, ways: list[str], path: str = "begun") -> None:
+    """Leave processes behind, and run until a file is there."""
+    leave(mark, ways)
+    until("go", path)
+
+
+def _daemon(command: list[str]) -> None:
+    """What a daemon does: fork twice, a new session, no files, another folder, no environment."""
+    if (child := os.fork()) > 0:
+        os.waitpid(child, 0)
+        return
+    os.setsid()
+    if os.fork() > 0:
+        os._exit(0)
+    os.chdir("/")
+    os.closerange(0, 1024)
+    os.execve(command[0], command, {})
+
+
+def marked(mark: str) -> list[int]:
+    """The processes with a mark in their command lines."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                if mark.encode() in (entry / "cmdline").read_bytes():
+                    found.append(int(entry.name))
+    return found
+
+
+def until_marked(mark: str, count: int) -> None:
+    end = time.monotonic() + 10
+    while len(marked(mark)) < count:
+        assert time.monotonic() < end, "they did not start"
+        time.sleep(0.01)
+
+
+def count_marked(mark: str, path: str = "counted") -> None:
+    """Write how many processes have a mark."""
+    add(path, len(marked(mark)))
+
+
+class Quits:
+    """Could save itself, and leaves with -1 without having been asked to."""
+
+    def __call__(self) -> None:
+        note("quits")
+        sys.exit(-1)
+
+    def checkpoint(self, *args: Any, **kwargs: Any) -> DelayedSubmission:
+        return DelayedSubmission(self, *args, **kwargs)
+
+
+quits = Quits()
 
 
 def draw(path: str = "drawn") -> None:

@@ -1,8 +1,8 @@
-"""``python -m planit.backends.local``: the engine as a process of its own."""
+"""``python -m planit.backends.local``: guardian and engine as processes of their own."""
 
 import sys
 
-from planit.backends.local.engine import main
+from planit.backends.local.guardian import main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shlex
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from typing import Any
 from planit.backends.base import Dependency, Tagged, TaggedJob
 from planit.backends.jobs import ClusterWatcher
 from planit.backends.local import events
-from planit.backends.local.client import KILL_WAIT_S, LocalClient, keys_of
+from planit.backends.local.client import KILL_WAIT_S, LocalClient
 from planit.backends.local.machine import Machine, Request
 from planit.errors import ConfigError, PlanError, SchedulerError, SubmissionError, suggest
 from planit.graph import Graph
@@ -43,8 +44,8 @@ def _still_running(run_path: Path) -> events.Engine | None:
     """
     began = time.monotonic()
     while True:
-        engines = [events.read(path) for path in run_path.glob("local/*.jsonl")]
-        alive = [engine for engine in engines if engine is not None and engine.is_alive]
+        engines = LocalClient(run_path).engines().values()
+        alive = [engine for engine in engines if engine.is_alive]
         if not alive:
             return None
         states = {said["state"] for engine in alive for said in engine.states.values()}
@@ -88,6 +89,7 @@ class LocalBackend:
     engine: subprocess.Popen[bytes] | None = None
     number: int = 0
     _hold: int = -1
+    _submitted: dict[str, JobRef] = field(default_factory=dict)
 
     name = "local"
     look_every_s = 1.0  # that costs nobody else anything
@@ -123,7 +125,7 @@ class LocalBackend:
             )
         if run_path is not None and (engine := _still_running(run_path)) is not None:
             raise SubmissionError(
-                f"the run is still going on here (process {engine.pid})",
+                f"the run is still going on here ({engine.name})",
                 hint="planit wait, or planit cancel, and then resume",
             )
         named = [(stage.tasks[0].name, stage.resources.options) for stage in graph.stages]
@@ -134,6 +136,7 @@ class LocalBackend:
     def begin(self, run_path: Path, number: int) -> None:
         self.client = LocalClient(run_path, self.kill_wait_s)
         self.number = number
+        self._submitted.clear()
 
     def default_cluster(self) -> str | None:
         """There is one machine."""
@@ -155,24 +158,28 @@ class LocalBackend:
         after: Sequence[Dependency],
     ) -> JobRef:
         """Give the stage its id; the engine reads the rest from the run directory."""
-        return JobRef(None, f"{self.number}.{tag.rpartition('.')[2]}")
+        job = self._submitted[tag] = JobRef(None, tag.rpartition(":")[2])
+        return job
+
+    def tagged(self, prefix: str, clusters: Iterable[str | None]) -> Tagged:
+        """The stages of all submissions whose engine was started, and those that wait for it here.
+
+        A stage is live as long as the engine runs and has not ended each of its steps.
+        """
+        found: dict[str, TaggedJob] = {
+            tag: TaggedJob(job, tag, live=True) for tag, job in self._submitted.items()
+        }
+        run_id = self.client.run_path.name if self.client.run_path else ""
+        for engine in self.client.engines().values():
+            alive = engine.is_alive
+            for stage in engine.stages:
+                tag = f"planit:{run_id}:{stage}"
+                live = alive and not engine.is_over(stage)
+                found[tag] = TaggedJob(JobRef(None, stage), tag, live)
+        return Tagged(tuple(job for tag, job in found.items() if tag.startswith(prefix)))
 
     def confirm(self, prefix: str, jobs: Mapping[str, JobRef]) -> None:
         """The engine, which is not started yet, takes each stage once."""
-
-    def tagged(self, prefix: str, clusters: Iterable[str | None]) -> Tagged:
-        """The stages of those submissions whose engine was started."""
-        path = self.client.run_path
-        if path is None:
-            return Tagged()
-        found = []
-        for number in sorted(int(one.stem) for one in path.glob("local/*.jsonl")):
-            engine = self.client.engine(number)
-            if engine is not None:
-                ids = dict.fromkeys(key.partition("_")[0] for key in keys_of(path, number))
-                tag = f"planit:{path.name}:"
-                found += [TaggedJob(JobRef(None, i), tag + i, engine.is_alive) for i in ids]
-        return Tagged(tuple(job for job in found if job.tag.startswith(prefix)))
 
     def release(self, jobs: Iterable[JobRef]) -> None:
         """Start the engine, unless that was done.
@@ -194,7 +201,7 @@ class LocalBackend:
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
-                env={**here, events.ENGINE_MARK: events.mark_of(path, self.number)},
+                env={**here, events.MARK: secrets.token_hex(16)},
                 pass_fds=[] if self.detach else [owner],
                 start_new_session=True,
             )
@@ -209,8 +216,19 @@ class LocalBackend:
         if self.detach:
             self.engine.returncode = 0  # it is not waited for, and may outlive this process
 
+    def is_going_on(self) -> bool:
+        """Whether a process of the submission is left; after a kill -9 it takes them a moment."""
+        if self.engine is not None and self.engine.poll() is None:
+            return True
+        engine = self.client.engine(self.number)
+        return engine is not None and engine.is_alive
+
     def cancel(self, jobs: Iterable[JobRef]) -> dict[JobRef, str]:
-        return self.client.cancel(jobs)
+        wanted = list(jobs)
+        for tag, job in list(self._submitted.items()):
+            if job in wanted:
+                del self._submitted[tag]
+        return self.client.cancel(wanted)
 
     def watcher(self, cluster: str | None) -> ClusterWatcher:
         return ClusterWatcher(self.client, cluster)

@@ -50,6 +50,7 @@ class LocalStage:
     warn_s: float
     script: str | None
     most: int | None
+    is_array: bool = False
     tasks: list[LocalTask] = field(default_factory=list)
     edges: list[tuple[str, LocalStage]] = field(default_factory=list)
     behind: list[tuple[str, LocalStage]] = field(default_factory=list)

@@ -4,31 +4,27 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import NoReturn
 
-from planit.backends.local.events import ENGINE_MARK
-
-_PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None, use_errno=True)  # loaded before any fork, which would pay for it
-_BETWEEN_KILLS_S = 0.02
+from planit.backends.local.descendants import adopt_orphans, die_with_parent
 
 
-def fork_step(environment: Mapping[str, str], log: Path, private: list[int]) -> int:
+def fork_step(environment: Mapping[str, str], log: int, private: list[int]) -> int:
     """Run planit's worker in a fork of this process; its pid.
 
     Args:
         environment: variables of the step, on top of this process's.
-        log: file that its output is appended to.
+        log: descriptor that its output goes to.
         private: file descriptors that the step must not keep open.
+
+    Raises:
+        OSError: there can be no more processes.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -61,9 +57,10 @@ def _leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-def _become_step(environment: Mapping[str, str], log: Path, private: list[int]) -> None:
+def _become_step(environment: Mapping[str, str], log: int, private: list[int]) -> None:
     os.setsid()
     die_with_parent()
+    adopt_orphans()
     for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -73,11 +70,10 @@ def _become_step(environment: Mapping[str, str], log: Path, private: list[int]) 
     for descriptor in private:
         with contextlib.suppress(OSError):
             os.close(descriptor)
-    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     nothing = os.open(os.devnull, os.O_RDONLY)
-    for source, target in ((nothing, 0), (handle, 1), (handle, 2)):
+    for source, target in ((nothing, 0), (log, 1), (log, 2)):
         os.dup2(source, target)
-    os.close(handle)
+    os.close(log)
     os.close(nothing)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -88,75 +84,34 @@ def _become_step(environment: Mapping[str, str], log: Path, private: list[int]) 
         numpy_random.seed()
 
 
-def spawn_step(environment: Mapping[str, str], log: Path, command: list[str]) -> int:
-    """Run a command (bash with the step's script, or a fresh worker); its pid."""
-    with log.open("ab") as file:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **environment},
-            start_new_session=True,
-            preexec_fn=_prepare_spawned,
-        )
+def spawn_step(environment: Mapping[str, str], log: int, command: list[str]) -> int:
+    """Run a command (bash with the step's script, or a fresh worker); its pid.
+
+    Raises:
+        OSError: there is no such program, or there can be no more processes.
+    """
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, **environment},
+        start_new_session=True,
+        preexec_fn=_prepare_spawned,
+    )
     process.returncode = 0  # the engine reaps it: Popen must not try
     return process.pid
 
 
 def _prepare_spawned() -> None:
     die_with_parent()
+    adopt_orphans()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # a warning must not end what is still starting
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-
-
-def die_with_parent() -> None:
-    """Let Linux kill this process when its parent dies (prctl manual, "PR_SET_PDEATHSIG")."""
-    if hasattr(_libc, "prctl"):
-        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def signal_group(pid: int, number: int) -> None:
     """Send a signal to a step's whole process group, if it is still there."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, number)
-
-
-def kill_all_of(mark: str, but: int) -> int:
-    """Kill every process of a submission's steps, those too that left their group; how many.
-
-    They are known by the variable that the engine was started with: Linux shows a fork with the
-    environment of the program that it is a fork of.
-    """
-    wanted = f"{ENGINE_MARK}={mark}".encode()
-    killed = 0
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) in (os.getpid(), but):
-            continue
-        with contextlib.suppress(OSError):
-            if wanted in (entry / "environ").read_bytes().split(b"\0"):
-                os.kill(int(entry.name), signal.SIGKILL)
-                killed += 1
-    return killed
-
-
-def start_guardian(mark: str) -> int:
-    """Fork a process that kills the steps when this one dies; the descriptor that it watches.
-
-    It reads from a pipe that only this process holds open, so it wakes however this process ends.
-    """
-    reader, writer = os.pipe()
-    engine = os.getpid()
-    if os.fork():
-        os.close(reader)
-        return writer
-    os.setsid()
-    os.close(writer)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    with contextlib.suppress(OSError):
-        os.read(reader, 1)
-    while kill_all_of(mark, engine):
-        time.sleep(_BETWEEN_KILLS_S)
-    os._exit(0)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import secrets
-import socket
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from planit.backends.local import events
-from planit.errors import SchedulerError
-from planit.record.files import make_dir, read_json, write_json
+from planit.backends.local.descendants import end_marked
+from planit.record.files import make_dir, write_json
 from planit.record.jobs import JobRef, JobView
 
 KILL_WAIT_S = 30.0  # Slurm's default
+_PAUSE_S = 0.05
 _CANCEL_TIMEOUT_S = 20.0  # on top of the time that its steps may take to end
 
 
@@ -32,28 +33,16 @@ class LocalClient:
             return None
         return events.read(events.path_of(self.run_path, number))
 
+    def engines(self) -> dict[int, events.Engine]:
+        """The engines that were started, by submission."""
+        paths = self.run_path.glob("local/*.jsonl") if self.run_path is not None else ()
+        numbers = sorted(int(path.stem) for path in paths if path.stem.isdigit())
+        found = {number: self.engine(number) for number in numbers}
+        return {number: engine for number, engine in found.items() if engine is not None}
+
     def queue(self, cluster: str | None) -> dict[str, JobView]:
         """The state of every step of every submission that was released."""
-        views: dict[str, JobView] = {}
-        for number in submissions_of(self.run_path) if self.run_path is not None else ():
-            if (engine := self.engine(number)) is not None:
-                views |= {view.key: view for view in self._views(number, engine)}
-        return views
-
-    def _views(self, number: int, engine: events.Engine) -> Iterator[JobView]:
-        alive = engine.is_alive
-        now = time.time()
-        for key in keys_of(self.run_path or Path(), number):
-            said = engine.states.get(key, {})
-            state = said.get("state", "PENDING")
-            if state not in events.FINAL and not alive:
-                yield JobView(key, "CANCELLED", reason="planit ended before the step did")
-                continue
-            elapsed = said.get("elapsed_s")
-            if state == "RUNNING":
-                elapsed = max(0.0, now - said["at"])
-            whole = None if elapsed is None else int(elapsed)
-            yield JobView(key, state, whole, socket.gethostname() if said else None)
+        return {view.key: view for engine in self.engines().values() for view in _views(engine)}
 
     def accounting(self, cluster: str | None, keys: Iterable[str]) -> dict[str, JobView]:
         """Nothing is forgotten here."""
@@ -63,32 +52,31 @@ class LocalClient:
         """Ask the engines to cancel steps, and wait until they have.
 
         Returns:
-            The jobs of engines that do not react, with the reason.
+            the jobs that are not known to be gone, each with the reason.
         """
-        left: dict[JobRef, str] = {}
-        if self.run_path is None:
-            return left
-        by_number: dict[int, dict[str, JobRef]] = {}
+        by_number: dict[int, list[JobRef]] = {}
         for job in jobs:
-            by_number.setdefault(number_of(job.job_id), {})[job.job_id] = job
-        for number, refs in by_number.items():
-            if self.forbid(number):
-                continue
-            keys = keys_of(self.run_path, number)
-            wanted = {key for key in keys if refs.keys() & {key, key.partition("_")[0]}}
-            self.ask(number, {"action": "cancel", "keys": sorted(wanted)})
-            try:
-                self._until_over(number, wanted)
-            except SchedulerError as silence:
-                left |= dict.fromkeys(refs.values(), silence.message)
+            by_number.setdefault(number_of(job.job_id), []).append(job)
+        asked = {
+            number: self._ask_to_cancel(number, some)
+            for number, some in by_number.items()
+            if not self.forbid(number)
+        }
+        left: dict[JobRef, str] = {}
+        end = time.monotonic() + self.kill_wait_s + _CANCEL_TIMEOUT_S
+        for number, request in asked.items():
+            left |= self._until_over(number, by_number[number], request, end)
         return left
 
-    def ask(self, number: int, request: Mapping[str, Any]) -> None:
-        """Leave a request for an engine."""
-        if self.run_path is not None:
-            folder = make_dir(self.run_path / "local" / "requests")
-            name = f"{number}-{time.time_ns():020}-{secrets.token_hex(2)}.json"
-            write_json(folder / name, request)
+    def _ask_to_cancel(self, number: int, jobs: Iterable[JobRef]) -> Path:
+        return self.ask(number, {"action": "cancel", "jobs": [job.job_id for job in jobs]})
+
+    def ask(self, number: int, request: Mapping[str, Any]) -> Path:
+        """Leave a request for an engine: a file that it removes when it has done it."""
+        folder = make_dir((self.run_path or Path()) / "local" / "requests")
+        path = folder / f"{number}-{time.time_ns():020}-{secrets.token_hex(2)}.json"
+        write_json(path, request)
+        return path
 
     def forbid(self, number: int) -> bool:
         """Keep the engine of a submission from starting; False if it has."""
@@ -97,33 +85,41 @@ class LocalClient:
         make_dir(self.run_path / "local")
         return events.forbid(events.path_of(self.run_path, number))
 
-    def _until_over(self, number: int, wanted: set[str]) -> None:
-        end = time.monotonic() + self.kill_wait_s + _CANCEL_TIMEOUT_S
-        while (engine := self.engine(number)) is not None and engine.is_alive:
-            states = {key: engine.states.get(key, {}).get("state") for key in wanted}
-            if all(state in events.FINAL for state in states.values()):
-                return
+    def _until_over(
+        self, number: int, jobs: Sequence[JobRef], request: Path, end: float
+    ) -> dict[JobRef, str]:
+        engine = self.engine(number)
+        while engine is not None and engine.is_running:
+            left = [job for job in jobs if request.exists() or not engine.is_over(job.job_id)]
+            if not left:
+                return {}
             if time.monotonic() > end:
-                raise SchedulerError(f"the local engine (process {engine.pid}) does not react")
-            time.sleep(0.05)
+                return dict.fromkeys(left, f"the local engine ({engine.name}) does not react")
+            time.sleep(_PAUSE_S)
+            engine = self.engine(number)
+        request.unlink(missing_ok=True)
+        if engine is not None and engine.is_here and (rest := end_marked(engine.mark)):
+            return dict.fromkeys(jobs, f"process {rest[0]} of its engine's cannot be ended")
+        return {}
+
+
+def _views(engine: events.Engine) -> Iterator[JobView]:
+    """The states of an engine's steps in Slurm's words."""
+    alive = engine.is_alive
+    now = time.time()
+    for key in itertools.chain.from_iterable(engine.stages.values()):
+        said = engine.states.get(key, {})
+        state = said.get("state", "PENDING")
+        if state not in events.FINAL and not alive:
+            yield JobView(key, "CANCELLED", reason="planit ended before the step did")
+            continue
+        elapsed = said.get("elapsed_s")
+        if state == "RUNNING":
+            elapsed = max(0.0, now - said["at"])
+        whole = None if elapsed is None else int(elapsed)
+        yield JobView(key, state, whole, engine.host if said else None, cause=said.get("cause"))
 
 
 def number_of(job_id: str) -> int:
     """The submission that a job id belongs to."""
     return int(job_id.partition(".")[0])
-
-
-def submissions_of(run_path: Path) -> list[int]:
-    """The numbers of the submissions that have an engine's file."""
-    stems = (path.stem for path in run_path.glob("local/*.jsonl"))
-    return sorted(int(stem) for stem in stems if stem.isdigit())
-
-
-def keys_of(run_path: Path, number: int) -> list[str]:
-    """The job ids of a submission's steps."""
-    content = read_json(run_path / "submissions" / f"{number}.json") or {}
-    keys: list[str] = []
-    for stage in content.get("stages", []):
-        key = f"{number}.{stage['number']}"
-        keys += [f"{key}_{i}" for i in range(len(stage["tasks"]))] if stage["array"] else [key]
-    return keys

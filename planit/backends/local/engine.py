@@ -2,7 +2,8 @@
 
 One single-threaded process per submission. It has imported what the plan's functions import, and
 forks a child per step; a step with setup lines, and every step with ``isolation=spawn``, gets a
-fresh interpreter instead. When the engine dies, however it dies, its steps die with it.
+fresh interpreter instead. What a step leaves behind ends with the step, and when the engine dies,
+however it dies, all its steps die with it (see `planit.backends.local.guardian`).
 """
 
 from __future__ import annotations
@@ -15,23 +16,20 @@ import math
 import os
 import select
 import signal
+import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from planit.backends.local.board import Board, LocalTask
-from planit.backends.local.children import (
-    fork_step,
-    signal_group,
-    spawn_step,
-    start_guardian,
-)
-from planit.backends.local.events import EventWriter, mark_of, path_of
+from planit.backends.local.children import fork_step, signal_group, spawn_step
+from planit.backends.local.descendants import Leftovers, children
+from planit.backends.local.events import EventWriter, path_of
 from planit.backends.local.machine import Machine
 from planit.backends.local.stages import read_stages
 from planit.errors import PlanError, PlanitError
@@ -41,7 +39,7 @@ from planit.job.step import import_payload
 from planit.nodes.functions import resolve
 from planit.record import history as histories
 from planit.record import trust
-from planit.record.files import make_dir, read_json
+from planit.record.files import make_dir, open_log, read_json
 from planit.record.lock import SIGN_OF_LIFE_S
 from planit.record.markers import Attempt
 from planit.record.rundir import RunDir
@@ -49,15 +47,24 @@ from planit.record.umask import closed_umask
 
 _STOP_WAIT_S = 5.0
 _POLL_S = 0.2
+_LEFTOVERS_POLL_S = 0.01
+_YOUNG_S = 0.5  # far too short for Linux to give out all numbers of processes
 
 
 @dataclass
 class _Child:
-    """A running step."""
+    """A step whose process runs, or has just ended.
+
+    Attributes:
+        code: its exit code; a negative one is a signal.
+    """
 
     task: LocalTask
+    pid: int
     gpus: list[str]
     started: float
+    elapsed_s: float = 0.0
+    code: int = 0
     out_of_time: bool = False
     cancelled: bool = False
 
@@ -72,13 +79,21 @@ class Engine:
         settings: of the backend: cpus, gpus, mem_gb, isolation, kill_wait_s.
         owner: a descriptor that reads as closed when the process that wants the run is gone; -1
             for a run that goes on by itself.
+        guardians: the processes above this one.
+        children: steps that run, by pid.
+        ending: steps that have ended, but may have left something.
     """
 
     run: RunDir
     number: int
     settings: Mapping[str, Any]
     owner: int = -1
+    guardians: Sequence[int] = ()
     children: dict[int, _Child] = field(default_factory=dict)
+    ending: list[_Child] = field(default_factory=list)
+    leftovers: Leftovers = field(default_factory=Leftovers)
+    kept: frozenset[int] = frozenset()
+    failed: bool = False
     alarms: list[tuple[float, int, str, float]] = field(default_factory=list)
     draining: bool = False
     unwanted: bool = False
@@ -94,23 +109,23 @@ class Engine:
         self.machine = Machine.found(self.settings)
         stages = read_stages(self.run, self.number)
         self.machine.refuse((stage.tasks[0].name, stage.request) for stage in stages)
-        guardian = start_guardian(mark_of(self.run.path, self.number))
         wake, self.wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, self._on_sigterm)
         signal.set_wakeup_fd(self.wakeup, warn_on_full_buffer=False)
-        self.events = EventWriter(path_of(self.run.path, self.number))
-        self.private = [guardian, wake, self.wakeup, self.events.descriptor]
+        sizes = [(one.number, len(one.tasks) if one.is_array else None) for one in stages]
+        self.events = EventWriter(path_of(self.run.path, self.number), self.guardians, sizes)
+        self.private = [wake, self.wakeup, self.events.descriptor]
         self.private += [self.owner] if self.owner >= 0 else []
         self.board = Board(stages, self._blocked)
         self.context = read_json(self.run.context_file(self.number)) or {}
         self.forks = self.settings.get("isolation") != "spawn"
         if self.forks:
             self._warm_up()
-        failed = self._loop(wake)
-        os.close(guardian)  # which kills whatever steps have left running
-        return 1 if failed else 0
+        self.kept = frozenset(children())  # what imported modules have started
+        self._loop(wake)
+        return 1 if self.failed or self.draining else 0
 
     def _warm_up(self) -> None:
         """Import what the steps will import; what cannot be is left for the step to complain."""
@@ -127,27 +142,26 @@ class Engine:
         gc.collect()
         gc.freeze()  # so that forks share these pages
 
-    def _loop(self, wake: int) -> bool:
-        failed, signed = False, time.monotonic()
+    def _loop(self, wake: int) -> None:
+        signed = time.monotonic()
         while self.board.open:
             self._stop_if_unwanted()
             if time.monotonic() > signed + SIGN_OF_LIFE_S:
                 signed = time.monotonic()
                 self.events.sign_of_life()
             self._start_what_fits()
-            if not self.children and not self.board.open:
+            if not self.board.open:
                 break
-            pause = _POLL_S
+            pause = _LEFTOVERS_POLL_S if self.ending else _POLL_S
             if self.alarms:
                 pause = max(0.0, min(pause, self.alarms[0][0] - time.monotonic()))
             watched = [wake] + ([self.owner] if self.owner >= 0 else [])
             if wake in select.select(watched, [], [], pause)[0]:
                 with contextlib.suppress(BlockingIOError):
                     os.read(wake, 4096)
-            failed |= self._reap()
+            self._reap()
             self._ring()
             self._read_requests()
-        return failed or self.draining
 
     def _on_sigterm(self, _signal: int, _frame: FrameType | None) -> None:
         self.unwanted = True
@@ -164,24 +178,41 @@ class Engine:
     def _start_what_fits(self) -> None:
         while (task := self.board.next(self.machine.fits)) is not None:
             gpus = self.machine.take(task.stage.request)
-            environment = self._environment(task, gpus)
-            log = self.run.step_dir(task.slug) / f"{task.key}_0_log.out"
-            if task.stage.script is not None:
-                pid = spawn_step(environment, log, ["/bin/bash", task.stage.script])
-            elif self.forks:
-                pid = fork_step(environment, log, self.private)
-            else:
-                pid = spawn_step(
-                    environment,
-                    log,
-                    [sys.executable, "-P", "-u", "-m", "planit.job.worker", "step"],
-                )
+            try:
+                pid = self._start(task, gpus)
+            except (OSError, subprocess.SubprocessError) as problem:
+                self._not_started(task, gpus, problem)
+                continue
             now = time.monotonic()
-            self.children[pid] = _Child(task, gpus, now)
+            self.children[pid] = _Child(task, pid, gpus, now)
             heapq.heappush(self.alarms, (now + task.stage.wall_s, pid, "time", now))
             if task.stage.warn_s:
                 heapq.heappush(self.alarms, (now + task.stage.warn_s, pid, "warn", now))
             self.events.write(task.key, "RUNNING", name=task.name, pid=pid)
+
+    def _start(self, task: LocalTask, gpus: list[str]) -> int:
+        """Start a step's process; its pid. Raises what can go wrong with files and processes."""
+        environment = self._environment(task, gpus)
+        log = open_log(self.run.step_dir(task.slug) / f"{task.key}_0_log.out")
+        try:
+            if task.stage.script is not None:
+                return spawn_step(environment, log, ["/bin/bash", task.stage.script])
+            if self.forks:
+                return fork_step(environment, log, self.private)
+            worker = [sys.executable, "-P", "-u", "-m", "planit.job.worker", "step"]
+            return spawn_step(environment, log, worker)
+        finally:
+            os.close(log)
+
+    def _not_started(self, task: LocalTask, gpus: list[str], problem: Exception) -> None:
+        """A step whose folder, log or interpreter is missing fails; the others go on."""
+        cause = f"it could not be started: {problem}"
+        if isinstance(problem, OSError) and problem.filename is not None:
+            cause = f"it could not be started: {problem.filename}: {problem.strerror}"
+        self.machine.give_back(task.stage.request, gpus)
+        self.events.write(task.key, "FAILED", name=task.name, cause=cause)
+        self.failed = True
+        self.board.end(task, succeeded=False)
 
     def _environment(self, task: LocalTask, gpus: list[str]) -> dict[str, str]:
         environment = {
@@ -196,41 +227,47 @@ class Engine:
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
         return environment
 
-    def _reap(self) -> bool:
-        """Take in every child that has ended; whether one of them failed."""
-        failed = False
-        while self.children:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                break
-            if not pid:
-                break
-            child = self.children.pop(pid, None)
-            if child is None:  # the guardian
-                continue
-            signal_group(pid, signal.SIGKILL)  # what the step left behind
-            self.machine.give_back(child.task.stage.request, child.gpus)
-            failed |= self._ended(child, os.waitstatus_to_exitcode(status))
-        return failed
+    def _reap(self) -> None:
+        """Take in the steps that have ended, as soon as nothing is left of them."""
+        with contextlib.suppress(ChildProcessError):
+            while (found := os.waitpid(-1, os.WNOHANG))[0]:
+                child = self.children.pop(found[0], None)
+                if child is None:  # something that a step has left
+                    continue
+                signal_group(child.pid, signal.SIGKILL)
+                child.code = os.waitstatus_to_exitcode(found[1])
+                child.elapsed_s = round(time.monotonic() - child.started, 3)
+                self.ending.append(child)
+        if self.ending and self._nothing_left():
+            ended, self.ending = self.ending, []
+            for child in ended:
+                self.machine.give_back(child.task.stage.request, child.gpus)
+                self._ended(child)
 
-    def _ended(self, child: _Child, code: int) -> bool:
-        task = child.task
-        elapsed = round(time.monotonic() - child.started, 3)
+    def _nothing_left(self) -> bool:
+        """End what steps have left, which comes here when they end; whether all of it has."""
+        first = min(self.ending, key=lambda child: child.started)
+        is_young = time.monotonic() < first.started + _YOUNG_S
+        kept = self.kept | self.children.keys()
+        return self.leftovers.end(kept, since=first.pid if is_young else None)
+
+    def _ended(self, child: _Child) -> None:
+        task, code = child.task, child.code
         outcome, code = self._end_marker(task, code if code >= 0 else 128 - code)
         requeued = outcome == "requeued"
         if requeued and not child.cancelled and not self.draining:
             self.events.write(task.key, "PENDING", name=task.name)
             self.board.again(task)
-            return False
+            return
         state = "COMPLETED" if code == 0 else "FAILED"
         if code != 0 and (child.cancelled or requeued):
             state = "CANCELLED"
         elif code != 0 and child.out_of_time:
             state = "TIMEOUT"
-        self.events.write(task.key, state, name=task.name, elapsed_s=elapsed, exit_code=code)
+        more = {"elapsed_s": child.elapsed_s, "exit_code": code}
+        self.events.write(task.key, state, name=task.name, **more)
+        self.failed |= code != 0
         self.board.end(task, succeeded=code == 0)
-        return code != 0
 
     def _end_marker(self, task: LocalTask, code: int) -> tuple[str, int]:
         """Outcome and exit code of a step whose process has ended; without a marker it failed."""
@@ -270,43 +307,47 @@ class Engine:
         """Other processes ask by leaving a file: to cancel steps, to finish, to stop."""
         for path in sorted(self.requests.glob(f"{self.number}-*.json")):
             content = read_json(path) or {}
-            path.unlink(missing_ok=True)
             if content.get("action") == "cancel":
-                self._cancel(set(content.get("keys", ())))
+                self._cancel(set(content.get("jobs", ())))
             elif content.get("action") in ("finish", "stop"):
                 self._stop(at_once=content["action"] == "stop")
+            path.unlink(missing_ok=True)  # which tells those who wait that it was done
 
     def _stop(self, *, at_once: bool) -> None:
         """Start nothing more; `at_once` ends what runs, too."""
         self.draining = True
-        running = {child.task.key for child in self.children.values()}
-        for task in self.board.tasks():
-            if not task.ended and task.key not in running:
-                self._take_out(task)
+        self._take_out(self.board.tasks())
         if at_once:
             for pid, child in self.children.items():
                 child.cancelled = True
                 self._terminate(pid, child, most_s=_STOP_WAIT_S)
 
-    def _cancel(self, keys: set[str]) -> None:
+    def _cancel(self, jobs: set[str]) -> None:
+        """Cancel steps by their ids or those of their stages."""
+
+        def is_meant(task: LocalTask) -> bool:
+            return task.key in jobs or task.key.partition("_")[0] in jobs
+
         for pid, child in self.children.items():
-            if child.task.key in keys:
+            if is_meant(child.task):
                 child.cancelled = True
                 self._terminate(pid, child)
-        running = {child.task.key for child in self.children.values()}
-        for task in self.board.tasks():
-            if task.key in keys and not task.ended and task.key not in running:
-                self._take_out(task)
+        self._take_out(filter(is_meant, self.board.tasks()))
 
-    def _take_out(self, task: LocalTask) -> None:
-        self.events.write(task.key, "CANCELLED", name=task.name)
-        self.board.end(task, succeeded=False, ran=False)
+    def _take_out(self, tasks: Iterable[LocalTask]) -> None:
+        """Cancel those steps that have not started."""
+        begun = {child.task.key for child in (*self.children.values(), *self.ending)}
+        for task in tasks:
+            if not task.ended and task.key not in begun:
+                self.events.write(task.key, "CANCELLED", name=task.name)
+                self.board.end(task, succeeded=False, ran=False)
 
 
-def main(arguments: list[str]) -> int:
-    """``python -m planit.backends.local RUN_DIR NUMBER SETTINGS OWNER``."""
+def main(arguments: Sequence[str], guardians: Sequence[int] = ()) -> int:
+    """Run what the guardian's command line says: RUN_DIR NUMBER SETTINGS OWNER."""
     run_dir, number, settings, owner = arguments
-    engine = Engine(RunDir(Path(run_dir)), int(number), json.loads(settings), int(owner))
+    run = RunDir(Path(run_dir))
+    engine = Engine(run, int(number), json.loads(settings), int(owner), guardians)
     try:
         return engine.main()
     except PlanitError as problem:

@@ -11,16 +11,18 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from planit.backends.local.descendants import marked
 from planit.record.files import open_file
 from planit.record.lock import DEAD_AFTER_S, start_of
 
 FINAL = frozenset({"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT"})
-ENGINE_MARK = "PLANIT_ENGINE"  # the variable by which the processes of a submission are known
+MARK = "PLANIT_ENGINE"  # by this variable they are found when all above them were killed
 
 _NEW = os.O_WRONLY | os.O_EXCL | os.O_APPEND
 
@@ -28,14 +30,33 @@ _NEW = os.O_WRONLY | os.O_EXCL | os.O_APPEND
 class EventWriter:
     """Appends events, each in one write.
 
+    Args:
+        path: the file.
+        guardians: the processes that end what this one leaves.
+        stages: each stage's number, and of an array the number of its tasks.
+
     Raises:
         FileExistsError: another engine was there, or `forbid`.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self,
+        path: Path,
+        guardians: Sequence[int] = (),
+        stages: Sequence[tuple[int, int | None]] = (),
+    ) -> None:
         self.descriptor = open_file(path, _NEW)
         pid = os.getpid()
-        self._write({"pid": pid, "start": start_of(pid), "host": socket.gethostname()})
+        self._write(
+            {
+                "pid": pid,
+                "start": start_of(pid),
+                "host": socket.gethostname(),
+                "mark": f"{MARK}={os.environ.get(MARK, pid)}",
+                "guardians": {str(one): start_of(one) for one in guardians},
+                "stages": stages,
+            }
+        )
 
     def write(self, key: str, state: str, **more: Any) -> None:
         self._write({"key": key, "state": state, "at": round(time.time(), 3), **more})
@@ -50,20 +71,57 @@ class EventWriter:
 
 @dataclass(frozen=True)
 class Engine:
-    """The process that runs a submission, and what it said of each step last."""
+    """The process that runs a submission, and what it said of each step last.
+
+    Attributes:
+        mark: a variable, with its value, that all its processes were started with.
+        starts: when it and each of its guardians started, by pid.
+        stages: by job id of each stage: the ids of its steps.
+        states: by id of a step.
+        touched: time of its last sign of life.
+    """
 
     pid: int
     host: str
-    start: str | None
-    states: dict[str, dict[str, Any]]
+    mark: str
+    starts: Mapping[int, str | None]
+    stages: Mapping[str, Sequence[str]]
+    states: Mapping[str, dict[str, Any]]
     touched: float
 
     @property
-    def is_alive(self) -> bool:
-        """Whether it still runs; on another host its last sign of life must be recent."""
-        if self.host != socket.gethostname():
+    def is_here(self) -> bool:
+        """Whether it runs, or ran, on this host."""
+        return self.host == socket.gethostname()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it runs, or a guardian that ends what it has left.
+
+        On another host its last sign of life must be recent.
+        """
+        if not self.is_here:
             return time.time() - self.touched < DEAD_AFTER_S
-        return self.start is not None and start_of(self.pid) == self.start
+        return any(start and start_of(pid) == start for pid, start in self.starts.items())
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it runs, or was killed with its guardians and something of its steps goes on."""
+        if self.is_running or all(map(self.is_over, self.stages)):
+            return self.is_running
+        return self.is_here and bool(marked(self.mark))
+
+    @property
+    def name(self) -> str:
+        """Which process it is."""
+        where = "" if self.is_here else f" on {self.host}"
+        state = "" if self.is_running else ", which was killed, but not what its steps had started"
+        return f"process {self.pid}{where}{state}"
+
+    def is_over(self, job_id: str) -> bool:
+        """Whether a step, or each step of a stage, has ended by what was said of it."""
+        said = (self.states.get(key, {}) for key in self.stages.get(job_id, [job_id]))
+        return all(event.get("state") in FINAL for event in said)
 
 
 class Follower:
@@ -98,8 +156,18 @@ class Follower:
         head = self._head
         if head is None:
             return None
-        pid, host, start = int(head["pid"]), str(head["host"]), head.get("start")
-        return Engine(pid, host, start, self.states, self._touched)
+        pid, host, mark = int(head["pid"]), str(head["host"]), str(head["mark"])
+        starts = {pid: head.get("start")}
+        starts |= {int(one): start for one, start in head.get("guardians", {}).items()}
+        return Engine(pid, host, mark, starts, self._stages, self.states, self._touched)
+
+    @cached_property
+    def _stages(self) -> dict[str, list[str]]:
+        stages = {}
+        for number, count in (self._head or {}).get("stages", []):
+            key = f"{self._path.stem}.{number}"
+            stages[key] = [key] if count is None else [f"{key}_{i}" for i in range(count)]
+        return stages
 
     def _new(self) -> Iterator[dict[str, Any]]:
         try:
@@ -117,11 +185,6 @@ class Follower:
                 event = json.loads(line)
                 if isinstance(event, dict):
                     yield event
-
-
-def mark_of(run_path: Path, number: int) -> str:
-    """What the processes of a submission have in `ENGINE_MARK`."""
-    return f"{run_path}:{number}"
 
 
 def path_of(run_path: Path, number: int) -> Path:

@@ -32,7 +32,7 @@ def read_stages(run: RunDir, number: int) -> list[LocalStage]:
         stage = _stage(run, one)
         key = f"{number}.{stage.number}"
         stage.tasks = [
-            LocalTask(f"{key}_{index}" if one["array"] else key, name, slugs[name], stage, index)
+            LocalTask(f"{key}_{index}" if stage.is_array else key, name, slugs[name], stage, index)
             for index, name in enumerate(one["tasks"])
         ]
         for kind, parent in one["edges"]:
@@ -58,4 +58,5 @@ def _stage(run: RunDir, one: dict[str, Any]) -> LocalStage:
         warn_s=warn_s,
         script=str(Path(run.path) / script) if needs_shell and script else None,
         most=one.get("max_concurrent"),
+        is_array=one["array"],
     )

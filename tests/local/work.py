@@ -134,7 +134,8 @@ def family() -> None:
 SLEEPER = "while :; do sleep 0.1; done"  # a shell with its mark as $0
 CHAIN = """
 import os, time
-while True:  # each child forks the next one and ends, in a session of its own
+end = time.time() + 30  # should nobody end it
+while time.time() < end:  # each child forks the next one and ends, in a session of its own
     if os.fork():
         os._exit(0)
     os.setsid()
@@ -142,10 +143,11 @@ while True:  # each child forks the next one and ends, in a session of its own
 """
 CROWD = """
 import os, time
-while True:  # ever more children, which stay
+end = time.time() + 30
+while time.time() < end:  # ever more children, which stay
     if os.fork() == 0:
         os.setsid()
-        time.sleep(600)
+        time.sleep(30)
     time.sleep(0.01)
 """
 

@@ -158,7 +158,7 @@ class _Collector:
             first = steps[missing[0]]
             more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
             self.problems.append(
-                f"Slurm does not show job {first.job} ({first.name}){more}; lost if it still does"
+                f"Slurm does not show job {first.job} ({first.name}){more}: lost if it still does"
                 f" not after {LOST_AFTER_S:g} s"
             )
 

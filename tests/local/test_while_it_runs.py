@@ -97,6 +97,6 @@ def test_wall_time_ends_a_step_politely_then_by_force_and_requeues_what_saves_it
     }
     assert project.lines("cleaned") == ["polite"]
     assert project.lines("attempts") == ["1", "2"]
-    assert "the wall time was used up" in done.out
+    assert "exceeded the time limit" in done.out
     assert until(lambda: project.lines("ran")) == ["after"]
     project.nothing_left()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
 from pathlib import Path
 
@@ -124,7 +125,8 @@ def test_commands_and_setup_lines(slurm: Cluster, tmp_path: Path) -> None:
     assert values["umask"] == "077"
     ranks = [line for line in lines(tmp_path / "two") if line.startswith("SLURM_PROCID")]
     assert sorted(ranks) == ["SLURM_PROCID=0", "SLURM_PROCID=1"]
-    assert len(list((run.path / "steps" / "several").glob("end-*.json"))) == 2
+    end = json.loads((run.path / "steps" / "several" / "end-1.0.json").read_text())
+    assert (end["outcome"], end["ranks"]) == ("succeeded", 2)
     assert "rank one" in causes["one_bad"]
 
 

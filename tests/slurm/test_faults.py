@@ -16,6 +16,7 @@ from planit import Chain, Parallel, Run, SlurmArgs, Step
 from planit.backends.slurm.backend import SlurmBackend
 from planit.backends.slurm.client import SlurmClient
 from planit.errors import SchedulerError, StepsFailedError, SubmissionError
+from planit.status import decide
 from tests.cluster import Cluster
 from tests.slurm import steps
 from tests.slurm.tools import (
@@ -194,12 +195,12 @@ def test_jobs_ended_from_outside_say_so(slurm: Cluster, tmp_path: Path) -> None:
     assert (found["waiting"], causes["waiting"]) == ("CANCELLED", "cancelled before it ran")
     assert (found["child"], causes["child"]) == ("CANCELLED", "cancelled while it ran")
     assert found["dead"] == "FAILED"
-    assert "without a word from the step" in str(causes["dead"])
+    assert causes["dead"] == "ended by SIGKILL before the function returned"
     for name in ("hog", "hog_a", "hog_b"):
-        assert (found[name], causes[name]) == ("OUT_OF_MEMORY", "the memory was used up"), name
+        assert (found[name], causes[name]) == ("OUT_OF_MEMORY", "out of memory"), name
     assert causes["behind"] == "blocked by gate: CANCELLED, cancelled while it ran"
     assert causes["behind2"] == "blocked by waiting: CANCELLED, cancelled before it ran"
-    assert str(causes["behind3"]).startswith("blocked by dead: FAILED, the job ended without")
+    assert str(causes["behind3"]).startswith("blocked by dead: FAILED, ended by SIGKILL")
     with pytest.raises(StepsFailedError) as failed:
         run.wait()
     assert set(failed.value.failures) == {
@@ -270,7 +271,9 @@ def test_ids_that_slurm_has_forgotten_release_nothing_too_early(tmp_path: Path) 
         cluster.stop()
 
 
-def test_job_that_vanished_is_lost_and_resumed(slurm: Cluster, tmp_path: Path) -> None:
+def test_job_that_vanished_is_lost_and_resumed(
+    slurm: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     root = Chain(note("a", tmp_path / "ran"), note("b", tmp_path / "ran"))
     run = submit(tmp_path, root)
     assert set(settled(run).values()) == {"DONE"}
@@ -283,6 +286,13 @@ def test_job_that_vanished_is_lost_and_resumed(slurm: Cluster, tmp_path: Path) -
     for marker in (run.path / "steps").glob("*/*.json"):
         marker.unlink()
     run = Run(run.path)
+    assert states(run) == {"a": "PENDING", "b": "PENDING"}
+    assert run.status().stale
+    assert "lost if it still does not after 120 s" in planit(tmp_path, "status").out
+    with pytest.raises(SchedulerError, match="cannot tell what still runs"):
+        run.resume()
+    monkeypatch.setattr(decide, "LOST_AFTER_S", 1)
+    time.sleep(1.1)
     assert states(run) == {"a": "LOST", "b": "BLOCKED"}
     assert planit(tmp_path, "wait").code == 1
     run.resume()

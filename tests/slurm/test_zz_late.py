@@ -23,8 +23,8 @@ def test_used_up_wall_time_fails_a_step_unless_it_saves_itself(slurm: Cluster, l
         "behind_saves": "DONE",
     }
     steps = {step.name: step for step in late.status().steps}
-    assert steps["too_slow"].cause == "the wall time was used up"
-    assert steps["behind_slow"].cause == "blocked by too_slow: TIMEOUT, the wall time was used up"
+    assert steps["too_slow"].cause == "exceeded the time limit"
+    assert steps["behind_slow"].cause == "blocked by too_slow: TIMEOUT, exceeded the time limit"
     assert lines(base / "saves") == ["attempt 1", "attempt 2"]
     assert steps["saves"].attempt == 2
     assert lines(base / "ran") == ["behind_saves"]

@@ -1,0 +1,1 @@
+"""From evidence to a state, without a scheduler."""

@@ -138,7 +138,7 @@ while True:  # each child forks the next one and ends, in a session of its own
     if os.fork():
         os._exit(0)
     os.setsid()
-    time.sleep(0.002)
+    time.sleep(0.01)
 """
 CROWD = """
 import os, time
@@ -146,7 +146,7 @@ while True:  # ever more children, which stay
     if os.fork() == 0:
         os.setsid()
         time.sleep(600)
-    time.sleep(0.01)
+    time.sleep(0.1)
 """
 
 

@@ -139,7 +139,7 @@ while time.time() < end:  # each child forks the next one and ends, in a session
     if os.fork():
         os._exit(0)
     os.setsid()
-    time.sleep(0.002)
+    time.sleep(0.01)
 """
 CROWD = """
 import os, time
@@ -148,7 +148,7 @@ while time.time() < end:  # ever more children, which stay
     if os.fork() == 0:
         os.setsid()
         time.sleep(30)
-    time.sleep(0.01)
+    time.sleep(0.1)
 """
 
 

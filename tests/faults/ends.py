@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -57,7 +60,7 @@ def _case(folder: Path, base: Mapping[str, str], end: End) -> Sequence[Violation
             ended[backend], more = _watch(place, backend, end)
             found += _named(backend, more)
         finally:
-            place.clear()
+            _clear(place, backend)
     done = {backend: state == "DONE" for backend, state in ended.items()}
     if len(set(done.values())) > 1 and not found:
         found.append(Violation("other", f"the backends do not agree: {ended}"))
@@ -135,6 +138,17 @@ def _alive(path: Path) -> list[int]:
     written = path.read_text().splitlines() if path.exists() else []
     pairs = [line.split() for line in written]
     return [int(pid) for pid, born in pairs if birth(int(pid)) == born]
+
+
+def _clear(place: Place, backend: str) -> None:
+    """Leave no job, no engine and no process of a step."""
+    place.clear()
+    if backend == "local":
+        place.verb("cancel")
+    for name in ("pids", "left"):
+        for pid in _alive(place.folder / name):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def _left_behind(place: Place) -> Sequence[Violation]:

@@ -25,7 +25,7 @@ _BEHIND = SlurmArgs(time="6", partition="batch", cpus_per_task=1)
 def plan(name: str, folder: Path) -> Plan:
     """The odd step, and one behind it."""
     end = odd.ENDS[name]
-    args: dict[str, Any] = {**_CPU, **{f"slurm_{key}": value for key, value in end.args.items()}}
+    args: dict[str, Any] = {**_CPU, **end.args}
     first: Node
     if end.command is not None:
         first = Command("odd", end.command, args, cwd=str(folder))

@@ -23,7 +23,7 @@ from tests.faults.results import Case, Result, Violation, rng_of, run_cases
 CATEGORY, FULL = "purges", 20
 _TRAIN_CPUS = 8  # of 128: so 16 run at once, and Slurm looks at ten more
 _LOOKED_AT = 30
-_PURGED_S = 120.0
+_PURGED_S = 300.0
 _WIDTHS = (40, 40, 60, 80, 120, 200)
 
 

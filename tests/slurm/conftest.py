@@ -52,4 +52,5 @@ def _late_runs_begin_first(late: Run) -> None:
 @pytest.fixture(scope="session")
 def late_is_warned(late: Run) -> None:
     """The step that saves itself has done so: Slurm may be stopped, and warn nobody."""
-    until(lambda: list(late.path.glob("steps/saves/checkpoint.pkl")), 90)
+    saved = ("steps/saves/checkpoint.pkl", "steps/saves/start-1.1.json")
+    until(lambda: any(list(late.path.glob(name)) for name in saved), 90)

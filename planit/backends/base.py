@@ -50,7 +50,10 @@ class Tagged:
     def refuse_no_answer(self) -> None:
         """Raise SchedulerError if a cluster did not answer."""
         if self.no_answer:
-            raise SchedulerError("; ".join(dict.fromkeys(self.no_answer.values())))
+            reasons = "; ".join(dict.fromkeys(self.no_answer.values()))
+            raise SchedulerError(
+                f"cannot tell what is in the queue: {reasons}", hint="try again when Slurm answers"
+            )
 
 
 def refuse_left(left: Mapping[JobRef, str]) -> None:

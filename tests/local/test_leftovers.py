@@ -111,8 +111,12 @@ def test_a_helper_that_an_imported_module_has_started_is_left_alone(
     start = f'subprocess.Popen(["/bin/sh", "-c", SLEEPER, "{mark}"])'
     guarded = f'if "planit.backends.local" in " ".join(sys.orig_argv):\n    {start}'
     module.write_text(f"{module.read_text()}\n{guarded}\n")
-    counts = {"func": "count_marked", "mark": mark}
-    steps = {"a": counts, "slow": {"func": "sleep", "seconds": 0.8}, "b": counts}
+    counts: dict[str, Any] = {"func": "count_marked", "mark": mark}
+    steps: dict[str, dict[str, Any]] = {
+        "a": counts,
+        "slow": {"func": "sleep", "seconds": 0.8},
+        "b": counts,
+    }
     project.plan(steps, chain(*steps))
     assert project.planit("submit", "plan=p", "backend=local").code == 0
     assert project.lines("counted") == ["1", "1"]

@@ -63,9 +63,9 @@ else:
     root = Chain(Parallel(*map(steps, range(count))), Step("join", work.burn, CPU))
 backend = LocalBackend(cpus=2, isolation=isolation, detach=False)
 run, jobs = NewRun(plan="bench", root=root, base=Path("runs"), backend=backend).start()
-engine_mb = 0.0
+engine_mb, engine = 0.0, backend.client.engine(1)
 while watched and backend.engine.poll() is None:
-    engine_mb = max(engine_mb, peak_mb(backend.engine.pid))
+    engine_mb = max(engine_mb, peak_mb(engine.pid))
     time.sleep(0.2)
 code = backend.engine.wait()
 if code == 0 and Run(run.path).status().succeeded:

@@ -347,6 +347,7 @@ def test_status_asks_once_per_tool_and_not_for_what_is_final(
         assert planit(tmp_path, "wait").code == 1
         assert lines(calls) == ["squeue"] * 3  # what failed may be requeued by hand
         (run.path / "states.json").unlink()
+        calls.unlink()
         run.status()
         assert lines(calls) in (["squeue"], ["squeue", "sacct"])
     assert not in_queue(run)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _POLL_S = 5.0
 _RESULT_POLL_S = 0.5
-_GONE_AFTER = 3  # looks without a trace of a job before it counts as lost
+_LOST_AFTER_S = 120.0  # a job that nobody knows is lost when it was asked for in vain so long
 
 
 class ClusterWatcher(SlurmInfoWatcher):  # type: ignore[misc, unused-ignore]
@@ -39,7 +39,7 @@ class ClusterWatcher(SlurmInfoWatcher):  # type: ignore[misc, unused-ignore]
         super().__init__(delay_s=int(_POLL_S))
         self.client = client
         self._cluster = cluster
-        self._misses: dict[str, int] = {}
+        self._missing_since: dict[str, float] = {}
 
     def update(self) -> None:
         """Ask for all jobs that are not known to have ended."""
@@ -61,10 +61,10 @@ class ClusterWatcher(SlurmInfoWatcher):  # type: ignore[misc, unused-ignore]
 
     def _note(self, key: str, state: str | None) -> None:
         if state is None:
-            self._misses[key] = self._misses.get(key, 0) + 1
-            state = "LOST" if self._misses[key] >= _GONE_AFTER else "UNKNOWN"
+            since = self._missing_since.setdefault(key, time.monotonic())
+            state = "LOST" if time.monotonic() - since >= _LOST_AFTER_S else "UNKNOWN"
         else:
-            self._misses.pop(key, None)
+            self._missing_since.pop(key, None)
         self._info_dict[key] = {"JobID": key, "State": state}
         if self.is_done(key, mode="cache"):
             self._finished.add(key)

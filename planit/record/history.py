@@ -53,6 +53,7 @@ class History:
         aborted: reason by number, for submissions that were taken back.
         jobs: all jobs ever submitted for the run.
         cancelled: steps that were cancelled through planit, each with the submission it was in.
+        unreadable: numbers of the submissions that say no longer what they consist of.
         problems: what could not be read, a line each.
     """
 
@@ -63,6 +64,7 @@ class History:
     aborted: dict[int, str] = field(default_factory=dict)
     jobs: dict[tuple[int, int], JobRef] = field(default_factory=dict)
     cancelled: dict[str, int] = field(default_factory=dict)
+    unreadable: set[int] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
     last_submission: int = 0
     pid: int | None = None
@@ -98,12 +100,14 @@ def read(run: RunDir) -> History:
     for event in run.journal.events():
         _apply(history, event)
     history.problems += run.journal.problems()
+    history.unreadable = {number for number, _ in history.jobs}
     for number in run.submissions():
         content = read_json(run.submission_file(number))
         if not isinstance(content, dict) or not isinstance(content.get("stages"), list):
             history.problems.append(f"submissions/{number}.json is not readable")
             continue
         history.last_submission = max(history.last_submission, number)
+        history.unreadable.discard(number)
         _place(history, number, content["stages"])
     return history
 

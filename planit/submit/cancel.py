@@ -16,7 +16,7 @@ from planit.record.lock import RunLock
 from planit.record.rundir import RunDir
 from planit.status.collect import run_status
 from planit.status.states import RunStatus, StepStatus
-from planit.submit.interrupted import clear_strays, finish_interrupted
+from planit.submit.interrupted import clear_strays, finish_interrupted, refuse_unreadable
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,8 @@ def cancel(run: RunDir, backend: Backend, names: Collection[str] = ()) -> Cancel
     with RunLock(run.path):
         before = histories.read(run)
         refuse_unknown(before, names)
+        if names:
+            refuse_unreadable(run, before)
         history = finish_interrupted(run, before, backend, finish=False)
         cleared = _cleared(before, history)
         strays = clear_strays(run, history, backend)

@@ -49,19 +49,25 @@ def finish_interrupted(run: RunDir, history: History, backend: Backend, *, finis
         tickets.revoke(run.path, number, STOPPED)
         _cancel(backend, [job for job in found.jobs if job.live])
         found.refuse_no_answer()
-        cancelled = [str(job.ref) for job in found.jobs]
-        run.journal.append("aborted", number=number, reason=STOPPED, cancelled=cancelled)
+        if _has_run(run, history, number):  # since it was asked for the first time
+            run.journal.append("released", number=number)
+        else:
+            cancelled = [str(job.ref) for job in found.jobs]
+            run.journal.append("aborted", number=number, reason=STOPPED, cancelled=cancelled)
     return histories.read(run)
 
 
 def clear_strays(run: RunDir, history: History, backend: Backend) -> tuple[JobRef, ...]:
-    """Cancel the jobs of a run that are not in its record, such as what sbatch accepted late.
+    """Cancel the jobs of a run that no step of its record is in.
+
+    Such as what sbatch accepted late; or what a submission had that cannot be read any more.
 
     Raises:
         SchedulerError: Slurm does not answer, or does not cancel them.
     """
     found = _queued(history, backend, run.tag_prefix, [])
-    ours = {job for (number, _), job in history.jobs.items() if number not in history.aborted}
+    places = history.placements.values()
+    ours = {place.job for place in places if place.submission not in history.aborted}
     strays = [job for job in found.jobs if job.live and job.ref not in ours]
     _cancel(backend, strays)
     found.refuse_no_answer()
@@ -138,10 +144,13 @@ def _cancel(backend: Backend, jobs: Iterable[TaggedJob]) -> None:
     refuse_left(backend.cancel([job.ref for job in jobs]))
 
 
-def refuse_unreadable(run: RunDir, number: int) -> None:
-    """Raise RunError if nobody can tell what a submission consists of."""
-    if not _stages(run, number):
+def refuse_unreadable(run: RunDir, history: History) -> None:
+    """Raise RunError if nobody can tell any more what a submission consists of."""
+    unreadable = set(history.unreadable)
+    if history.incomplete and not _stages(run, history.last_submission):
+        unreadable.add(history.last_submission)
+    for number in sorted(unreadable):
         raise RunError(
-            f"submissions/{number}.json of run {run.run_id} cannot be read",
-            hint="planit cancel clears what is queued of it",
+            f"{run.submission_file(number)} cannot be read",
+            hint="planit cancel, without a step, clears what is queued of the run",
         )

@@ -94,8 +94,7 @@ class Resume:
         """
         with RunLock(self.run.path):
             history = histories.read(self.run)
-            if history.incomplete:
-                refuse_unreadable(self.run, history.last_submission)
+            refuse_unreadable(self.run, history)
             finish = not self.resources
             history = finish_interrupted(self.run, history, self.backend, finish=finish)
             clear_strays(self.run, history, self.backend)

@@ -105,3 +105,24 @@ def test_logs_of_steps(slurm: Cluster, tmp_path: Path) -> None:
     assert planit(tmp_path, "status", "2").code == 5  # two runs begin like that
     missing = planit(tmp_path / "nowhere", "status")
     assert (missing.code, "no runs in" in missing.err) == (5, True)
+
+
+def test_cancel_reaches_the_jobs_of_a_submission_whose_file_was_deleted(
+    slurm: Cluster, tmp_path: Path
+) -> None:
+    gate = Step("gate", steps.gate, ARGS, str(tmp_path / "never"), str(tmp_path / "begun"))
+    run = submit(tmp_path, Chain(gate, note("behind", tmp_path / "ran")))
+    until(lambda: lines(tmp_path / "begun"))
+    (run.path / "submissions" / "1.json").unlink()
+    refused = planit(tmp_path, "resume")
+    assert refused.code == 5
+    assert "submissions/1.json cannot be read" in refused.err
+    assert planit(tmp_path, "cancel", "gate").code == 5
+    assert len(in_queue(run)) == 2
+    done = planit(tmp_path, "cancel")
+    assert (done.code, done.out.partition(" of run ")[0]) == (
+        0,
+        "Cancelled job(s) that were not in the record",
+    )
+    until(lambda: not [line for line in in_queue(run) if "COMPLETING" not in line])
+    assert lines(tmp_path / "ran") == []

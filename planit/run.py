@@ -172,7 +172,9 @@ def _backend_of(run: RunDir) -> Backend:
     context = read_json(run.context_file(max(run.submissions(), default=1))) or {}
     settings = dict(context.get("backend") or {})
     if settings.get("name") == "local":
-        backend = LocalBackend(**{key: settings[key] for key in SETTINGS if key in settings})
+        here = {key: settings[key] for key in (*SETTINGS, "python") if key in settings}
+        backend = LocalBackend(**here)
         backend.begin(run.path, 0)
         return backend
-    return SlurmBackend(kill_on_invalid_dep=bool(settings.get("kill_on_invalid_dep", True)))
+    kept = ("kill_on_invalid_dep", "python")
+    return SlurmBackend(**{key: settings[key] for key in kept if key in settings})

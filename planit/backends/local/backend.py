@@ -107,7 +107,7 @@ class LocalBackend:
             raise ConfigError(f"backend.isolation={self.isolation} is unknown", hint=hint)
 
     def settings(self) -> dict[str, Any]:
-        return {key: getattr(self, key) for key in SETTINGS}
+        return {key: getattr(self, key) for key in (*SETTINGS, "python")}
 
     def check(self, graph: Graph, run_path: Path | None = None) -> None:
         """Refuse a step that can never run on this machine, and a second engine of one run.

@@ -52,7 +52,7 @@ class SlurmBackend:
 
     def settings(self) -> dict[str, Any]:
         """What makes the same backend again."""
-        return {"kill_on_invalid_dep": self.kill_on_invalid_dep}
+        return {"kill_on_invalid_dep": self.kill_on_invalid_dep, "python": self.python}
 
     def check(self, graph: Graph, run_path: Path | None = None) -> None:
         """Every cluster that a step names must answer before the first job is submitted.

@@ -23,6 +23,7 @@ from types import FrameType
 
 from planit.errors import RunError
 from planit.job import ending, gate
+from planit.job.dependents import cancel_dependents
 from planit.job.step import refuse_untrusted, run_step
 from planit.record import trust
 from planit.record.files import close_log, is_shared
@@ -52,7 +53,7 @@ def main(arguments: Sequence[str] = ()) -> int:
         print(f"planit: refusing to run this step: {refusal}", file=sys.stderr, flush=True)
         return EXIT_UNTRUSTED
     if verb == "close":
-        return ending.end_step(step.path, Attempt.from_environment(), int(rest[0]))[1]
+        return _end(step.path, int(rest[0]))
     if verb == "step":
         return run_step(run, step)
     code = _check(step.path)
@@ -69,6 +70,7 @@ def _check(step_dir: Path) -> int:
     except gate.BlockedError as problem:
         print(f"planit: blocked: {problem}", file=sys.stderr, flush=True)
         ending.write_blocked(step_dir, Attempt.from_environment(), str(problem))
+        _cancel_dependents()
         return EXIT_BLOCKED
     return 0
 
@@ -87,8 +89,24 @@ def _run_and_wait(run: TrustedDir, step: TrustedDir) -> int:
         signal.signal(number, forward)
     _, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)
-    code = code if code >= 0 else 128 - code
-    return ending.end_step(step.path, Attempt.from_environment(), code)[1]
+    return _end(step.path, code if code >= 0 else 128 - code)
+
+
+def _end(step_dir: Path, code: int) -> int:
+    """Write the end marker of the step; the exit code of the job.
+
+    What was terminated or killed may have been requeued: then what waits for it goes on waiting.
+    """
+    outcome, code = ending.end_step(step_dir, Attempt.from_environment(), code)
+    if outcome == "failed":
+        _cancel_dependents()
+    return code
+
+
+def _cancel_dependents() -> None:
+    if os.environ.get("PLANIT_CANCELS") == "1":
+        with suppress(OSError, ValueError):
+            cancel_dependents(gate.Place.from_environment())
 
 
 if __name__ == "__main__":

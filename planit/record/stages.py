@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,21 +76,41 @@ class StageDir:
         lines = [line.partition("\t") for line in text.split("\n") if line]
         return [(slug, name) for slug, _, name in lines]
 
+    def after(self) -> tuple[list[tuple[str, int]], list[Needed]]:
+        """What `write` was given: edges to stages of the same submission, and further steps.
+
+        Raises:
+            ValueError: it cannot be read.
+        """
+        content: Any = read_json(self.path / _AFTER)
+        try:
+            edges = [(str(kind), int(number)) for kind, number in content["stages"]]
+            return edges, [Needed(*step) for step in content["steps"]]
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{self.path / _AFTER} cannot be read") from error
+
     def needed(self, index: int) -> list[Needed] | None:
         """The steps that must have succeeded before task `index`, or None if that is unreadable."""
-        content: Mapping[str, Any] | None = read_json(self.path / _AFTER)
-        if not isinstance(content, dict):
-            return None
         found: list[Needed] = []
         try:
-            for kind, number in content["stages"]:
-                tasks = StageDir(self.run_path, self.submission, int(number)).tasks()
+            edges, also = self.after()
+            for kind, number in edges:
+                tasks = StageDir(self.run_path, self.submission, number).tasks()
                 found += [
-                    Needed(name, slug, self.submission, int(number), at)
+                    Needed(name, slug, self.submission, number, at)
                     for at, (slug, name) in enumerate(tasks)
                     if kind != "aftercorr" or at == index
                 ]
-            found += [Needed(*step) for step in content["steps"]]
-        except (OSError, KeyError, TypeError, ValueError):
+        except (OSError, ValueError):
             return None
-        return found
+        return found + also
+
+
+def stage_dirs(run_path: Path) -> list[StageDir]:
+    """All stages of all submissions, in order."""
+    found = []
+    for path in (run_path / "stages").iterdir():
+        submission, dot, number = path.name.partition(".")
+        if dot and submission.isdigit() and number.isdigit():
+            found.append(StageDir(run_path, int(submission), int(number)))
+    return sorted(found, key=lambda stage: (stage.submission, stage.number))

@@ -118,8 +118,6 @@ def _from_scheduler(e: Evidence) -> Decision:
     queued = not state.is_final
     if state is State.PENDING and "Held" in (e.view.reason or ""):
         return Decision(State.HELD, e.view.reason, queued=True)
-    if state is State.PENDING and e.view.reason == "DependencyNeverSatisfied":
-        return Decision(State.BLOCKED, "a step before it did not succeed", queued=True)
     if state is State.DONE and e.outcome is not None:
         return Decision(State.FAILED, _error_line(e.end), by_marker=True)
     return Decision(state, _cause(state, e) if state.is_failure else None, queued=queued)

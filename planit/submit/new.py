@@ -157,6 +157,7 @@ def submit_stages(
             python=backend.python,
             also=(also or {}).get(stage.number, ()),
             here=backend.name == "local",
+            cancels=bool(settings.get("kill_on_invalid_dep")),
         )
         for stage in graph.stages
     }

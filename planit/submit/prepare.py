@@ -82,11 +82,13 @@ def write_stage(
     python: str,
     also: Sequence[Needed] = (),
     here: bool = False,
+    cancels: bool = False,
 ) -> StageFiles:
     """Write the folder of a stage: its script, its tasks, and what they wait for.
 
     `also` are steps of earlier submissions that must have succeeded too; `here` says whether
-    planit's local engine runs the stage.
+    planit's local engine runs the stage, and `cancels` whether a step that fails cancels what
+    waits for it.
     """
     step_dirs = tuple(run.step_dir(slugs[task.name]) for task in stage.tasks)
     checkpoints = any(payload.can_checkpoint(calls[task.name].function) for task in stage.tasks)
@@ -107,6 +109,7 @@ def write_stage(
         checkpoints=checkpoints,
         launches=stage.tasks[0].launches,
         here=here,
+        cancels=cancels,
         trust_group=accepts_group(),
     )
     if stage.is_array:

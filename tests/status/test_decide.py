@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from planit.record.jobs import JobView
-from planit.status.decide import LOST_AFTER_S, SLURM_STATES, Decision, decide
+from planit.status.decide import LOST_AFTER_S, SLURM_STATES, decide
 from planit.status.evidence import Answer, Evidence
 from planit.status.states import State
 
@@ -107,8 +107,8 @@ ROWS = [
     row(State.PENDING, answer=QUEUED, view=view("PENDING", "Priority")),
     row(State.PENDING, answer=QUEUED, view=view("PENDING", "Dependency")),
     row(State.HELD, "JobHeldUser", answer=QUEUED, view=view("PENDING", "JobHeldUser")),
-    row(State.BLOCKED, "a step before it did not succeed", answer=QUEUED,
-        view=view("PENDING", "DependencyNeverSatisfied")),
+    # Slurm says so of tasks, too, whose own parent succeeded: the steps before it decide
+    row(State.PENDING, answer=QUEUED, view=view("PENDING", "DependencyNeverSatisfied")),
     row(State.RUNNING, started=True, answer=QUEUED, view=view("RUNNING")),
     row(State.RUNNING, answer=QUEUED, view=view("CONFIGURING")),
     row(State.RUNNING, started=True, answer=QUEUED, view=view("COMPLETING")),
@@ -173,8 +173,3 @@ def test_what_nobody_answered_is_stale() -> None:
 def test_what_the_queue_still_has_is_said_to_be_queued(state: str) -> None:
     decision = decide(Evidence(answer=QUEUED, view=view(state)))
     assert decision.queued is not decision.state.is_final
-
-
-def test_a_job_that_waits_for_ever_is_blocked_and_queued() -> None:
-    waits = Evidence(answer=QUEUED, view=view("PENDING", "DependencyNeverSatisfied"))
-    assert decide(waits) == Decision(State.BLOCKED, "a step before it did not succeed", queued=True)

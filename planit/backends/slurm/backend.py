@@ -109,7 +109,7 @@ class SlurmBackend:
         options = ["--hold"]
         if after:
             options.append("--dependency=" + dependency_text(after))
-            if self.kill_on_invalid_dep:
+            if self.kill_on_invalid_dep and not any(one.kind == "aftercorr" for one in after):
                 options.append("--kill-on-invalid-dep=yes")
         for attempt in range(1, _TRIES + 1):
             try:

@@ -50,6 +50,7 @@ class ScriptSpec:
         checkpoints: whether a task can save itself when Slurm warns it.
         launches: whether the step is started once for each Slurm task, by srun.
         here: whether planit's local engine runs it, which sets the PLANIT_* variables itself.
+        cancels: whether a step that fails cancels what waits for it.
         trust_group: whether the user trusts who can write to the folders above the run.
     """
 
@@ -68,6 +69,7 @@ class ScriptSpec:
     launches: bool = True
     here: bool = False
     trust_group: bool = False
+    cancels: bool = False
 
     def for_step(self, step: str, step_dir: Path) -> ScriptSpec:
         """The script of a single job."""
@@ -134,6 +136,8 @@ def _environment(spec: ScriptSpec) -> list[str]:
         f"export PLANIT_RUN_DIR={shlex.quote(str(spec.run_dir))}",
         f"export PLANIT_SUBMISSION={spec.attempt} PLANIT_STAGE={spec.stage}",
     ]
+    if spec.cancels:
+        lines.append("export PLANIT_CANCELS=1")
     if spec.trust_group:
         lines.append(f"export {TRUST_GROUP}=1")
     if spec.task_list is None:

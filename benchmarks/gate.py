@@ -21,6 +21,7 @@ from planit.record.files import make_dir
 from planit.record.jobs import JobRef
 from planit.record.markers import Attempt
 from planit.record.rundir import RunDir
+from planit.record.stages import After
 
 _REPEAT = 5
 
@@ -29,9 +30,11 @@ def record(count: int) -> RunDir:
     """A run of `count` steps that succeeded, an aligned step behind each, and a join."""
     run = RunDir.create(scratch(), "p")
     first = [(f"first{i}", f"first{i}") for i in range(count)]
-    run.stage_dir(1, 0).write(first, [])
-    run.stage_dir(1, 1).write([(f"then{i}", f"then{i}") for i in range(count)], [("aftercorr", 0)])
-    run.stage_dir(1, 2).write([("join", "join")], [("afterok", 0)])
+    run.stage_dir(1, 0).write(first, After())
+    run.stage_dir(1, 1).write(
+        [(f"then{i}", f"then{i}") for i in range(count)], After([("aftercorr", 0)])
+    )
+    run.stage_dir(1, 2).write([("join", "join")], After([("afterok", 0)]))
     jobs = {stage: JobRef(None, str(stage)) for stage in range(3)}
     tickets.issue(run.path, 1, jobs, [])
     for slug, _ in first:

@@ -1,9 +1,11 @@
-"""Cancels what can never run because this job's step failed.
+"""What a job does for the jobs that wait for it, when its step has ended.
 
-Slurm can do it (``--kill-on-invalid-dep``), but not for arrays that are linked task by task: there
-it looks at the whole array as soon as it has forgotten the task itself (MinJobAge), and cancels
-the tasks behind steps that succeeded because another one failed. The record knows better. Whatever
-this does not reach ends by itself: it is blocked when it starts.
+Between arrays that are linked task by task (``aftercorr``) Slurm 22.05 cannot be left alone with
+it. Once it has forgotten a task (MinJobAge, 300 s by default) it judges the task behind it by the
+rest of the array: a step behind one that succeeded is then cancelled, or never starts, because
+another one failed. The record knows better. So a step that succeeded takes the dependency off the
+task behind it, and one that failed cancels what can never run. What this does not reach Slurm
+lets go or keeps; whatever starts looks into the record first.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from planit.job.gate import Place
+from planit.job.gate import Place, all_have_succeeded
 from planit.record import tickets
 from planit.record.jobs import JobRef
 from planit.record.stages import StageDir, stage_dirs
@@ -29,21 +31,45 @@ def cancel_dependents(place: Place) -> None:
     by_cluster: dict[str | None, list[str]] = {}
     for job in dependents(place.run_path, place.submission, place.stage, place.index or 0):
         by_cluster.setdefault(job.cluster, []).append(job.job_id)
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("SCANCEL_")}
     for cluster, ids in by_cluster.items():
-        on = [] if cluster is None else ["-M", cluster]
         for start in range(0, len(ids), _MAX_NAMED):
-            command = ["scancel", "--quiet", *on, *ids[start : start + _MAX_NAMED]]
-            with suppress(OSError, subprocess.TimeoutExpired):
-                subprocess.run(
-                    command,
-                    env=environment,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    timeout=_TIMEOUT_S,
-                    check=False,
-                )
+            _run(["scancel", *_on(cluster), "--quiet", *ids[start : start + _MAX_NAMED]])
+
+
+def release_dependents(place: Place) -> None:
+    """Let the tasks go that wait for just this task, and others that have succeeded too."""
+    ticket = tickets.read(place.run_path, place.submission)
+    if place.index is None or ticket is None:
+        return
+    for one in stage_dirs(place.run_path):
+        job = ticket.jobs.get(one.number)
+        if one.submission != place.submission or job is None:
+            continue
+        after = one.after()
+        if ("aftercorr", place.stage) not in after.edges or after.is_in_lane:
+            continue
+        if all_have_succeeded(place.run_path, one.needed(place.index)):
+            task = f"JobId={job.job_id}_{place.index}"
+            _run(["scontrol", *_on(job.cluster), "update", task, "Dependency="])
+
+
+def _on(cluster: str | None) -> list[str]:
+    return [] if cluster is None else ["-M", cluster]
+
+
+def _run(command: list[str]) -> None:
+    """Ask Slurm. If it does not answer, nothing is lost but time."""
+    options = ("SCANCEL_", "SLURM_CLUSTERS")
+    with suppress(OSError, subprocess.TimeoutExpired):
+        subprocess.run(
+            command,
+            env={k: v for k, v in os.environ.items() if not k.startswith(options)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=_TIMEOUT_S,
+            check=False,
+        )
 
 
 @dataclass
@@ -79,8 +105,8 @@ def dependents(run_path: Path, submission: int, stage: int, index: int) -> Itera
 
 def _reached(one: StageDir, reached: dict[tuple[int, int], _Reached]) -> _Reached:
     found = _Reached()
-    edges, also = one.after()
-    for kind, parent in edges:
+    after = one.after()
+    for kind, parent in after.edges:
         before = reached.get((one.submission, parent))
         if before is None:
             continue
@@ -88,7 +114,7 @@ def _reached(one: StageDir, reached: dict[tuple[int, int], _Reached]) -> _Reache
             found.tasks |= before.tasks
         else:
             found.whole = True
-    for step in also:
+    for step in after.also:
         before = reached.get((step.submission, step.stage))
         found.whole |= before is not None and before.holds(step.index)
     return found

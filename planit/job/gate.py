@@ -144,6 +144,11 @@ def _check_needed(run_path: Path, needed: list[Needed], limit: float) -> None:
         pause = min(_LAST_PAUSE_S, 2 * pause)
 
 
+def all_have_succeeded(run_path: Path, steps: list[Needed] | None) -> bool:
+    """Whether each of these steps is known to have succeeded, at this moment."""
+    return steps is not None and all(one == "succeeded" for one in _outcomes(run_path, steps))
+
+
 def _outcomes(run_path: Path, steps: list[Needed]) -> list[str | None]:
     def outcome(step: Needed) -> str | None:
         return markers.final_outcome(run_path / "steps" / step.slug, step.submission)

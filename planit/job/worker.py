@@ -23,7 +23,7 @@ from types import FrameType
 
 from planit.errors import RunError
 from planit.job import ending, gate
-from planit.job.dependents import cancel_dependents
+from planit.job.dependents import cancel_dependents, release_dependents
 from planit.job.step import refuse_untrusted, run_step
 from planit.record import trust
 from planit.record.files import close_log, is_shared
@@ -100,6 +100,9 @@ def _end(step_dir: Path, code: int) -> int:
     outcome, code = ending.end_step(step_dir, Attempt.from_environment(), code)
     if outcome == "failed":
         _cancel_dependents()
+    elif outcome == "succeeded":
+        with suppress(OSError, ValueError):
+            release_dependents(gate.Place.from_environment())
     return code
 
 

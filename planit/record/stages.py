@@ -32,6 +32,22 @@ class Needed:
 
 
 @dataclass(frozen=True)
+class After:
+    """What a stage waits for.
+
+    Attributes:
+        edges: kind ("afterok", "aftercorr") and number of each stage of the same submission whose
+            steps must have succeeded.
+        also: further steps, of earlier submissions, that must have succeeded.
+        is_in_lane: whether it waits for the end of others too, well or not (max_concurrent).
+    """
+
+    edges: Sequence[tuple[str, int]] = ()
+    also: Sequence[Needed] = ()
+    is_in_lane: bool = False
+
+
+@dataclass(frozen=True)
 class StageDir:
     """The folder of one stage of a submission."""
 
@@ -51,24 +67,14 @@ class StageDir:
     def tasks_file(self) -> Path:
         return self.path / TASKS
 
-    def write(
-        self,
-        tasks: Sequence[tuple[str, str]],
-        edges: Sequence[tuple[str, int]],
-        also: Sequence[Needed] = (),
-    ) -> None:
-        """Write the list of tasks and what they wait for.
-
-        Args:
-            tasks: slug and name of each task, in order.
-            edges: kind ("afterok", "aftercorr") and number of each stage of the same submission
-                whose steps must have succeeded.
-            also: further steps, of earlier submissions, that must have succeeded.
-        """
+    def write(self, tasks: Sequence[tuple[str, str]], after: After) -> None:
+        """Write the list of tasks (slug and name of each, in order) and what they wait for."""
         make_dir(self.path)
         write_new(self.tasks_file, "".join(f"{slug}\t{name}\n" for slug, name in tasks))
-        steps = [[one.name, one.slug, one.submission, one.stage, one.index] for one in also]
-        write_json(self.path / _AFTER, {"stages": [list(edge) for edge in edges], "steps": steps})
+        also = [[one.name, one.slug, one.submission, one.stage, one.index] for one in after.also]
+        edges = [list(edge) for edge in after.edges]
+        content = {"stages": edges, "steps": also, "lane": after.is_in_lane}
+        write_json(self.path / _AFTER, content)
 
     def tasks(self) -> list[tuple[str, str]]:
         """Slug and name of each task. Raises OSError if the list cannot be read."""
@@ -76,8 +82,8 @@ class StageDir:
         lines = [line.partition("\t") for line in text.split("\n") if line]
         return [(slug, name) for slug, _, name in lines]
 
-    def after(self) -> tuple[list[tuple[str, int]], list[Needed]]:
-        """What `write` was given: edges to stages of the same submission, and further steps.
+    def after(self) -> After:
+        """What the stage waits for.
 
         Raises:
             ValueError: it cannot be read.
@@ -85,7 +91,8 @@ class StageDir:
         content: Any = read_json(self.path / _AFTER)
         try:
             edges = [(str(kind), int(number)) for kind, number in content["stages"]]
-            return edges, [Needed(*step) for step in content["steps"]]
+            also = [Needed(*step) for step in content["steps"]]
+            return After(edges, also, bool(content.get("lane")))
         except (KeyError, TypeError) as error:
             raise ValueError(f"{self.path / _AFTER} cannot be read") from error
 
@@ -93,8 +100,8 @@ class StageDir:
         """The steps that must have succeeded before task `index`, or None if that is unreadable."""
         found: list[Needed] = []
         try:
-            edges, also = self.after()
-            for kind, number in edges:
+            after = self.after()
+            for kind, number in after.edges:
                 tasks = StageDir(self.run_path, self.submission, number).tasks()
                 found += [
                     Needed(name, slug, self.submission, number, at)
@@ -103,7 +110,7 @@ class StageDir:
                 ]
         except (OSError, ValueError):
             return None
-        return found + also
+        return [*found, *after.also]
 
 
 def stage_dirs(run_path: Path) -> list[StageDir]:

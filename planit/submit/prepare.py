@@ -19,7 +19,7 @@ from planit.nodes.functions import dotted_path
 from planit.nodes.walltime import whole_minutes
 from planit.record.files import write_json, write_new
 from planit.record.rundir import RunDir
-from planit.record.stages import Needed
+from planit.record.stages import After, Needed
 from planit.record.trust import accepts_group
 from planit.record.umask import current_umask
 
@@ -95,8 +95,11 @@ def write_stage(
     folder = run.stage_dir(submission, stage.number)
     folder.write(
         [(slugs[task.name], task.name) for task in stage.tasks],
-        [(edge.kind, edge.parent) for edge in stage.edges if edge.kind is not EdgeKind.AFTERANY],
-        also,
+        After(
+            [(edge.kind, edge.parent) for edge in stage.edges if edge.kind != EdgeKind.AFTERANY],
+            also,
+            any(edge.kind == EdgeKind.AFTERANY for edge in stage.edges),
+        ),
     )
     spec = ScriptSpec(
         name=stage.name,

@@ -10,7 +10,7 @@ from planit.job.dependents import dependents
 from planit.record import tickets
 from planit.record.jobs import JobRef
 from planit.record.rundir import RunDir
-from planit.record.stages import Needed
+from planit.record.stages import After, Needed
 
 
 @pytest.fixture
@@ -20,11 +20,11 @@ def run(tmp_path: Path) -> RunDir:
     names = [
         [(f"{name}{i}", f"{name}{i}") for i in range(3)] for name in ("first", "train", "eval")
     ]
-    run.stage_dir(1, 0).write(names[0], [])
-    run.stage_dir(1, 1).write(names[1], [("aftercorr", 0)])
-    run.stage_dir(1, 2).write(names[2], [("aftercorr", 1)])
-    run.stage_dir(1, 3).write([("join", "join")], [("afterok", 2)])
-    run.stage_dir(1, 4).write([("alone", "alone")], [])
+    run.stage_dir(1, 0).write(names[0], After())
+    run.stage_dir(1, 1).write(names[1], After([("aftercorr", 0)]))
+    run.stage_dir(1, 2).write(names[2], After([("aftercorr", 1)]))
+    run.stage_dir(1, 3).write([("join", "join")], After([("afterok", 2)]))
+    run.stage_dir(1, 4).write([("alone", "alone")], After())
     jobs = {stage: JobRef(None, str(10 + stage)) for stage in range(5)}
     tickets.issue(run.path, 1, jobs, [])
     return run
@@ -41,13 +41,13 @@ def test_a_task_takes_its_own_branch_and_the_join(run: RunDir) -> None:
 
 
 def test_an_edge_on_the_whole_array_takes_all_that_is_aligned_behind_it(run: RunDir) -> None:
-    run.stage_dir(1, 1).write([("train0", "train0")], [("afterok", 0)])
+    run.stage_dir(1, 1).write([("train0", "train0")], After([("afterok", 0)]))
     assert ids(run, 0, 2) == ["11", "12", "13"]
 
 
 def test_later_submissions_that_wait_for_a_kept_step_are_reached(run: RunDir) -> None:
     kept = [Needed("train1", "train1", 1, 1, 1)]
-    run.stage_dir(2, 0).write([("join", "join")], [], kept)
+    run.stage_dir(2, 0).write([("join", "join")], After(also=kept))
     tickets.issue(run.path, 2, {0: JobRef("beta", "20")}, ["join"])
     assert ids(run, 0, 1) == ["11_1", "12_1", "13", "20@beta"]
     assert "20@beta" not in ids(run, 0, 0)

@@ -15,7 +15,7 @@ from planit.record import markers, tickets
 from planit.record.jobs import JobRef
 from planit.record.markers import Attempt
 from planit.record.rundir import RunDir
-from planit.record.stages import Needed
+from planit.record.stages import After, Needed
 
 JOB = JobRef(None, "12")
 
@@ -24,9 +24,11 @@ JOB = JobRef(None, "12")
 def run(tmp_path: Path) -> RunDir:
     """Two chains first -> train, stacked, and a join behind them, all released."""
     run = RunDir.create(tmp_path, "p")
-    run.stage_dir(1, 0).write([("first0", "first0"), ("first1", "first1")], [])
-    run.stage_dir(1, 1).write([("train0", "train0"), ("train1", "train1")], [("aftercorr", 0)])
-    run.stage_dir(1, 2).write([("join", "join")], [("afterok", 1)])
+    run.stage_dir(1, 0).write([("first0", "first0"), ("first1", "first1")], After())
+    run.stage_dir(1, 1).write(
+        [("train0", "train0"), ("train1", "train1")], After([("aftercorr", 0)])
+    )
+    run.stage_dir(1, 2).write([("join", "join")], After([("afterok", 1)]))
     jobs = {0: JobRef(None, "10"), 1: JOB, 2: JobRef(None, "14")}
     tickets.issue(run.path, 1, jobs, ["first0", "first1", "train0", "train1", "join"])
     return run
@@ -115,8 +117,8 @@ def test_the_newest_attempt_of_a_requeued_parent_counts(run: RunDir) -> None:
 
 def test_a_rerun_parent_counts_by_its_newest_submission(run: RunDir) -> None:
     ended(run, "first0", "succeeded", "1.0")
-    run.stage_dir(2, 0).write([("first0", "first0")], [])
-    run.stage_dir(2, 1).write([("train0", "train0")], [("afterok", 0)])
+    run.stage_dir(2, 0).write([("first0", "first0")], After())
+    run.stage_dir(2, 1).write([("train0", "train0")], After([("afterok", 0)]))
     jobs = {0: JobRef(None, "20"), 1: JobRef(None, "21")}
     tickets.issue(run.path, 2, jobs, ["first0", "train0"])
     again = Place(run.path, 2, 1, None, "train0", JobRef(None, "21"))
@@ -128,7 +130,7 @@ def test_a_rerun_parent_counts_by_its_newest_submission(run: RunDir) -> None:
 
 def test_a_kept_parent_counts_by_the_submission_that_it_was_in(run: RunDir) -> None:
     also = [Needed("train0", "train0", 1, 1, 0)]
-    run.stage_dir(2, 0).write([("join", "join")], [], also)
+    run.stage_dir(2, 0).write([("join", "join")], After(also=also))
     tickets.issue(run.path, 2, {0: JobRef(None, "20")}, ["join"])
     again = Place(run.path, 2, 0, None, "join", JobRef(None, "20"))
     ended(run, "first0", "failed")

@@ -23,6 +23,7 @@ from planit.record import tickets
 from planit.record.files import make_dir, write_new
 from planit.record.jobs import JobRef
 from planit.record.rundir import RunDir
+from planit.record.stages import After
 from planit.submit import prepare
 from tests.helpers import ROOT, mode_of
 
@@ -37,7 +38,7 @@ def begin(tmp_path: Path, task: Task, **env: str) -> tuple[subprocess.Popen[str]
     folder = make_dir(run.step_dir("s"))
     write_new(folder / payload.PAYLOAD, pickled[task.name])
     prepare.write_context(run, 1, calls, {})
-    run.stage_dir(1, 0).write([("s", task.name)], [])
+    run.stage_dir(1, 0).write([("s", task.name)], After())
     tickets.issue(run.path, 1, {0: JobRef(None, "1")}, [task.name])
     names = {
         "PLANIT_RUN_DIR": run.path,

@@ -75,10 +75,6 @@ class History:
         place = self.placements.get(name)
         return place is not None and self.cancelled.get(name, 0) >= place.submission
 
-    def jobs_of(self, submission: int) -> list[JobRef]:
-        """The jobs of a submission whose ids are known."""
-        return [job for (number, _), job in self.jobs.items() if number == submission]
-
     def behind(self, names: Iterable[str]) -> set[str]:
         """The given steps and all that depend on them, directly or not."""
         reached = set(names)

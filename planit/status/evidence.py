@@ -35,7 +35,6 @@ class Evidence:
         answer: what the scheduler said of the job.
         view: the job as the scheduler shows it, if it does.
         missing_s: seconds since the scheduler was first asked in vain; 0 for the first time.
-        cached: what an earlier status found out for good.
         last: the state that an earlier status saw.
         memory_complaint: whether Slurm wrote into the log that the job used too much memory.
     """
@@ -50,7 +49,6 @@ class Evidence:
     answer: Answer = Answer.NOT_ASKED
     view: JobView | None = None
     missing_s: float = 0.0
-    cached: Mapping[str, Any] | None = None
     last: State | None = None
     memory_complaint: bool = False
 

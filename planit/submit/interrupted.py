@@ -18,6 +18,7 @@ from planit.record.files import read_json
 from planit.record.history import History
 from planit.record.jobs import JobRef
 from planit.record.rundir import RunDir
+from planit.submit.submission import release
 
 STOPPED = "it had stopped in the middle"
 
@@ -44,7 +45,8 @@ def finish_interrupted(run: RunDir, history: History, backend: Backend, *, finis
     if stages and (_has_run(run, history, number) or (finish and len(jobs) == len(stages))):
         found.refuse_no_answer()
         _cancel(backend, [job for job in found.jobs if job.live and job.ref not in jobs.values()])
-        _release(run, number, backend, stages, jobs)
+        names = [name for stage in stages for name in stage["tasks"]]
+        release(run, number, backend, jobs, names)
     else:
         tickets.revoke(run.path, number, STOPPED)
         _cancel(backend, [job for job in found.jobs if job.live])
@@ -117,22 +119,6 @@ def _of_record(
                 cluster=job_ref.cluster,
             )
     return chosen
-
-
-def _release(
-    run: RunDir,
-    number: int,
-    backend: Backend,
-    stages: list[dict[str, Any]],
-    jobs: dict[int, JobRef],
-) -> None:
-    """Release what is held. The ticket of a submission that has begun to run stays as it is."""
-    ticket = tickets.read(run.path, number)
-    if ticket is None or ticket.revoked is not None:
-        names = [name for stage in stages for name in stage["tasks"]]
-        tickets.issue(run.path, number, jobs, names)
-    backend.release(jobs.values())
-    run.journal.append("released", number=number)
 
 
 def _has_run(run: RunDir, history: History, number: int) -> bool:

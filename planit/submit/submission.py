@@ -122,10 +122,14 @@ def release(
 ) -> None:
     """Let a submission that is all in start: its ticket first, then the jobs.
 
+    The ticket of a submission that has begun to run stays as it is.
+
     Raises:
         SchedulerError: a job is still held.
     """
-    tickets.issue(run.path, number, jobs, names)
+    ticket = tickets.read(run.path, number)
+    if ticket is None or ticket.revoked is not None:
+        tickets.issue(run.path, number, jobs, names)
     backend.release(jobs.values())
     run.journal.append("released", number=number)
 

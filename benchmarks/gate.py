@@ -20,8 +20,8 @@ from planit.record import markers, tickets
 from planit.record.files import make_dir
 from planit.record.jobs import JobRef
 from planit.record.markers import Attempt
-from planit.record.rundir import RunDir
-from planit.record.stages import After
+from planit.record.run_dir import RunDir
+from planit.record.stage_dir import After
 
 _REPEAT = 5
 

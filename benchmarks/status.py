@@ -29,7 +29,7 @@ from planit.backends.slurm.client import SlurmClient
 from planit.nodes import Chain, Node, Parallel, SlurmArgs, Step, tasks
 from planit.record import markers
 from planit.record.markers import Attempt
-from planit.record.rundir import RunDir
+from planit.record.run_dir import RunDir
 from planit.status.collect import run_status
 from planit.status.states import RunStatus
 from planit.submit.new import NewRun

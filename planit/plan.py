@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from planit.errors import PlanError, suggest
 from planit.nodes import Node, check_unique_names
 from planit.nodes.tree import not_a_node_hint
-from planit.views.tree import tree_text
+from planit.views.plan_tree import tree_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

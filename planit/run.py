@@ -12,15 +12,15 @@ from planit.backends.local.backend import SETTINGS, LocalBackend
 from planit.backends.slurm.backend import SlurmBackend
 from planit.errors import RunError, StepsFailedError
 from planit.nodes import Resources
-from planit.nodes.slurm import changed
+from planit.nodes.slurm_args import changed
 from planit.record import history as histories
 from planit.record import index
 from planit.record.files import read_json
-from planit.record.rundir import RunDir
+from planit.record.run_dir import RunDir
 from planit.status.collect import run_status
 from planit.status.states import RunStatus, State
-from planit.submit.cancel import Cancelled, cancel
-from planit.submit.resume import Decision, Resume
+from planit.submit.cancellation import Cancelled, cancel
+from planit.submit.resumption import Resume, ResumeDecision
 
 _FIRST_PAUSE_S = 0.5
 _PAUSES_PER_LOOK = 4  # waiting for many steps leaves most of the time to the steps
@@ -89,7 +89,7 @@ class Run:
         resources: Mapping[str, Resources] | None = None,
         dry_run: bool = False,
         progress: Callable[[int, int], None] | None = None,
-    ) -> list[Decision]:
+    ) -> list[ResumeDecision]:
         """Submit again what is not done, and everything behind it; keep the rest.
 
         Args:

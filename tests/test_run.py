@@ -12,7 +12,7 @@ from planit.backends.base import Backend
 from planit.backends.local.backend import LocalBackend
 from planit.backends.slurm.backend import SlurmBackend
 from planit.record.files import write_json
-from planit.record.rundir import RunDir
+from planit.record.run_dir import RunDir
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from planit.app.action import merge_rows, sweep_settings
-from planit.app.plans import Plans
+from planit.app.config.plans import Plans
 from planit.app.submitting import chosen_backend, run_here, submit
+from planit.app.sweeps.settings import merge_rows, sweep_settings
 from planit.errors import ConfigError, StepsFailedError, suggest
 from planit.graph import Branch, label_of
 from planit.nodes import Node, tasks

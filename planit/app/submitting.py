@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from planit.app.verbs._common import show_progress
 from planit.errors import ConfigError, suggest
 from planit.plan import Plan
 from planit.record.index import DEFAULT_BASE
@@ -95,7 +94,7 @@ def see_through(run: Run, backend: Backend) -> int:
 
     if not isinstance(backend, LocalBackend) or backend.detach:
         return 0
-    from planit.app.here import follow
+    from planit.app.live import follow
 
     return follow(run, backend)
 
@@ -110,3 +109,12 @@ def _backend(config: DictConfig, chosen: str) -> Backend:
 
     given = {key: settings[key] for key in (*SETTINGS, "detach") if settings.get(key) is not None}
     return LocalBackend(**{"detach": False, **given})
+
+
+def show_progress(done: int, count: int) -> None:
+    """Submitted jobs: each on a terminal, else every hundred."""
+    if sys.stderr.isatty() and count > 1:
+        end = "\n" if done == count else ""
+        print(f"\rsubmitted {done} of {count} job(s)", end=end, file=sys.stderr, flush=True)
+    elif done % 100 == 0 and done < count:
+        print(f"submitted {done} of {count} job(s)", file=sys.stderr, flush=True)

@@ -12,7 +12,7 @@ from planit.graph import Graph
 from planit.record.jobs import JobRef, JobView
 
 if TYPE_CHECKING:
-    from planit.backends.jobs import ClusterWatcher
+    from planit.backends.submitit_jobs import ClusterWatcher
 
 _SHOWN = 5  # jobs in an error
 

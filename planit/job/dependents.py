@@ -20,7 +20,7 @@ from pathlib import Path
 from planit.job.gate import Place, all_have_succeeded
 from planit.record import tickets
 from planit.record.jobs import JobRef
-from planit.record.stages import StageDir, stage_dirs
+from planit.record.stage_dir import StageDir, stage_dirs
 
 _TIMEOUT_S = 30.0
 _MAX_NAMED = 500  # jobs in one call

@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from planit.record import markers, tickets
 from planit.record.jobs import JobRef
-from planit.record.stages import Needed, StageDir
+from planit.record.stage_dir import Needed, StageDir
 
 RECORD_WAIT_S = 90.0  # longer than a network file system caches what a folder holds (nfs: 60 s)
 _FIRST_PAUSE_S, _LAST_PAUSE_S = 0.05, 2.0

@@ -2,7 +2,7 @@
 
 from planit.nodes.functions import Function
 from planit.nodes.resources import Resources
-from planit.nodes.slurm import MailType, SlurmArgs, SlurmSpec
+from planit.nodes.slurm_args import MailType, SlurmArgs, SlurmSpec
 from planit.nodes.sweep import Sweep
 from planit.nodes.tree import (
     Chain,

@@ -8,7 +8,7 @@ from typing import Any
 
 from planit.errors import PlanError
 from planit.nodes.functions import Function
-from planit.nodes.slurm import SlurmSpec
+from planit.nodes.slurm_args import SlurmSpec
 from planit.nodes.tree import Parallel, Step, in_step
 
 COMBINATIONS = ("product", "zip")

@@ -12,7 +12,7 @@ from typing import Any, Self, overload
 from planit.errors import PlanError
 from planit.nodes.functions import Function, check_function
 from planit.nodes.resources import Resources
-from planit.nodes.slurm import SlurmSpec, resources_of
+from planit.nodes.slurm_args import SlurmSpec, resources_of
 
 
 class Node:

@@ -9,7 +9,7 @@ from typing import Any
 from planit.errors import RunError
 from planit.record.files import read_json
 from planit.record.jobs import JobRef
-from planit.record.rundir import RunDir
+from planit.record.run_dir import RunDir
 
 
 @dataclass(frozen=True)

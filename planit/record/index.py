@@ -10,7 +10,7 @@ from pathlib import Path
 
 from planit.errors import RunError, did_you_mean
 from planit.record.files import slug_of
-from planit.record.rundir import RunDir
+from planit.record.run_dir import RunDir
 
 DEFAULT_BASE = Path("planit_runs")
 

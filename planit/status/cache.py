@@ -13,7 +13,7 @@ from planit.errors import RunError
 from planit.record import trust
 from planit.record.files import read_json, write_json
 from planit.record.history import Placement
-from planit.record.rundir import RunDir
+from planit.record.run_dir import RunDir
 from planit.status.states import State, StepStatus
 
 _NAME = "states.json"

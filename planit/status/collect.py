@@ -15,14 +15,14 @@ from planit.backends.base import Client
 from planit.errors import SchedulerError
 from planit.nodes import walltime
 from planit.record import history as histories
-from planit.record import lock, logs, markers
+from planit.record import lock, log_files, markers
 from planit.record.history import History, Leaf, Placement
 from planit.record.jobs import JobView
 from planit.record.markers import Attempt, Tries
-from planit.record.rundir import RunDir
+from planit.record.run_dir import RunDir
 from planit.status.cache import CachedStates
 from planit.status.causes import with_causes
-from planit.status.decide import LOST_AFTER_S, Decision, decide
+from planit.status.decide import LOST_AFTER_S, Verdict, decide
 from planit.status.evidence import Answer, Evidence
 from planit.status.states import RunStatus, State, StepStatus, printable
 
@@ -201,7 +201,7 @@ class _Collector:
         if answer not in (Answer.NOT_ASKED, Answer.NO_ANSWER, Answer.QUEUED):
             self.notes.setdefault(name, {})["forgotten"] = True
         if evidence.started and not evidence.is_live and evidence.outcome != "succeeded":
-            complaint = logs.has_memory_complaint(self.run, self.history, leaf)
+            complaint = log_files.has_memory_complaint(self.run, self.history, leaf)
             evidence = replace(evidence, memory_complaint=complaint)
         return evidence
 
@@ -229,7 +229,7 @@ class _Collector:
         return self.now - since
 
 
-def _apply(status: StepStatus, decision: Decision, e: Evidence) -> StepStatus:
+def _apply(status: StepStatus, decision: Verdict, e: Evidence) -> StepStatus:
     """The status of a step, with the times and the node of whoever decided."""
     status = replace(
         status,

@@ -42,7 +42,7 @@ _SIGKILL_EXIT = 137
 
 
 @dataclass(frozen=True)
-class Decision:
+class Verdict:
     """A state and why.
 
     Attributes:
@@ -59,46 +59,46 @@ class Decision:
     queued: bool = False
 
 
-def decide(e: Evidence) -> Decision:  # noqa: C901, PLR0911, PLR0912 (a table: one rule a line)
+def decide(e: Evidence) -> Verdict:  # noqa: C901, PLR0911, PLR0912 (a table: one rule a line)
     """The state of a step. The first rule that fits decides."""
     # Nothing of it is anywhere.
     if not e.submitted:
-        return Decision(State.NOT_SUBMITTED)
+        return Verdict(State.NOT_SUBMITTED)
     if e.aborted is not None and e.cancelled:
-        return Decision(State.CANCELLED, "cancelled by planit")
+        return Verdict(State.CANCELLED, "cancelled by planit")
     if e.aborted is not None:
-        return Decision(State.NOT_SUBMITTED, f"the submission was taken back: {e.aborted}")
+        return Verdict(State.NOT_SUBMITTED, f"the submission was taken back: {e.aborted}")
     if not e.has_job:
-        return Decision(State.NOT_SUBMITTED, "the submission stopped before it")
+        return Verdict(State.NOT_SUBMITTED, "the submission stopped before it")
     # Its end marker says how it ended; a requeue by hand makes that the past.
     if e.outcome == "succeeded":
-        return _requeued(e) or Decision(State.DONE, by_marker=True)
+        return _requeued(e) or Verdict(State.DONE, by_marker=True)
     if e.outcome == "blocked":
-        return _live(e) or Decision(State.BLOCKED, _error_line(e.end), by_marker=True)
+        return _live(e) or Verdict(State.BLOCKED, _error_line(e.end), by_marker=True)
     if _ran_out_of_memory(e):
-        return Decision(State.OUT_OF_MEMORY, "out of memory", by_marker=e.outcome is not None)
+        return Verdict(State.OUT_OF_MEMORY, "out of memory", by_marker=e.outcome is not None)
     if e.outcome == "failed" and e.answer is Answer.NO_ANSWER:
-        return Decision(State.FAILED, _error_line(e.end), by_marker=True, stale=True)
+        return Verdict(State.FAILED, _error_line(e.end), by_marker=True, stale=True)
     if e.outcome == "failed":
-        return _live(e) or Decision(State.FAILED, _error_line(e.end), by_marker=True)
+        return _live(e) or Verdict(State.FAILED, _error_line(e.end), by_marker=True)
     # It has not ended by itself: the scheduler knows.
     if e.answer is Answer.NO_ANSWER:
-        return Decision(_last_known(e), stale=True)
+        return Verdict(_last_known(e), stale=True)
     if e.view is not None:
         return _from_scheduler(e)
     if e.outcome == "terminated":
-        return Decision(State.CANCELLED, "terminated by SIGTERM")
+        return Verdict(State.CANCELLED, "terminated by SIGTERM")
     if e.outcome == "killed":
-        return Decision(State.FAILED, _error_line(e.end), by_marker=True)
+        return Verdict(State.FAILED, _error_line(e.end), by_marker=True)
     if e.cancelled:
-        return Decision(State.CANCELLED, "cancelled by planit")
+        return Verdict(State.CANCELLED, "cancelled by planit")
     # Nobody knows it. One answer that leaves it out proves nothing.
     if e.missing_s < LOST_AFTER_S:
-        return Decision(_last_known(e), "Slurm does not show the job", stale=True)
-    return Decision(State.LOST, "Slurm no longer knows the job, and it left no end marker")
+        return Verdict(_last_known(e), "Slurm does not show the job", stale=True)
+    return Verdict(State.LOST, "Slurm no longer knows the job, and it left no end marker")
 
 
-def _requeued(e: Evidence) -> Decision | None:
+def _requeued(e: Evidence) -> Verdict | None:
     """A step that succeeded and was put back into the queue by hand."""
     waits = e.is_live and SLURM_STATES.get(str(e.view and e.view.state)) in _WAITING
     return _from_scheduler(e) if waits else None
@@ -107,20 +107,20 @@ def _requeued(e: Evidence) -> Decision | None:
 _WAITING = (State.PENDING, State.HELD)
 
 
-def _live(e: Evidence) -> Decision | None:
+def _live(e: Evidence) -> Verdict | None:
     """The queue's word, if the job has not ended there: it was requeued, or is about to end."""
     return _from_scheduler(e) if e.is_live and not e.is_ending else None
 
 
-def _from_scheduler(e: Evidence) -> Decision:
+def _from_scheduler(e: Evidence) -> Verdict:
     assert e.view is not None
     state = SLURM_STATES.get(e.view.state, State.RUNNING)
     queued = not state.is_final
     if state is State.PENDING and "Held" in (e.view.reason or ""):
-        return Decision(State.HELD, e.view.reason, queued=True)
+        return Verdict(State.HELD, e.view.reason, queued=True)
     if state is State.DONE and e.outcome is not None:
-        return Decision(State.FAILED, _error_line(e.end), by_marker=True)
-    return Decision(state, _cause(state, e) if state.is_failure else None, queued=queued)
+        return Verdict(State.FAILED, _error_line(e.end), by_marker=True)
+    return Verdict(state, _cause(state, e) if state.is_failure else None, queued=queued)
 
 
 _PLAIN_CAUSES = {State.TIMEOUT: "exceeded the time limit", State.OUT_OF_MEMORY: "out of memory"}

@@ -17,7 +17,7 @@ from planit.record import markers, tickets
 from planit.record.files import read_json
 from planit.record.history import History
 from planit.record.jobs import JobRef
-from planit.record.rundir import RunDir
+from planit.record.run_dir import RunDir
 from planit.submit.submission import release
 
 STOPPED = "it had stopped in the middle"

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from planit.backends.base import Backend, Dependency
-from planit.backends.jobs import StepJob
 from planit.backends.slurm.script import needs_srun, task_count
+from planit.backends.submitit_jobs import StepJob
 from planit.graph import Graph, lower
 from planit.job.call import Call, call_of
 from planit.nodes import Node, Resources, Task, check_unique_names, tasks
@@ -17,8 +17,8 @@ from planit.record.files import is_group, make_dir, slugs, write_new
 from planit.record.jobs import JobRef
 from planit.record.lock import RunLock
 from planit.record.manifest import describe_run
-from planit.record.rundir import RunDir
-from planit.record.stages import Needed
+from planit.record.run_dir import RunDir
+from planit.record.stage_dir import Needed
 from planit.submit import prepare
 from planit.submit.prepare import StageFiles
 from planit.submit.submission import Progress, Submission, no_progress

@@ -18,8 +18,8 @@ from planit.job.code import take_snapshot
 from planit.nodes.functions import dotted_path
 from planit.nodes.walltime import whole_minutes
 from planit.record.files import write_json, write_new
-from planit.record.rundir import RunDir
-from planit.record.stages import After, Needed
+from planit.record.run_dir import RunDir
+from planit.record.stage_dir import After, Needed
 from planit.record.trust import accepts_group
 from planit.record.umask import current_umask
 

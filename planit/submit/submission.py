@@ -13,7 +13,7 @@ from planit.errors import PlanitError, SubmissionError
 from planit.graph import Graph, Stage
 from planit.record import tickets
 from planit.record.jobs import JobRef
-from planit.record.rundir import RunDir
+from planit.record.run_dir import RunDir
 
 Progress = Callable[[int, int], None]
 """Called with (done, total): how many stages are submitted."""

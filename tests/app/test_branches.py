@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 
-from planit.app.branches import Composed, compose_branches
-from planit.app.hydra_versions import VERSION_BASE
-from planit.app.plans import Plans
+from planit.app.config.hydra_versions import VERSION_BASE
+from planit.app.config.plans import Plans
+from planit.app.sweeps.branches import Composed, compose_branches
 from planit.errors import ConfigError
 from tests.helpers import write
 

@@ -10,11 +10,11 @@ import pytest
 from omegaconf import DictConfig
 
 from planit import Command, Plan, Step
-from planit.app.compose import run_app
-from planit.app.plans import plan_of
+from planit.app.config.compose import run_app
+from planit.app.config.plans import plan_of
 from planit.nodes import Task, tasks
 from planit.nodes.arguments import Unbuilt
-from planit.nodes.slurm import resources_of
+from planit.nodes.slurm_args import resources_of
 from tests.helpers import all_below, write
 
 

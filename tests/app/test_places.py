@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from planit import ConfigError
-from planit.app.places import conf_dir, primary
+from planit.app.config.places import conf_dir, primary
 from tests import goldens
 from tests.app.test_overrides import steps_for, times
 from tests.helpers import HERE, ROOT, all_below, run_planit, write

@@ -10,7 +10,7 @@ import pytest
 
 from planit import PlanError, SlurmArgs
 from planit.backends.slurm.script import ScriptSpec, needs_srun, script_text, task_count
-from planit.nodes.slurm import resources_of
+from planit.nodes.slurm_args import resources_of
 
 RUN = Path("/runs/p/r1")
 

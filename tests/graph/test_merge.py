@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from planit import Chain, Node, Parallel, PlanError, Step
 from planit.graph import Branch, lower, merge
 from planit.nodes import check_unique_names, tasks
-from planit.views.tree import tree_text
+from planit.views.plan_tree import tree_text
 from tests.helpers import CPU, nothing
 
 

@@ -9,8 +9,8 @@ import pytest
 from planit.job.dependents import dependents
 from planit.record import tickets
 from planit.record.jobs import JobRef
-from planit.record.rundir import RunDir
-from planit.record.stages import After, Needed
+from planit.record.run_dir import RunDir
+from planit.record.stage_dir import After, Needed
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from planit.job.gate import BlockedError, NotOfRecordError, Place
 from planit.record import markers, tickets
 from planit.record.jobs import JobRef
 from planit.record.markers import Attempt
-from planit.record.rundir import RunDir
-from planit.record.stages import After, Needed
+from planit.record.run_dir import RunDir
+from planit.record.stage_dir import After, Needed
 
 JOB = JobRef(None, "12")
 

@@ -22,8 +22,8 @@ from planit.nodes import Task
 from planit.record import tickets
 from planit.record.files import make_dir, write_new
 from planit.record.jobs import JobRef
-from planit.record.rundir import RunDir
-from planit.record.stages import After
+from planit.record.run_dir import RunDir
+from planit.record.stage_dir import After
 from planit.submit import prepare
 from tests.helpers import ROOT, mode_of
 

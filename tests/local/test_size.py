@@ -10,7 +10,7 @@ from pathlib import Path
 from planit import Chain, Run, SlurmArgs, Step, Sweep
 from planit.backends.local.backend import LocalBackend
 from planit.backends.local.engine import Engine
-from planit.record.rundir import RunDir
+from planit.record.run_dir import RunDir
 from planit.submit.new import NewRun
 from tests.helpers import nothing
 

@@ -10,7 +10,7 @@ import pytest
 from planit import Plan, PlanError, Step
 from planit.job.call import call_of
 from planit.nodes.functions import check_call, dotted_path, resolve
-from planit.views.tree import tree_text
+from planit.views.plan_tree import tree_text
 from tests.helpers import CPU, nothing, write
 
 

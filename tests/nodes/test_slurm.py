@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from planit import MailType, PlanError, SlurmArgs
-from planit.nodes.slurm import resources_of
+from planit.nodes.slurm_args import resources_of
 
 LEAST: dict[str, Any] = {"time": "01:00:00", "partition": "batch"}
 RAW: dict[str, Any] = {"slurm_time": "02:00:00", "slurm_partition": "gpu_v100"}

@@ -13,7 +13,7 @@ from planit.errors import PlanError, RunError
 from planit.record.files import make_dir, open_log, read_json, slugs, write_atomic, write_new
 from planit.record.journal import Journal
 from planit.record.lock import RunLock
-from planit.record.rundir import RunDir
+from planit.record.run_dir import RunDir
 from tests.helpers import give_default_acl, mode_of
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from planit.errors import RunError
 from planit.record import index
-from planit.record.rundir import RunDir, new_run_id
+from planit.record.run_dir import RunDir, new_run_id
 
 OTHER = os.geteuid() + 1
 

@@ -22,8 +22,8 @@ from typing import Any
 import pytest
 
 from planit import SlurmArgs, Step
-from planit.backends.jobs import ClusterWatcher, StepJob
 from planit.backends.local.client import LocalClient
+from planit.backends.submitit_jobs import ClusterWatcher, StepJob
 from planit.record.jobs import JobRef
 from tests.helpers import HERE
 from tests.job.test_worker import begin

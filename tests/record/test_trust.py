@@ -12,7 +12,7 @@ import pytest
 from planit.errors import RunError
 from planit.record import trust
 from planit.record.files import make_dir, write_new
-from planit.record.rundir import RunDir
+from planit.record.run_dir import RunDir
 from tests.helpers import give_acl, run_python
 
 NOBODY = 65534

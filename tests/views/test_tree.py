@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from planit import Chain, Node, Parallel
-from planit.views.tree import tree_text
+from planit.views.plan_tree import tree_text
 from tests import goldens
 from tests.helpers import CPU, GPU, step
 from tests.spec_plans import experiment, thesis

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from planit.app.verbs import _common
+from planit.app.verbs import command_line
 from planit.run import Run
 
 
 def run(words: list[str]) -> int:
     """Cancel and say what was done."""
-    parser = _common.parser(
+    parser = command_line.parser(
         "cancel", "Cancel steps and everything behind them; without a step, the whole run."
     )
-    parser.add_argument("words", nargs="*", metavar="[RUN] [STEP]", help=_common.WHOLE_RUN_HELP)
+    parser.add_argument(
+        "words", nargs="*", metavar="[RUN] [STEP]", help=command_line.WHOLE_RUN_HELP
+    )
     options = parser.parse_args(words)
-    found, names = _common.run_and_steps(options.runs_dir, options.words, whole=True)
+    found, names = command_line.run_and_steps(options.runs_dir, options.words, whole=True)
     done = Run(found.path).cancel(*names)
     if done.cleared:
         print(f"Cleared an incomplete submission of run {found.run_id}: {_listed(done.cleared)}")

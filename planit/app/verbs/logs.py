@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import sys
 
-from planit.app.verbs import _common
+from planit.app.verbs import command_line
 from planit.errors import RunError
 from planit.record import history as histories
-from planit.record import logs
+from planit.record import log_files
 from planit.record.history import History, Leaf
-from planit.record.rundir import RunDir
+from planit.record.run_dir import RunDir
 from planit.run import Run
 from planit.status.states import State
-from planit.submit.cancel import refuse_unknown
+from planit.submit.cancellation import refuse_unknown
 
 
 def run(words: list[str]) -> int:
     """Print logs; of the failed steps if none is named."""
-    parser = _common.parser(
+    parser = command_line.parser(
         "logs", "What steps wrote; without a step, what the failed ones of the run wrote."
     )
-    parser.add_argument("words", nargs="*", metavar="[RUN] STEP", help=_common.RUN_HELP)
+    parser.add_argument("words", nargs="*", metavar="[RUN] STEP", help=command_line.RUN_HELP)
     parser.add_argument("--follow", "-f", action="store_true", help="go on until the step ends")
     parser.add_argument("--tail", "-n", type=int, metavar="N", help="only the last N lines")
     parser.add_argument("--path", action="store_true", help="print where the log is")
     parser.add_argument("--older", action="store_true", help="the logs of earlier jobs too")
     options = parser.parse_args(words)
-    found, names = _common.run_and_steps(options.runs_dir, options.words)
+    found, names = command_line.run_and_steps(options.runs_dir, options.words)
     past = histories.read(found)
     refuse_unknown(past, names)
     opened = Run(found.path)
@@ -51,9 +51,9 @@ def _failed(opened: Run) -> set[str]:
 def _show(
     opened: Run, found: RunDir, past: History, leaf: Leaf, options: object, *, alone: bool
 ) -> None:
-    files = logs.log_files(found, past, leaf)
+    files = log_files.log_files(found, past, leaf)
     if getattr(options, "older", False):
-        files = [*logs.older_logs(found, past, leaf), *files]
+        files = [*log_files.older_logs(found, past, leaf), *files]
     if getattr(options, "path", False):
         print("\n".join(str(path) for path in files))
         return
@@ -74,7 +74,7 @@ def _show(
     for path in existing:
         if len(existing) > 1:
             print(f"--- {path.name} ---")
-        sys.stdout.writelines(logs.read_tail(path, tail))
+        sys.stdout.writelines(log_files.read_tail(path, tail))
 
 
 def _follow(opened: Run, leaf: Leaf, path: object, tail: int | None) -> None:
@@ -84,6 +84,6 @@ def _follow(opened: Run, leaf: Leaf, path: object, tail: int | None) -> None:
         state = opened.status().step(leaf.name).state
         return state.is_final or state is State.HELD
 
-    for text in logs.follow(Path(str(path)), is_over, tail):
+    for text in log_files.follow(Path(str(path)), is_over, tail):
         sys.stdout.write(text)
         sys.stdout.flush()

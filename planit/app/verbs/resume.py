@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 
-from planit.app.submitting import see_through
-from planit.app.verbs import _common
+from planit.app.submitting import see_through, show_progress
+from planit.app.verbs import command_line
 from planit.backends.local.backend import LocalBackend
 from planit.record import history as histories
 from planit.record import index
 from planit.run import Run
-from planit.submit.resume import Action, Decision
+from planit.submit.resumption import ResumeAction, ResumeDecision
 
 
 def run(words: list[str]) -> int:
     """Resume, and say what is kept, rerun and waited for."""
-    parser = _common.parser(
+    parser = command_line.parser(
         "resume",
         "Submit again what failed, was cancelled, got lost or never ran, and everything behind"
         " it. What is done is kept; what runs or waits goes on. Overrides such as"
@@ -24,7 +24,7 @@ def run(words: list[str]) -> int:
         " change what its steps can have.",
     )
     parser.add_argument(
-        "words", nargs="*", metavar="[RUN] [KEY=VALUE]", help=_common.WHOLE_RUN_HELP
+        "words", nargs="*", metavar="[RUN] [KEY=VALUE]", help=command_line.WHOLE_RUN_HELP
     )
     parser.add_argument(
         "--from", dest="start_from", action="append", default=[], metavar="STEP",
@@ -48,7 +48,7 @@ def run(words: list[str]) -> int:
         opened.backend, overrides = _local(opened.backend, overrides, detach=options.detach)
     resources = {}
     if overrides:
-        from planit.app.overrides import changed_resources
+        from planit.app.config.changes import changed_resources
 
         resources = changed_resources(found.manifest, histories.read(found), overrides)
     decisions = opened.resume(
@@ -56,10 +56,10 @@ def run(words: list[str]) -> int:
         only=options.only,
         resources=resources,
         dry_run=options.dry_run,
-        progress=_common.show_progress,
+        progress=show_progress,
     )
     _show(decisions, found.run_id, dry_run=options.dry_run)
-    started = not options.dry_run and any(d.action is Action.RERUN for d in decisions)
+    started = not options.dry_run and any(d.action is ResumeAction.RERUN for d in decisions)
     return see_through(opened, opened.backend) if started else 0
 
 
@@ -69,22 +69,22 @@ def _local(
     """The backend as the overrides want it, and the overrides that are not about it."""
     own = [word for word in overrides if word.startswith("backend.")]
     if own:
-        from planit.app.overrides import changed_backend
+        from planit.app.config.changes import changed_backend
 
         backend = changed_backend(backend, own)
     backend.detach = detach
     return backend, [word for word in overrides if word not in own]
 
 
-def _show(decisions: list[Decision], run_id: str, *, dry_run: bool) -> None:
+def _show(decisions: list[ResumeDecision], run_id: str, *, dry_run: bool) -> None:
     counts = Counter(decision.action for decision in decisions)
     width = max(len(decision.step) for decision in decisions)
     for decision in decisions:
-        if dry_run or decision.action is Action.RERUN:
+        if dry_run or decision.action is ResumeAction.RERUN:
             print(f"{decision.action.value:<5}  {decision.step:<{width}}  {decision.reason}")
-    numbers = (counts[Action.RERUN], counts[Action.KEEP], counts[Action.WAIT])
+    numbers = (counts[ResumeAction.RERUN], counts[ResumeAction.KEEP], counts[ResumeAction.WAIT])
     what = "{} to rerun, {} kept, {} going on".format(*numbers)
     verb = "Would resume" if dry_run else "Resumed"
-    if not counts[Action.RERUN]:
+    if not counts[ResumeAction.RERUN]:
         verb = "Nothing to rerun in"
     print(f"{verb} run {run_id}: {what}")

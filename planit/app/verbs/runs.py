@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from planit.app.verbs import _common
+from planit.app.verbs import command_line
 from planit.backends.slurm.client import RememberingClient
 from planit.errors import PlanitError
 from planit.record import index
 from planit.status.collect import run_status
-from planit.views.status import counts_text
+from planit.views.run_tree import counts_text
 
 
 def run(words: list[str]) -> int:
     """List the runs."""
-    parser = _common.parser("runs", "The runs, the newest first, with counts by state.")
+    parser = command_line.parser("runs", "The runs, the newest first, with counts by state.")
     parser.add_argument("-n", type=int, default=20, metavar="N", help="at most N runs (default 20)")
     options = parser.parse_args(words)
     client = RememberingClient()

@@ -7,25 +7,24 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from planit.app.verbs import _common
+from planit.app.verbs import command_line
 from planit.errors import SchedulerError
 from planit.record import index
-from planit.record.rundir import RunDir
+from planit.record.run_dir import RunDir
 from planit.run import Run
 from planit.status.states import RunStatus
-from planit.views.status import status_json, status_text
+from planit.views.run_tree import status_json, status_text
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.text import Text
 
 _FIRST_PAUSE_S, _LAST_PAUSE_S = 2.0, 60.0
 
 
 def run(words: list[str]) -> int:
     """Show the states; exit code 4 if the scheduler does not answer."""
-    parser = _common.parser("status", "The tree of a run with the state of every step.")
-    parser.add_argument("run", nargs="?", help=_common.RUN_HELP)
+    parser = command_line.parser("status", "The tree of a run with the state of every step.")
+    parser.add_argument("run", nargs="?", help=command_line.RUN_HELP)
     parser.add_argument("--json", action="store_true", help="print JSON (schema: see the README)")
     parser.add_argument("--watch", action="store_true", help="redraw until every step is final")
     parser.add_argument("--all", action="store_true", help="list every branch of a large Parallel")
@@ -47,6 +46,8 @@ def run(words: list[str]) -> int:
 def _show(status: RunStatus, found: RunDir, *, everything: bool) -> None:
     text = status_text(status, found.manifest["tree"], everything=everything)
     if sys.stdout.isatty():
+        from planit.views.colors import colored
+
         _console().print(colored(text))
     else:
         print(text)
@@ -58,24 +59,11 @@ def _console() -> Console:
     return Console(soft_wrap=True, highlight=False)
 
 
-def colored(text: str) -> Text:
-    """The text with each state in its color."""
-    from rich.text import Text
-
-    shown = Text(text)
-    shown.highlight_words(["DONE"], "green")
-    shown.highlight_words(["RUNNING"], "cyan")
-    shown.highlight_words(["PENDING", "HELD"], "yellow")
-    shown.highlight_words(
-        ["FAILED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL", "CANCELLED", "LOST"], "bold red"
-    )
-    shown.highlight_words(["BLOCKED", "NOT_SUBMITTED"], "magenta")
-    return shown
-
-
 def _watch(opened: Run, tree: dict[str, object], *, everything: bool) -> RunStatus:
     """Redraw with growing pauses, so that many watchers do not load the scheduler."""
     from rich.live import Live
+
+    from planit.views.colors import colored
 
     pause = _FIRST_PAUSE_S
     with Live(console=_console(), auto_refresh=False, vertical_overflow="visible") as live:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from planit.app.action import Action
-from planit.app.compose import run_app
+from planit.app.config.compose import run_app
+from planit.app.plan_task import PlanTask
 from planit.errors import ConfigError
 
 
@@ -16,7 +16,7 @@ def act(words: list[str], verb: str | None) -> int:
     """Compose the configuration and do what `verb` (or the configuration's ``action``) says."""
     words, config_dir = _take_config_dir(words)
     words = ["backend.detach=true" if word == "--detach" else word for word in words]
-    run_app(Action(verb), words, config_dir)
+    run_app(PlanTask(verb), words, config_dir)
     return 0
 
 

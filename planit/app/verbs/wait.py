@@ -5,22 +5,22 @@ from __future__ import annotations
 import sys
 from typing import Self
 
-from planit.app.verbs import _common
+from planit.app.verbs import command_line
 from planit.errors import StepsFailedError
 from planit.record import index
 from planit.run import Run
 from planit.status.states import RunStatus
-from planit.views.status import counts_text, step_text
+from planit.views.run_tree import counts_text, step_text
 
 
 def run(words: list[str]) -> int:
     """Wait; exit code 0 only if every step succeeded. Ctrl-C leaves the jobs alone."""
-    parser = _common.parser(
+    parser = command_line.parser(
         "wait",
         "Block until every step is final; exit code 0 only if all succeeded. Ctrl-C stops the"
         " waiting and leaves the jobs alone.",
     )
-    parser.add_argument("run", nargs="?", help=_common.RUN_HELP)
+    parser.add_argument("run", nargs="?", help=command_line.RUN_HELP)
     options = parser.parse_args(words)
     found = index.find(options.runs_dir, options.run)
     opened = Run(found.path)

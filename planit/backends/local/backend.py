@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from planit.backends.base import Dependency, Tagged, TaggedJob
-from planit.backends.jobs import ClusterWatcher
 from planit.backends.local import events
 from planit.backends.local.client import KILL_WAIT_S, LocalClient
 from planit.backends.local.machine import Machine, Request
+from planit.backends.submitit_jobs import ClusterWatcher
 from planit.errors import ConfigError, PlanError, SchedulerError, SubmissionError, suggest
 from planit.graph import Graph
 from planit.record.files import make_dir, open_log
@@ -37,7 +37,7 @@ SETTINGS = ("cpus", "gpus", "mem_gb", "isolation", "kill_wait_s")
 _OF_A_RANK = ("SLURM_PROCID", "SLURM_STEP_ID", "SLURM_STEP_NUM_TASKS", "SLURM_CLUSTER_NAME")
 
 
-def _still_running(run_path: Path) -> events.Engine | None:
+def _still_running(run_path: Path) -> events.EngineStatus | None:
     """The engine of a run, if one still runs; one that is about to end is waited for.
 
     A step is done when it has left its marker, which is a moment before its process is gone.

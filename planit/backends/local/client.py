@@ -27,13 +27,13 @@ class LocalClient:
     run_path: Path | None = None
     kill_wait_s: float = KILL_WAIT_S
 
-    def engine(self, number: int) -> events.Engine | None:
+    def engine(self, number: int) -> events.EngineStatus | None:
         """The engine of a submission, if it was started."""
         if self.run_path is None:
             return None
         return events.read(events.path_of(self.run_path, number))
 
-    def engines(self) -> dict[int, events.Engine]:
+    def engines(self) -> dict[int, events.EngineStatus]:
         """The engines that were started, by submission."""
         paths = self.run_path.glob("local/*.jsonl") if self.run_path is not None else ()
         numbers = sorted(int(path.stem) for path in paths if path.stem.isdigit())
@@ -103,7 +103,7 @@ class LocalClient:
         return {}
 
 
-def _views(engine: events.Engine) -> Iterator[JobView]:
+def _views(engine: events.EngineStatus) -> Iterator[JobView]:
     """The states of an engine's steps in Slurm's words."""
     alive = engine.is_alive
     now = time.time()

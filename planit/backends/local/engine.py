@@ -31,7 +31,7 @@ from planit.backends.local.children import fork_step, signal_group, spawn_step
 from planit.backends.local.descendants import Leftovers, children
 from planit.backends.local.events import EventWriter, path_of
 from planit.backends.local.machine import Machine
-from planit.backends.local.stages import read_stages
+from planit.backends.local.workload import read_stages
 from planit.errors import PlanError, PlanitError
 from planit.job.code import install_snapshot
 from planit.job.ending import end_step
@@ -42,7 +42,7 @@ from planit.record import trust
 from planit.record.files import make_dir, open_log, read_json
 from planit.record.lock import SIGN_OF_LIFE_S
 from planit.record.markers import Attempt
-from planit.record.rundir import RunDir
+from planit.record.run_dir import RunDir
 from planit.record.umask import closed_umask
 
 _STOP_WAIT_S = 5.0

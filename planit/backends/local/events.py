@@ -70,7 +70,7 @@ class EventWriter:
 
 
 @dataclass(frozen=True)
-class Engine:
+class EngineStatus:
     """The process that runs a submission, and what it said of each step last.
 
     Attributes:
@@ -151,7 +151,7 @@ class Follower:
         return changes
 
     @property
-    def engine(self) -> Engine | None:
+    def engine(self) -> EngineStatus | None:
         """The engine as of the last look; None if it had not said anything."""
         head = self._head
         if head is None:
@@ -159,7 +159,7 @@ class Follower:
         pid, host, mark = int(head["pid"]), str(head["host"]), str(head["mark"])
         starts = {pid: head.get("start")}
         starts |= {int(one): start for one, start in head.get("guardians", {}).items()}
-        return Engine(pid, host, mark, starts, self._stages, self.states, self._touched)
+        return EngineStatus(pid, host, mark, starts, self._stages, self.states, self._touched)
 
     @cached_property
     def _stages(self) -> dict[str, list[str]]:
@@ -192,7 +192,7 @@ def path_of(run_path: Path, number: int) -> Path:
     return run_path / "local" / f"{number}.jsonl"
 
 
-def read(path: Path) -> Engine | None:
+def read(path: Path) -> EngineStatus | None:
     """What a file of events says; None if there is no engine (yet).
 
     Of an engine that has ended it is all that it ever said: who finds it dead looks once more.

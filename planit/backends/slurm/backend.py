@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from planit.backends.base import Dependency, Tagged, TaggedJob
-from planit.backends.jobs import ClusterWatcher
 from planit.backends.slurm.client import SlurmClient, UnclearSubmissionError
 from planit.backends.slurm.environment import default_cluster
+from planit.backends.submitit_jobs import ClusterWatcher
 from planit.errors import (
     PlanError,
     SchedulerError,

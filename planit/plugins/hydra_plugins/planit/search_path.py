@@ -16,9 +16,9 @@ class PlanitSearchPath(SearchPathPlugin):
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         """Append the folder, unless it is the app's own conf/ anyway."""
-        if "planit.app.compose" not in sys.modules:
+        if "planit.app.config.compose" not in sys.modules:
             return
-        from planit.app.places import conf_dir
+        from planit.app.config.places import conf_dir
 
         path = f"file://{conf_dir()}"
         if all(element.path not in (path, str(conf_dir())) for element in search_path.get_path()):

@@ -57,7 +57,7 @@ class PlanitSweeper(Sweeper):
         Raises:
             HydraException: used in another app than planit's.
         """
-        from planit.app.branches import compose_branches
+        from planit.app.sweeps.branches import compose_branches
 
         if not hasattr(self.task_function, "sweep"):
             raise HydraException(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from planit.record.history import History, Leaf
-from planit.record.rundir import RunDir
+from planit.record.run_dir import RunDir
 
 _FOLLOW_PAUSE_S = 0.5
 _TAIL_BYTES = 8192

@@ -10,9 +10,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from planit.app.branches import swept_values
-from planit.app.build import Builder
-from planit.app.refusals import OTHER_PROGRAM, as_config_error
+from planit.app.config.build import Builder
+from planit.app.config.refusals import OTHER_PROGRAM, as_config_error
+from planit.app.sweeps.branches import swept_values
 from planit.errors import ConfigError, suggest
 from planit.plan import Plan
 

@@ -16,7 +16,7 @@ from planit.errors import ConfigError, PlanError, suggest
 from planit.nodes import Chain, Command, Node, Parallel, SlurmArgs, Step, Sweep
 from planit.nodes.arguments import TARGET, Unbuilt, has_target
 from planit.nodes.functions import is_dotted_path
-from planit.nodes.slurm import SlurmSpec
+from planit.nodes.slurm_args import SlurmSpec
 from planit.plan import Plan
 
 MISSING = "???"  # how a configuration says that a value has to be given

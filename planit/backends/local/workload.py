@@ -11,7 +11,7 @@ from planit.errors import RunError
 from planit.nodes.walltime import parse
 from planit.record import history as histories
 from planit.record.files import read_json
-from planit.record.rundir import RunDir
+from planit.record.run_dir import RunDir
 
 DEFAULT_SIGNAL_DELAY_S = 90
 

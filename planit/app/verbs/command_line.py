@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from pathlib import Path
 from typing import NoReturn
 
 from planit.errors import ConfigError, RunError, did_you_mean
 from planit.record import history as histories
 from planit.record import index
-from planit.record.rundir import RunDir
+from planit.record.run_dir import RunDir
 
 RUN_HELP = "id of a run, the beginning of one, a plan's name or a path; by default the latest run"
 WHOLE_RUN_HELP = "whole id of a run, plan/id, a plan's name or a path; by default the latest run"
@@ -67,12 +66,3 @@ def run_and_steps(base: Path, words: list[str], *, whole: bool = False) -> tuple
             "planit status shows the steps, planit runs lists the runs",
         )
     return found, words[1:]
-
-
-def show_progress(done: int, count: int) -> None:
-    """Submitted jobs: each on a terminal, else every hundred."""
-    if sys.stderr.isatty() and count > 1:
-        end = "\n" if done == count else ""
-        print(f"\rsubmitted {done} of {count} job(s)", end=end, file=sys.stderr, flush=True)
-    elif done % 100 == 0 and done < count:
-        print(f"submitted {done} of {count} job(s)", file=sys.stderr, flush=True)

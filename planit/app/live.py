@@ -12,16 +12,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from planit.app.verbs.status import colored
 from planit.backends.local import events
 from planit.backends.local.backend import LocalBackend
 from planit.backends.local.events import FINAL
 from planit.record import history as histories
-from planit.record.rundir import RunDir
+from planit.record.run_dir import RunDir
 from planit.run import Run
 from planit.status.decide import SLURM_STATES
 from planit.status.states import State, printable
-from planit.views.status import counts_text, status_text, step_text
+from planit.views.run_tree import counts_text, status_text, step_text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -149,6 +148,8 @@ class _Lively:
     def _body(self, running: list[dict[str, Any]]) -> RenderableType:
         from rich.console import Group
         from rich.text import Text
+
+        from planit.views.colors import colored
 
         lines: list[RenderableType] = [self.bar]
         if self.shows_tree:

@@ -11,7 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 if TYPE_CHECKING:
-    from planit.app.branches import Composed
+    from planit.app.sweeps.branches import Composed
 
 
 class FrozenSweep:

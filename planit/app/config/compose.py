@@ -17,16 +17,16 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from planit.app.hydra_versions import VERSION_BASE
-from planit.app.places import primary
-from planit.app.refusals import OTHER_PROGRAM, as_config_error, unknown_config, yaml_error
+from planit.app.config.hydra_versions import VERSION_BASE
+from planit.app.config.places import primary
+from planit.app.config.refusals import OTHER_PROGRAM, as_config_error, unknown_config, yaml_error
 from planit.errors import ConfigError
 
 if TYPE_CHECKING:
-    from planit.app.branches import Composed
+    from planit.app.sweeps.branches import Composed
 
 
-class Task(Protocol):
+class TaskFunction(Protocol):
     """What is done with one composed configuration, or with all of those of a sweep."""
 
     def __call__(self, config: DictConfig) -> None:
@@ -61,7 +61,7 @@ _QUIET = (
 )
 
 
-def run_app(task: Task, arguments: Sequence[str], config_dir: str | None) -> None:
+def run_app(task: TaskFunction, arguments: Sequence[str], config_dir: str | None) -> None:
     """Run `task` on the configuration that `arguments` (Hydra's own) ask for.
 
     Raises:
@@ -142,7 +142,7 @@ def open_step(argument: str) -> str:
     return f"++{argument}" if key in ("sweep.join", "sweep.share") else argument
 
 
-def command_line() -> list[str]:
+def given_overrides() -> list[str]:
     """The overrides that the user gave, without planit's own."""
     return [text for text in HydraConfig.get().overrides.task if text not in _QUIET]
 

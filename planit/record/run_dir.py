@@ -11,7 +11,7 @@
         code/                    the sources of the project's own modules, as they were
         submissions/<n>.jobs.json
                                  the jobs that may run (see `planit.record.tickets`)
-        stages/<n>.<stage>/      of an sbatch call: script, tasks (see `planit.record.stages`)
+        stages/<n>.<stage>/      of an sbatch call: script, tasks (see `planit.record.stage_dir`)
         steps/<slug>/            of a step: payload, script, log, markers, result
 
 Only the worker, and `StepJob` for results, unpickle anything in it, through `planit.record.trust`.
@@ -41,7 +41,7 @@ from planit.record.files import (
     write_json,
 )
 from planit.record.journal import Journal
-from planit.record.stages import StageDir
+from planit.record.stage_dir import StageDir
 
 SCHEMA = 1
 

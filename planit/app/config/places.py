@@ -6,7 +6,7 @@ from pathlib import Path
 
 from planit.errors import ConfigError
 
-_PACKAGE = Path(__file__).resolve().parents[1]
+_PACKAGE = Path(__file__).resolve().parents[2]
 
 
 def conf_dir() -> Path:

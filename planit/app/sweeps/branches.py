@@ -23,7 +23,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from planit.app.template import Template, is_near
+from planit.app.sweeps.template import Template, is_near
 from planit.errors import ConfigError
 
 

@@ -9,22 +9,23 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from planit.app import submitting
-from planit.app.compose import command_line
-from planit.app.frozen import FrozenSweep
-from planit.app.plans import Plans, plan_of
-from planit.errors import ConfigError, PlanError, suggest
-from planit.graph import Branch, merge
+from planit.app.config.compose import given_overrides
+from planit.app.config.plans import Plans, plan_of
+from planit.app.sweeps.frozen import FrozenSweep
+from planit.app.sweeps.settings import merge_rows, sweep_settings
+from planit.errors import ConfigError, suggest
+from planit.graph import Branch
 from planit.plan import Plan
-from planit.views.tree import tree_text
+from planit.views.plan_tree import tree_text
 
 if TYPE_CHECKING:
-    from planit.app.branches import Composed
+    from planit.app.sweeps.branches import Composed
 
 _ACTIONS = ("describe", "submit")
 
 
 @dataclass
-class Action:
+class PlanTask:
     """The function that Hydra runs; ``verb`` wins over the configuration's own ``action``."""
 
     verb: str | None = None
@@ -34,7 +35,7 @@ class Action:
         plan = plan_of(config)
         source = {
             "config": OmegaConf.to_container(config, resolve=True),
-            "overrides": command_line(),
+            "overrides": given_overrides(),
             "source": OmegaConf.to_container(config, resolve=False),
         }
         self._act(plan, config, source)
@@ -87,29 +88,3 @@ class Action:
         run, backend, _ = submitting.submit(plan, config, backend_name, source)
         if (code := submitting.see_through(run, backend)) != 0:
             raise SystemExit(code)
-
-
-def sweep_settings(config: DictConfig) -> dict[str, Any]:
-    """``sweep.share`` and ``sweep.join`` of a configuration.
-
-    Raises:
-        ConfigError: they are not a switch and a list of names.
-    """
-    node = config.get("sweep") or {}
-    content = OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig) else node
-    settings = {"share": True, "join": [], **(content if isinstance(content, dict) else {})}
-    if isinstance(settings["join"], str):
-        settings["join"] = [settings["join"]]
-    if not isinstance(settings["share"], bool):
-        raise ConfigError(f"sweep.share must be true or false, not {settings['share']!r}")
-    if not isinstance(settings["join"], list):
-        raise ConfigError(f"sweep.join must be a list of steps, not {settings['join']!r}")
-    return settings
-
-
-def merge_rows(rows: Sequence[Branch], settings: Mapping[str, Any]) -> Any:
-    """One tree for all branches. Raises ConfigError."""
-    try:
-        return merge(rows, share=settings["share"], join=settings["join"])
-    except PlanError as error:
-        raise ConfigError(error.message, hint=error.hint) from error

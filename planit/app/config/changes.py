@@ -11,17 +11,17 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from planit.app.action import merge_rows
-from planit.app.frozen import thaw
-from planit.app.hydra_versions import VERSION_BASE
-from planit.app.places import primary
-from planit.app.plans import Plans, group_preset
-from planit.app.refusals import as_config_error
+from planit.app.config.hydra_versions import VERSION_BASE
+from planit.app.config.places import primary
+from planit.app.config.plans import Plans, group_preset
+from planit.app.config.refusals import as_config_error
+from planit.app.sweeps.frozen import thaw
+from planit.app.sweeps.settings import merge_rows
 from planit.backends.local.backend import SETTINGS, LocalBackend
 from planit.errors import ConfigError, suggest
 from planit.graph import Branch
 from planit.nodes import Resources, tasks
-from planit.nodes.slurm import changed
+from planit.nodes.slurm_args import changed
 from planit.record.history import History
 
 

@@ -28,17 +28,17 @@ from planit.record.history import History
 from planit.record.jobs import JobRef
 from planit.record.lock import RunLock
 from planit.record.recorded import StoredStep, stored_tree
-from planit.record.rundir import RunDir
-from planit.record.stages import Needed
+from planit.record.run_dir import RunDir
+from planit.record.stage_dir import Needed
 from planit.status.collect import run_status
 from planit.status.states import RunStatus, State, StepStatus
-from planit.submit.cancel import jobs_of, refuse_unknown
+from planit.submit.cancellation import jobs_of, refuse_unknown
 from planit.submit.interrupted import clear_strays, finish_interrupted, refuse_unreadable
 from planit.submit.new import on_default_cluster, submit_stages
 from planit.submit.submission import Progress, no_progress
 
 
-class Action(enum.StrEnum):
+class ResumeAction(enum.StrEnum):
     """What a resume does with a step."""
 
     KEEP = "keep"
@@ -47,11 +47,11 @@ class Action(enum.StrEnum):
 
 
 @dataclass(frozen=True)
-class Decision:
+class ResumeDecision:
     """What a resume does with a step, and why."""
 
     step: str
-    action: Action
+    action: ResumeAction
     reason: str
 
 
@@ -80,12 +80,12 @@ class Resume:
     def __post_init__(self) -> None:
         self.run = RunDir(trust.refuse_untrusted(self.run.path))
 
-    def plan(self) -> list[Decision]:
+    def plan(self) -> list[ResumeDecision]:
         """What would be done, without doing anything."""
         history = histories.read(self.run)
         return self._decide(history, self._look(history))
 
-    def execute(self) -> list[Decision]:
+    def execute(self) -> list[ResumeDecision]:
         """Do it. Raises what `planit.submit.submission.Submission.submit` raises, and:
 
         Raises:
@@ -100,7 +100,7 @@ class Resume:
             clear_strays(self.run, history, self.backend)
             status = self._look(history)
             decisions = self._decide(history, status)
-            rerun = [d.step for d in decisions if d.action is Action.RERUN]
+            rerun = [d.step for d in decisions if d.action is ResumeAction.RERUN]
             if rerun:
                 with importable(self._import_path(history)):
                     self._submit(history, status, rerun)
@@ -120,7 +120,7 @@ class Resume:
             )
         return status
 
-    def _decide(self, history: History, status: RunStatus) -> list[Decision]:
+    def _decide(self, history: History, status: RunStatus) -> list[ResumeDecision]:
         refuse_unknown(history, [*self.start_from, *self.only])
         asked = set(self.only) or history.behind(self.start_from)
         if asked:
@@ -133,13 +133,13 @@ class Resume:
             if step.name in forced:
                 refuse_running(step)
                 reason = _why(step) if step.state is not State.DONE else forced[step.name]
-                decisions.append(Decision(step.name, Action.RERUN, reason))
+                decisions.append(ResumeDecision(step.name, ResumeAction.RERUN, reason))
             elif step.state is State.DONE:
-                decisions.append(Decision(step.name, Action.KEEP, "done"))
+                decisions.append(ResumeDecision(step.name, ResumeAction.KEEP, "done"))
             elif step.state.is_final:
-                decisions.append(Decision(step.name, Action.KEEP, "not asked for"))
+                decisions.append(ResumeDecision(step.name, ResumeAction.KEEP, "not asked for"))
             else:
-                decisions.append(Decision(step.name, Action.WAIT, step.state.lower()))
+                decisions.append(ResumeDecision(step.name, ResumeAction.WAIT, step.state.lower()))
         refuse_failed_parents(history, status, forced)
         refuse_waiting_children(history, status, forced)
         return decisions

@@ -21,12 +21,12 @@ _MEMORY_COMPLAINT = re.compile(
 )
 
 
-def log_files(run: RunDir, past: History, leaf: Leaf) -> list[Path]:
+def log_files(run: RunDir, history: History, leaf: Leaf) -> list[Path]:
     """The logs of a step's newest job: its own, and what Slurm itself said about an array task.
 
     They may not exist (yet).
     """
-    place = past.placements.get(leaf.name)
+    place = history.placements.get(leaf.name)
     if place is None or place.key is None:
         return []
     folder = run.step_dir(leaf.slug)
@@ -35,15 +35,15 @@ def log_files(run: RunDir, past: History, leaf: Leaf) -> list[Path]:
     files += [path for path in ranks if path not in files]
     if place.index is not None and place.job is not None:
         folder = run.stage_dir(place.submission, place.stage).path
-        said = folder / step_files.array_log(place.index, place.job.job_id)
-        if said.exists() and said.stat().st_size:
-            files.append(said)
+        by_slurm = folder / step_files.array_log(place.index, place.job.job_id)
+        if by_slurm.exists() and by_slurm.stat().st_size:
+            files.append(by_slurm)
     return files
 
 
-def older_logs(run: RunDir, past: History, leaf: Leaf) -> list[Path]:
+def older_logs(run: RunDir, history: History, leaf: Leaf) -> list[Path]:
     """The logs of a step's earlier jobs, the oldest first."""
-    newest = set(log_files(run, past, leaf))
+    newest = set(log_files(run, history, leaf))
     files = [
         path
         for path in run.step_dir(leaf.slug).glob(step_files.log("*", "*"))
@@ -56,9 +56,9 @@ def _rank(path: Path) -> int:
     return step_files.rank_of(path.name)
 
 
-def has_memory_complaint(run: RunDir, past: History, leaf: Leaf) -> bool:
+def has_memory_complaint(run: RunDir, history: History, leaf: Leaf) -> bool:
     """Whether Slurm wrote at the end of a step's log that it ended the job for its memory."""
-    for path in log_files(run, past, leaf):
+    for path in log_files(run, history, leaf):
         try:
             with path.open("rb") as file:
                 file.seek(max(0, path.stat().st_size - _TAIL_BYTES))

@@ -32,4 +32,3 @@ def test_what_submitted_a_run_resumes_it(tmp_path: Path, backend: Backend) -> No
     again = Run(run.path).backend
     assert type(again) is type(backend)
     assert again.settings() == backend.settings()
-    assert again.python == backend.python

@@ -54,8 +54,8 @@ class Engine:
         run: the run.
         number: the submission.
         settings: of the backend: cpus, gpus, mem_gb, isolation, kill_wait_s.
-        owner: a descriptor that reads as closed when the process that wants the run is gone; -1
-            for a run that goes on by itself.
+        owner: a descriptor that reads as closed when the process that the run belongs to has
+            ended; -1 for a run that goes on by itself.
         guardians: the processes above this one.
     """
 
@@ -102,7 +102,7 @@ class Engine:
         return 1 if self.failed or self.draining else 0
 
     def _warm_up(self) -> None:
-        """Import what the steps will import; what cannot be is left for the step to complain."""
+        """Import what the steps will import; if an import fails, the step reports it."""
         known = set(sys.path)
         sys.path += [entry for entry in self.context.get("sys_path", []) if entry not in known]
         install_snapshot(trust.opened(self.run.path), self.context.get("snapshot"))
@@ -139,7 +139,7 @@ class Engine:
         self.unwanted = True
 
     def _stop_if_unwanted(self) -> None:
-        """Whoever wants the run is gone, or somebody has sent SIGTERM."""
+        """The process that the run belongs to has ended, or somebody has sent SIGTERM."""
         if self.owner >= 0 and select.select([self.owner], [], [], 0)[0]:
             self.owner = -1
             self.unwanted = True
@@ -162,7 +162,7 @@ class Engine:
             self.events.write(task.key, "RUNNING", name=task.name, pid=pid)
 
     def _start(self, task: LocalTask, gpus: list[str]) -> int:
-        """Start a step's process; its pid. Raises what can go wrong with files and processes."""
+        """Start a step's process; its pid. Raises OSError or SubprocessError."""
         environment = self._environment(task, gpus)
         log = open_log(self.run.step_dir(task.slug) / f"{task.key}_0_log.out")
         try:
@@ -217,7 +217,7 @@ class Engine:
         self._end(task, state, elapsed_s=process.elapsed_s, exit_code=code)
 
     def _end(self, task: LocalTask, state: str, **more: Any) -> None:
-        """Tell that a step has ended, and which ones can never start because of that."""
+        """A step has ended, and with it those that can never start because of that."""
         self.events.write(task.key, state, name=task.name, **more)
         for blocked in self.tracker.end(task, succeeded=state == "COMPLETED"):
             self.events.write(blocked.key, "CANCELLED", name=blocked.name, blocked=True)
@@ -232,7 +232,7 @@ class Engine:
             return "failed", code or 1
 
     def _read_requests(self) -> None:
-        """Other processes ask by leaving a file: to cancel steps, to finish, to stop."""
+        """Other processes leave a file for each request: to cancel steps, to finish, to stop."""
         for path in sorted(self.request_dir.glob(f"{self.number}-*.json")):
             content = read_json(path) or {}
             if content.get("action") == "cancel":
@@ -270,7 +270,7 @@ class Engine:
 
 
 def main(arguments: Sequence[str], guardians: Sequence[int] = ()) -> int:
-    """Run what the guardian's command line says: RUN_DIR NUMBER SETTINGS OWNER."""
+    """Run the submission of the guardian's command line: RUN_DIR NUMBER SETTINGS OWNER."""
     run_dir, number, settings, owner = arguments
     run = RunDir(Path(run_dir))
     engine = Engine(run, int(number), json.loads(settings), int(owner), guardians)

@@ -45,6 +45,8 @@ class _Progress(Generic[T]):
         number: its place in the order of the stages.
         unmet: how many of its edges to whole stages are not met yet.
         later: the stages that wait for it.
+        running, ended: how many of its tasks are.
+        is_broken: whether one of them has ended without success.
     """
 
     number: int
@@ -54,11 +56,7 @@ class _Progress(Generic[T]):
     later: list[tuple[EdgeKind, _Progress[T]]] = field(default_factory=list)
     running: int = 0
     ended: int = 0
-    succeeded: int = 0
-
-    @property
-    def size(self) -> int:
-        return len(self.slots)
+    is_broken: bool = False
 
 
 @dataclass(eq=False, slots=True)
@@ -162,7 +160,7 @@ class Tracker(Generic[T]):
                 continue
             if slot is not first:
                 blocked.append(slot.task)
-            ending += self._end(slot, succeeded=succeeded and slot is first)
+            ending += self._end(slot, succeeded=succeeded)  # a success blocks nothing
         return blocked
 
     def _end(self, slot: _Slot[T], *, succeeded: bool) -> list[_Slot[T]]:
@@ -172,8 +170,8 @@ class Tracker(Generic[T]):
         stage.running -= slot.phase is _Phase.RUNNING
         slot.phase = _Phase.ENDED
         stage.ended += 1
-        stage.succeeded += succeeded
-        is_first_failure = not succeeded and stage.ended == stage.succeeded + 1
+        is_first_failure = not succeeded and not stage.is_broken
+        stage.is_broken |= not succeeded
         blocked: list[_Slot[T]] = []
         for kind, later in stage.later:
             if kind is EdgeKind.AFTERCORR:
@@ -185,7 +183,7 @@ class Tracker(Generic[T]):
                     blocked.append(aligned)
             elif kind is EdgeKind.AFTEROK and is_first_failure:
                 blocked += later.slots
-            elif (stage.ended if kind is EdgeKind.AFTERANY else stage.succeeded) == stage.size:
+            elif stage.ended == len(stage.slots):  # behind afterok and a failure all have ended
                 later.unmet -= 1
                 if not later.unmet:
                     for waiting in later.slots:

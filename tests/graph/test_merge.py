@@ -85,7 +85,7 @@ def test_a_joined_step_that_differs_is_refused() -> None:
 def test_a_joined_step_that_is_not_at_the_end_is_refused_with_a_suggestion() -> None:
     with pytest.raises(PlanError, match="did you mean evaluate") as caught:
         merge(sweep(Chain(step("train"), step("evaluate"))), join=["evalute"])
-    assert "no step at the end" in str(caught.value)
+    assert "is not a step at the end" in str(caught.value)
 
 
 def test_groups_that_differ_by_no_common_value_get_names_of_their_own() -> None:

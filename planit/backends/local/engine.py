@@ -54,8 +54,8 @@ class Engine:
         run: the run.
         number: the submission.
         settings: of the backend: cpus, gpus, mem_gb, isolation, kill_wait_s.
-        owner: a descriptor that reads as closed when the process that wants the run is gone; -1
-            for a run that goes on by itself.
+        owner: a descriptor that reads as closed when the process that the run belongs to has
+            ended; -1 for a run that goes on by itself.
         guardians: the processes above this one.
     """
 
@@ -85,9 +85,8 @@ class Engine:
         signal.signal(signal.SIGTERM, self._on_sigterm)
         signal.set_wakeup_fd(self.wakeup, warn_on_full_buffer=False)
         sizes = [(one.number, len(one.tasks) if one.is_array else None) for one in self.stages]
-        self.events = EventWriter(
-            local_files.events(self.run.path, self.number), self.guardians, sizes
-        )
+        events = local_files.events(self.run.path, self.number)
+        self.events = EventWriter(events, self.guardians, sizes)
         self.private = [wake, self.wakeup, self.events.descriptor]
         self.private += [self.owner] if self.owner >= 0 else []
         self.tracker: Tracker[LocalTask] = Tracker(
@@ -104,7 +103,7 @@ class Engine:
         return 1 if self.failed or self.draining else 0
 
     def _warm_up(self) -> None:
-        """Import what the steps will import; what cannot be is left for the step to complain."""
+        """Import what the steps will import; if an import fails, the step reports it."""
         known = set(sys.path)
         sys.path += [entry for entry in self.context.sys_path if entry not in known]
         install_snapshot(trust.opened(self.run.path), self.context.snapshot)
@@ -141,7 +140,7 @@ class Engine:
         self.unwanted = True
 
     def _stop_if_unwanted(self) -> None:
-        """Whoever wants the run is gone, or somebody has sent SIGTERM."""
+        """The process that the run belongs to has ended, or somebody has sent SIGTERM."""
         if self.owner >= 0 and select.select([self.owner], [], [], 0)[0]:
             self.owner = -1
             self.unwanted = True
@@ -164,7 +163,7 @@ class Engine:
             self.events.write(task.key, "RUNNING", name=task.name, pid=pid)
 
     def _start(self, task: LocalTask, gpus: list[str]) -> int:
-        """Start a step's process; its pid. Raises what can go wrong with files and processes."""
+        """Start a step's process; its pid. Raises OSError or SubprocessError."""
         environment = self._environment(task, gpus)
         log = open_log(self.run.step_dir(task.slug) / step_files.log(task.key))
         try:
@@ -219,7 +218,7 @@ class Engine:
         self._end(task, state, elapsed_s=process.elapsed_s, exit_code=code)
 
     def _end(self, task: LocalTask, state: str, **more: Any) -> None:
-        """Tell that a step has ended, and which ones can never start because of that."""
+        """A step has ended, and with it those that can never start because of that."""
         self.events.write(task.key, state, name=task.name, **more)
         for blocked in self.tracker.end(task, succeeded=state == "COMPLETED"):
             self.events.write(blocked.key, "CANCELLED", name=blocked.name, blocked=True)
@@ -234,7 +233,7 @@ class Engine:
             return Outcome.FAILED, code or 1
 
     def _read_requests(self) -> None:
-        """Other processes ask by leaving a file: to cancel steps, to finish, to stop."""
+        """Other processes leave a file for each request: to cancel steps, to finish, to stop."""
         for path, content in local_files.asked(self.run.path, self.number):
             if content.get("action") == "cancel":
                 self._cancel(set(fields.texts(content, "jobs")))
@@ -271,7 +270,7 @@ class Engine:
 
 
 def main(arguments: Sequence[str], guardians: Sequence[int] = ()) -> int:
-    """Run what the guardian's command line says: RUN_DIR NUMBER SETTINGS OWNER."""
+    """Run the submission of the guardian's command line: RUN_DIR NUMBER SETTINGS OWNER."""
     run_dir, number, settings, owner = arguments
     run = RunDir(Path(run_dir))
     engine = Engine(run, int(number), json.loads(settings), int(owner), guardians)

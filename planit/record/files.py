@@ -9,7 +9,6 @@ write, and which only the owner can set: by it, what is added to the run later i
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import re
@@ -30,6 +29,7 @@ _GROUP_ENTERS = stat.S_IRGRP | stat.S_IXGRP
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 _SHARES = (None, "group")
 _SLUG_BYTES = 100
+_HARMLESS = re.compile(rf"\w[\w.-]{{0,{_SLUG_BYTES - 1}}}", re.ASCII)
 
 
 def is_group(share: object) -> bool:
@@ -177,19 +177,34 @@ def read_json(path: Path) -> Any | None:
 
 
 def slugs(names: Iterable[str]) -> dict[str, str]:
-    """A readable, unique and harmless file name for each step name."""
-    taken: set[str] = set()
+    """A short, unique and harmless file name for each step name.
+
+    A name that is harmless stays; others are numbered: ``train-003`` for ``train[lr=0.1,seed=3]``.
+    """
+    wanted = list(names)
+    taken = {name.casefold() for name in wanted if _HARMLESS.fullmatch(name)}
+    kept: set[str] = set()
+    numbers: dict[str, int] = {}
     result: dict[str, str] = {}
-    for name in names:
-        slug = slug_of(name)
-        if slug != name or slug.casefold() in taken:
-            slug = f"{slug}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    for name in wanted:
+        folded = name.casefold()
+        if folded in taken and folded not in kept and _HARMLESS.fullmatch(name):
+            kept.add(folded)
+            result[name] = name
+            continue
+        base = slug_of(name.partition("[")[0])
+        while True:
+            number = numbers.get(base, 0)
+            numbers[base] = number + 1
+            slug = f"{base}-{number:03}"
+            if slug.casefold() not in taken:
+                break
         taken.add(slug.casefold())
         result[name] = slug
     return result
 
 
 def slug_of(text: str) -> str:
-    """`text` with only letters, digits and ``._=,+-``, not too long, not hidden."""
-    slug = re.sub(r"[^\w.=,+-]+", "_", text).lstrip(".-") or "step"
+    """`text` with only letters, digits and ``._-``, not too long, not hidden."""
+    slug = re.sub(r"[^\w.-]+", "_", text).strip("_").lstrip(".-") or "step"
     return slug.encode()[:_SLUG_BYTES].decode(errors="ignore")

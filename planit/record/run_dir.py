@@ -11,9 +11,9 @@
         code/                    the sources of the project's own modules, as they were
         submissions/<n>.jobs.json
                                  the jobs that may run (see `planit.record.tickets`)
-        stages/<n>.<stage>/      of an sbatch call: script, tasks (see `planit.record.stage_dir`)
-        steps/<slug>/            of a step: its call, log, markers and result
-                                 (see `planit.record.step_files`)
+        stages/<n>.<stage>/      of an sbatch call: script, tasks, calls; of each task record and
+                                 log (see `planit.record.stage_dir`, `planit.record.task_files`)
+        steps/<slug>/            what a step keeps; only while it runs, if it keeps nothing
         local/                   of the engine on this machine (see `planit.record.local_files`)
         lock, states.json        who works on it (see `planit.record.lock`); a cache of states
 
@@ -48,6 +48,7 @@ from planit.record.stage_dir import StageDir
 
 SCHEMA = 1
 CODE, MANIFEST, STATES = "code", "manifest.json", "states.json"
+CHECKPOINT = "checkpoint.pkl"  # in a step's folder: the call as it saved itself, to go on from
 _JOURNAL, _STEPS = "journal.jsonl", "steps"
 
 

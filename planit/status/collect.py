@@ -15,10 +15,11 @@ from planit.backends.base import Client
 from planit.errors import SchedulerError
 from planit.nodes import walltime
 from planit.record import history as histories
-from planit.record import lock, log_files, markers
+from planit.record import lock, log_files
 from planit.record.history import History, Leaf, Placement
 from planit.record.jobs import JobView
 from planit.record.markers import Attempt, Outcome, Tries
+from planit.record.records import RunRecords
 from planit.record.run_dir import RunDir
 from planit.status.cache import CachedStates
 from planit.status.causes import with_causes
@@ -54,11 +55,12 @@ class _Collector:
         self.accounted: dict[str | None, dict[str, JobView]] = {}
         self.no_answer: set[str | None] = set()
         self.cache = CachedStates(run)
+        self.records = RunRecords(run, history)
         self.notes: dict[str, dict[str, Any]] = {}  # what the cache keeps of a step besides
 
     def status(self) -> RunStatus:
         leaves = self.history.leaves
-        tries = {leaf.name: markers.read(self.run.step_dir(leaf.slug)) for leaf in leaves}
+        tries = {leaf.name: self.records.tries(leaf.name) for leaf in leaves}
         for one in tries.values():
             self.problems += one.problems
         self._ask(tries)
@@ -73,13 +75,13 @@ class _Collector:
             plan=str(self.run.manifest.get("plan")),
             run_id=self.run.run_id,
             steps=tuple(steps.values()),
-            incomplete=self._is_incomplete(steps, tries) and submitting is None,
+            incomplete=self._is_incomplete(steps) and submitting is None,
             submitting=submitting,
             stale=any(step.stale for step in steps.values()),
             problems=tuple(self.problems),
         )
 
-    def _is_incomplete(self, steps: Mapping[str, StepStatus], tries: Mapping[str, Tries]) -> bool:
+    def _is_incomplete(self, steps: Mapping[str, StepStatus]) -> bool:
         """A submission of which something ran was released, even if nobody could write that down.
 
         Unless jobs of it are still held: Slurm releases many jobs one after another.
@@ -87,7 +89,7 @@ class _Collector:
         if not self.history.incomplete:
             return False
         held = any(step.state is State.HELD for step in steps.values())
-        return held or not markers.any_of(tries.values(), self.history.last_submission)
+        return held or not self.records.any_of(self.history.last_submission)
 
     def _newest(self, name: str, tries: Tries) -> Attempt | None:
         """The last attempt at a step, if it belongs to the newest submission of it."""
@@ -183,9 +185,7 @@ class _Collector:
         last = self._newest(name, tries)
         waits = view is not None and view.state == "PENDING"
         if not waits and (last is None or last not in tries.ends):
-            tries = markers.read(
-                self.run.step_dir(leaf.slug)
-            )  # may have ended since the first time
+            tries = self.records.again(name, tries)  # it may have ended since the first time
             last = self._newest(name, tries)
         evidence = Evidence(
             aborted=self._aborted(place),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from planit.job.ending import end_step
-from planit.record import markers
+from planit.record import trust
 from planit.record.context import Context
 from planit.record.markers import (
     Attempt,
@@ -21,6 +22,7 @@ from planit.record.markers import (
     StartMarker,
     StepError,
 )
+from planit.record.task_files import TaskFiles, list_records, read_attempts, read_result
 
 FIRST = Attempt(1, 0)
 ENDED = EndMarker(
@@ -44,13 +46,50 @@ ANY_LOAD = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 KEYS = sorted({*ENDED.as_json(), *StartMarker().as_json()})
 
 
-def test_markers_come_back_as_they_were_written(tmp_path: Path) -> None:
+@pytest.fixture
+def files(tmp_path: Path) -> TaskFiles:
+    """Those of task 3 of a stage."""
+    made = TaskFiles(tmp_path, 1, 2, 3)
+    made.folder.mkdir(parents=True)
+    return made
+
+
+def test_record_holds_the_start_and_then_the_end(files: TaskFiles) -> None:
     start = StartMarker(ENDED.job, 1.0, 77)
-    markers.write_start(tmp_path, FIRST, start)
-    markers.write_end(tmp_path, FIRST, ENDED)
-    tries = markers.read(tmp_path)
-    assert (tries.starts, tries.ends, tries.problems) == ({FIRST: start}, {FIRST: ENDED}, ())
+    files.write_start(0, start)
+    tries = read_attempts(files, [0])
+    assert (tries.starts, tries.ends) == ({FIRST: start}, {})
+    assert files.newest_end() is None
+    files.write_end(0, ENDED)
+    tries = read_attempts(files, [0])
+    assert (list(tries.starts), tries.ends, tries.problems) == ([FIRST], {FIRST: ENDED}, ())
     assert (tries.last, tries.count) == (FIRST, 1)
+    assert files.newest_end() == (0, ENDED)
+    assert [path.name for path in files.folder.iterdir()] == ["3.0.json"]
+
+
+def test_report_becomes_the_record_with_what_the_step_returned(files: TaskFiles) -> None:
+    files.write_start(0, StartMarker(started=1.0))
+    files.write_report(0, 0, replace(ENDED, ranks=1), b"a pickle\nof two lines")
+    files.end_with_report(0)
+    assert files.end(0) == replace(ENDED, ranks=1)
+    with trust.opened(files.run_path) as run:
+        assert read_result(run, files, 0, 0) == b"a pickle\nof two lines"
+    assert list_records(files.run_path, 1, 2) == {3: [0]}
+
+
+def test_what_a_step_left_empty_is_removed(files: TaskFiles, tmp_path: Path) -> None:
+    step = tmp_path / "step"
+    for succeeded, written, left in ((False, "", True), (True, "x", True), (True, "", False)):
+        step.mkdir()
+        files.log().write_text(written)
+        files.clean_up(step, succeeded=succeeded)
+        assert not step.exists()
+        assert files.log().exists() is left
+    step.mkdir()
+    (step / "kept").touch()
+    files.clean_up(step, succeeded=True)
+    assert step.exists()
 
 
 @ANY_LOAD
@@ -73,24 +112,23 @@ def test_known_outcome_with_foreign_fields_is_kept(content: dict[str, Any], how:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "7", "null", '{"outcome": 3}', '{"outcome": []}'])
-def test_broken_end_marker_is_a_problem_and_not_an_end(tmp_path: Path, text: str) -> None:
-    step = tmp_path / "train"
-    step.mkdir()
-    (step / "end-1.0.json").write_text(text)
-    tries = markers.read(step)
-    assert (tries.ends, tries.problems) == ({}, ("train/end-1.0.json is not readable",))
-    assert markers.final_outcome(step, 1) is None
+def test_broken_record_is_a_problem_and_not_an_end(files: TaskFiles, text: str) -> None:
+    files.record(0).write_text(text)
+    tries = read_attempts(files, [0])
+    assert (tries.ends, tries.problems) == ({}, ("stages/1.2/3.0.json is not readable",))
+    assert files.final_outcome() is None
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"outcome": "succeeded", "ended": "x", "ranks": {}}'])
-def test_broken_report_never_keeps_the_end_from_being_written(tmp_path: Path, text: str) -> None:
-    markers.write_start(tmp_path, FIRST, StartMarker())
-    (tmp_path / "report-1.0.json").write_text(text)
-    outcome, code = end_step(tmp_path, FIRST, 9)
+def test_broken_report_never_keeps_the_end_from_being_written(files: TaskFiles, text: str) -> None:
+    files.write_start(0, StartMarker(started=1.0))
+    files.report(0, 0).write_text(text)
+    outcome, code = end_step(files, 0, 9)
     assert (outcome, code) == (Outcome.FAILED, 9)
-    end = markers.read(tmp_path).ends[FIRST]
+    end = files.end(0)
+    assert end is not None
     assert (end.outcome, end.exit_code) == (outcome, code)
-    assert not (tmp_path / "report-1.0.json").exists()
+    assert not files.report(0, 0).exists()
 
 
 def test_foreign_context_has_the_types_that_a_job_expects() -> None:

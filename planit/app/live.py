@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from planit.backends.base import AttachedRun, StepEvent
 from planit.record import history as histories
+from planit.record import step_files
 from planit.record.run_dir import RunDir
 from planit.run import Run
 from planit.status.decide import SLURM_STATES
@@ -156,7 +157,7 @@ class _Lively:
             lines.insert(0, colored(tree))
         for event in running[:_SHOWN]:
             folder = self.directory.step_dir(self.slugs.get(event.name, event.name))
-            log = folder / f"{event.key}_0_log.out"
+            log = folder / step_files.log(event.key)
             text = Text(f"  {event.name}  ", style="cyan", no_wrap=True, overflow="ellipsis")
             lines.append(text.append(_last_line(log), style="dim"))
         if len(running) > _SHOWN:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from planit.backends.base import Backend, InProcess
 from planit.backends.settings import refuse_unknown_settings
 from planit.errors import ConfigError, RunError, suggest
-from planit.record.files import read_json
+from planit.record import context, submissions
 
 if TYPE_CHECKING:
     from planit.record.run_dir import RunDir
@@ -58,8 +58,8 @@ def of_run(run: RunDir) -> Backend:
         ConfigError: it has a backend or a setting that this planit does not know.
         RunError: its backend keeps no runs.
     """
-    context = read_json(run.context_file(max(run.submissions(), default=1))) or {}
-    settings = dict(context.get("backend") or {})
+    newest = max(submissions.numbers(run.path), default=1)
+    settings = dict(context.read(run.path, newest).backend)
     backend = create(str(settings.pop("name", "slurm")), settings)
     if isinstance(backend, InProcess):
         raise RunError(f"{run.path} names the backend {backend.name}, which keeps no runs")

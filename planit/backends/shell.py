@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from planit.record import step_files
+
 # planit_run waits for its arguments in a way that lets signals through: what Slurm sends to the
 # batch script reaches the step, and the script lives until the step has ended.
 WAIT = """\
@@ -34,7 +36,7 @@ def lines_around(command: str, options: Mapping[str, Any], *, attempt: str) -> l
         attempt: tells this attempt from others, in bash's words.
     """
     return [
-        f'planit_exit="$PLANIT_STEP_DIR/exit-{attempt}"',
+        f'planit_exit="{step_files.exit_code_in_bash("$PLANIT_STEP_DIR", attempt)}"',
         "planit_lines() {",
         "planit_forward",
         "set -e",

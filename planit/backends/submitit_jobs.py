@@ -19,8 +19,8 @@ from submitit.core.utils import DelayedSubmission, FailedJobError, JobPaths, Unc
 
 from planit.backends.base import refuse_left
 from planit.errors import SchedulerError
-from planit.job.payload import PAYLOAD, load
-from planit.record import trust
+from planit.job.payload import load
+from planit.record import step_files, trust
 from planit.record.jobs import JobRef, JobView
 from planit.record.trust import TrustedDir
 
@@ -49,7 +49,15 @@ class StepPaths(JobPaths):
 
     @property
     def submitted_pickle(self) -> Path:
-        return self._step_dir / PAYLOAD
+        return self._step_dir / step_files.PAYLOAD
+
+    @property
+    def result_pickle(self) -> Path:
+        return self._step_dir / step_files.result(str(self.job_id), self.task_id)
+
+    @property
+    def stdout(self) -> Path:
+        return self._step_dir / step_files.log(str(self.job_id), self.task_id)
 
     @property
     def submission_file(self) -> Path:

@@ -17,11 +17,9 @@ import cloudpickle
 from submitit.core.utils import DelayedSubmission
 
 from planit.job.warned import Warned
+from planit.record import step_files
 from planit.record.files import write_atomic
 from planit.record.trust import TrustedDir
-
-CHECKPOINT = "checkpoint.pkl"
-PAYLOAD = "payload.pkl"
 
 
 class Limits(NamedTuple):
@@ -62,7 +60,7 @@ def load(step: TrustedDir) -> tuple[DelayedSubmission, Limits]:
     Raises:
         RunError: another user could have written it.
     """
-    with step.open(CHECKPOINT if step.holds(CHECKPOINT) else PAYLOAD) as file:
+    with step_files.open_call(step) as file:
         return pickle.load(file), Limits(*pickle.load(file))
 
 
@@ -80,7 +78,7 @@ def run(step: TrustedDir, prepare: Callable[[bool], None], requeued: Callable[[]
 
         def save(saved: DelayedSubmission, requeues: int) -> None:
             data = _pickled(saved, Limits(limits.minutes, requeues))
-            write_atomic(step.proc / CHECKPOINT, data)
+            write_atomic(step.proc / step_files.CHECKPOINT, data)
 
         Warned(call, limits.minutes, limits.requeues, save, requeued).install()
     return call.result()

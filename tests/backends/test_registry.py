@@ -13,7 +13,8 @@ from planit.backends.base import Backend, CachedQueue, InProcess
 from planit.backends.local.backend import LocalBackend
 from planit.backends.slurm.backend import SlurmBackend
 from planit.errors import RunError, SchedulerError
-from planit.record.files import write_json
+from planit.record import context, submissions
+from planit.record.context import Context
 from planit.record.jobs import JobView
 from planit.record.run_dir import RunDir
 from tests.helpers import run_python
@@ -28,8 +29,8 @@ def made(name: str, **settings: Any) -> Backend:
 def recorded(base: Path, settings: dict[str, Any]) -> RunDir:
     """A run whose record says that it was submitted with this backend."""
     run = RunDir.create(base, "p")
-    write_json(run.submission_file(1), {"stages": []})
-    write_json(run.context_file(1), {"backend": settings})
+    submissions.write(run.path, 1, [])
+    context.write(run.path, 1, Context(backend=settings))
     return run
 
 

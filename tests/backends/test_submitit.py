@@ -24,6 +24,7 @@ from planit.backends.executors import view
 from planit.backends.submitit_jobs import ClusterWatcher, StepJob
 from planit.backends.submitit_versions import chosen_executor
 from planit.job import payload
+from planit.record import step_files
 from planit.record.files import make_dir, write_new
 from planit.record.jobs import JobRef, JobView
 from planit.record.run_dir import RunDir
@@ -154,7 +155,7 @@ def test_several_ranks_have_a_job_each(step_dir: Path) -> None:
 
 def test_the_call_can_be_read_again_by_planit_and_by_submitit(step_dir: Path) -> None:
     limits = payload.Limits(60, 2)
-    write_new(step_dir / payload.PAYLOAD, payload.dump(max, (2, 3), {"key": abs}, limits))
+    write_new(step_dir / step_files.PAYLOAD, payload.dump(max, (2, 3), {"key": abs}, limits))
     job = job_of(step_dir, Queue())
     assert job.submission().result() == 3
     read = DelayedSubmission.load(job.paths.submitted_pickle)
@@ -215,7 +216,7 @@ def test_only_a_state_that_stays_is_an_end(state: str, ended: bool) -> None:
 
 def test_without_any_answer_a_job_is_lost_but_not_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.time()
-    monkeypatch.setattr(submitit_jobs.time, "time", lambda: now)
+    monkeypatch.setattr(time, "time", lambda: now)
     client = Queue(answers=False)
     watcher = ClusterWatcher(client, None)
     assert watcher.get_state("1", mode="force") == "UNKNOWN"

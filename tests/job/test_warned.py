@@ -15,7 +15,7 @@ from submitit.core.utils import DelayedSubmission
 
 from planit import SlurmArgs, Step
 from planit.job import payload
-from planit.record import trust
+from planit.record import step_files, trust
 from tests.helpers import mode_of
 from tests.job.test_worker import begin, end
 
@@ -148,7 +148,7 @@ def test_only_the_first_rank_saves(tmp_path: Path) -> None:
     ends = Saves(seconds=2)
     marker, folder, told = warned(tmp_path, ends, LONG, signal.SIGUSR2, SLURM_PROCID="1")
     assert (marker["outcome"], told) == ("succeeded", "")
-    assert not (folder / payload.CHECKPOINT).exists()
+    assert not (folder / step_files.CHECKPOINT).exists()
     assert "it is preempted" in marker["out"]
 
 
@@ -168,4 +168,4 @@ def test_files_of_the_users_own_have_the_users_umask_and_the_checkpoint_is_priva
     finally:
         os.umask(before)
     assert mode_of(tmp_path / "go.own") == 0o664
-    assert stat.S_IMODE((folder / payload.CHECKPOINT).stat().st_mode) == 0o600
+    assert stat.S_IMODE((folder / step_files.CHECKPOINT).stat().st_mode) == 0o600

@@ -11,6 +11,7 @@ from typing import Any
 from planit.backends.base import StepEvent
 from planit.backends.local import events
 from planit.backends.local.client import LocalClient
+from planit.record import local_files
 
 
 @dataclass
@@ -32,7 +33,7 @@ class EngineRun:
     @cached_property
     def _follower(self) -> events.Follower:
         assert self.client.run_path is not None
-        return events.Follower(events.path_of(self.client.run_path, self.number))
+        return events.Follower(local_files.events(self.client.run_path, self.number))
 
     def is_running(self) -> bool:
         """Whether a process of the submission is left; after a kill -9 it takes them a moment."""

@@ -26,8 +26,10 @@ from planit.backends.settings import Configurable
 from planit.backends.shell import WAIT, lines_around
 from planit.errors import ConfigError, PlanError, SchedulerError, SubmissionError, suggest
 from planit.graph import Graph, Stage
-from planit.record.files import make_dir, open_log
+from planit.record import local_files
+from planit.record.files import open_log
 from planit.record.jobs import JobRef
+from planit.record.run_dir import RunDir
 
 _START_TIMEOUT_S = 60.0
 _LEAVE_TIMEOUT_S = 5.0
@@ -195,11 +197,11 @@ class LocalBackend(Configurable):
         found: dict[str, TaggedJob] = {
             tag: TaggedJob(job, tag, live=True) for tag, job in self._submitted.items()
         }
-        run_id = self.run_path.name if self.run_path else ""
+        run = RunDir(self.run_path or Path())
         for engine in self.client.engines().values():
             alive = engine.is_alive
             for stage in engine.stages:
-                tag = f"planit:{run_id}:{stage}"
+                tag = run.tag(*map(int, stage.split(".")))
                 live = alive and not engine.is_over(stage)
                 found[tag] = TaggedJob(JobRef(None, stage), tag, live)
         return Tagged(tuple(job for tag, job in found.items() if tag.startswith(prefix)))
@@ -221,7 +223,8 @@ class LocalBackend(Configurable):
         (number,) = numbers
         if client.engine(number) is not None:
             return
-        log = make_dir(path / "local").joinpath(f"{number}.log")
+        local_files.make(path)
+        log = local_files.log(path, number)
         owner, self._hold = (-1, -1) if self.detach else os.pipe()
         command = [sys.executable, "-P", "-m", "planit.backends.local", str(path), str(number)]
         here = {k: v for k, v in os.environ.items() if k not in _OF_A_RANK}

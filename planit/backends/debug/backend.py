@@ -10,16 +10,30 @@ from bdb import BdbQuit
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
-from submitit.core.core import Job
+from submitit import DebugExecutor, Job
 
+from planit.backends.settings import Configurable
 from planit.errors import StepsFailedError
 from planit.graph import Graph, Tracker, lower
 from planit.job.call import call_of
 from planit.nodes import Node, Task, tasks
 
 MAX_THREADS = 64
+
+
+@dataclass
+class DebugBackend(Configurable):
+    """Runs plans in this process, without a record."""
+
+    name: ClassVar[str] = "debug"
+    SETTINGS: ClassVar[tuple[str, ...]] = ()
+
+    def prepare(self, plan: str, root: Node, folder: Path) -> DebugRun:
+        """The plan's jobs, in order; nothing runs yet. Raises PlanError if the plan is wrong."""
+        return debugged(plan, root, DebugExecutor(folder))
 
 
 @dataclass(frozen=True)

@@ -188,13 +188,13 @@ class StepJob(SlurmJob[Any]):
         )
         self._client = watcher.client
         self._record = files
-        self._paths = StepPaths(files, ref.job_id, rank, script)
+        self._files = StepPaths(files, ref.job_id, rank, script)
         super().__init__(files.folder, ref.job_id, tasks=(rank or 0,))
 
     @property
     def paths(self) -> JobPaths:
         """The files of the job: log, payload, script and result."""
-        return self._paths
+        return self._files
 
     @property
     def num_tasks(self) -> int:
@@ -297,6 +297,8 @@ class StepJob(SlurmJob[Any]):
             time.sleep(_RESULT_POLL_S)
         restart, end = found
         rank = int(self.task_id or 0)
+        if rank and (own := self._record.reports(restart).get(rank)) is not None:
+            end = own
         with trust.opened(self._record.run_path) as run:
             content = read_result(run, self._record, restart, rank)
         if end.error is not None:

@@ -91,7 +91,7 @@ class SlurmClient:
 
     def _some_held(self, jobs: Iterable[JobRef]) -> bool:
         return any(
-            view.is_live and "Held" in (view.reason or "") and view.key.partition("_")[0] in ids
+            view.is_held and view.key.partition("_")[0] in ids
             for cluster, ids in _by_cluster(jobs).items()
             for view in self.queue(cluster).values()
         )

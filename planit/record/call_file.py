@@ -57,13 +57,17 @@ class PickledCalls:
 
     def write(self, path: Path) -> None:
         """Write them to a file that nobody reads yet."""
+        write_new(path, self.content())
+
+    def content(self) -> bytes:
+        """The file."""
         parts = [*self.calls, *self.shared.values()]
         start = _HEADER.size + _OFFSET.size * (len(parts) + 1) + _DIGEST_BYTES * len(self.shared)
         offsets = list(accumulate((len(part) for part in parts), initial=start))
         limits = (self.limits.minutes, self.limits.requeues)
         head = _HEADER.pack(_MAGIC, len(self.calls), len(self.shared), *limits)
         index = struct.pack(f"<{len(offsets)}Q", *offsets)
-        write_new(path, b"".join([head, index, *self.shared, *parts]))
+        return b"".join([head, index, *self.shared, *parts])
 
 
 class CallFile:

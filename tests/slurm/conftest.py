@@ -11,6 +11,7 @@ import pytest
 
 from planit import Chain, Parallel, Run, SlurmArgs, Step
 from tests.cluster import Cluster
+from tests.helpers import files_of
 from tests.slurm import steps
 from tests.slurm.tools import note, submit, until
 
@@ -52,5 +53,5 @@ def _late_runs_begin_first(late: Run) -> None:
 @pytest.fixture(scope="session")
 def late_is_warned(late: Run) -> None:
     """The step that saves itself has done so: Slurm may be stopped, and warn nobody."""
-    saved = ("steps/saves/checkpoint.pkl", "steps/saves/start-1.1.json")
-    until(lambda: any(list(late.path.glob(name)) for name in saved), 90)
+    saved = (late.path / "steps/saves/checkpoint.pkl", files_of(late.path, "saves").record(1))
+    until(lambda: any(path.exists() for path in saved), 90)

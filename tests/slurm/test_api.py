@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import os
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import submitit
 from planit import Chain, Command, Parallel, Plan, Run, SlurmArgs, Step
 from planit.errors import StepsFailedError
 from tests.cluster import Cluster
+from tests.helpers import end_of
 from tests.slurm import steps
 from tests.slurm.tools import (
     ARGS,
@@ -125,8 +125,8 @@ def test_commands_and_setup_lines(slurm: Cluster, tmp_path: Path) -> None:
     assert values["umask"] == "077"
     ranks = [line for line in lines(tmp_path / "two") if line.startswith("SLURM_PROCID")]
     assert sorted(ranks) == ["SLURM_PROCID=0", "SLURM_PROCID=1"]
-    end = json.loads((run.path / "steps" / "several" / "end-1.0.json").read_text())
-    assert (end["outcome"], end["ranks"]) == ("succeeded", 2)
+    end = end_of(run.path, "several")
+    assert (end.outcome, end.ranks) == ("succeeded", 2)
     assert "rank one" in causes["one_bad"]
 
 

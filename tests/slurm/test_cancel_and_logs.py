@@ -10,13 +10,13 @@ import pytest
 
 from planit import Chain, Parallel, SlurmArgs, Step
 from tests.cluster import Cluster
+from tests.helpers import files_of
 from tests.slurm import steps
 from tests.slurm.tools import (
     ARGS,
     in_queue,
     lines,
     note,
-    of_run,
     planit,
     settled,
     states,
@@ -81,7 +81,7 @@ def test_logs_of_steps(slurm: Cluster, tmp_path: Path) -> None:
     assert planit(tmp_path, "logs", run.run_id[:12], "good", "-n", "1").out == "c\n"
     path = Path(planit(tmp_path, "logs", "two words", "--path").out.strip())
     assert path.read_text().endswith("ValueError: first\n")
-    assert path.name == f"{of_run(run, 'two words')}_0_log.out"
+    assert path == files_of(run.path, "two words").log()
     follow = subprocess.Popen(
         [sys.executable, "-m", "planit", "logs", "--runs-dir", str(tmp_path), "slow", "-f"],
         stdout=subprocess.PIPE,

@@ -15,6 +15,7 @@ import pytest
 from planit import Chain, Parallel, Run, SlurmArgs, Step
 from planit.errors import PlanError, RunError
 from tests.cluster import Cluster
+from tests.helpers import files_of
 from tests.slurm import steps
 from tests.slurm.tools import (
     ARGS,
@@ -280,11 +281,10 @@ def test_story_from_the_command_line(slurm: Cluster, tmp_path: Path) -> None:
     run = Run.open(base=tmp_path / "planit_runs")
     assert set(states(run).values()) == {"DONE"}
     for name in ("download_data", "preprocess_nl", "train_nl"):
-        folder = run.path / "steps" / name
-        assert sorted(path.name for path in folder.glob("*-*.json")) == [
-            "end-1.0.json",
-            "start-1.0.json",
-        ]
+        files = files_of(run.path, name)
+        assert files.submission == 1
+        records = [path.name for path in files.folder.glob(f"{files.index}.*.json")]
+        assert records == [f"{files.index}.0.json"]
     edges = json.loads((run.path / "submissions" / "2.json").read_text())["stages"]
     assert len(edges) == 6
     check_edges(run)

@@ -157,7 +157,7 @@ class Engine:
             gpus = self.machine.take(task.stage.request)
             try:
                 pid = self._start(task, gpus)
-            except (OSError, subprocess.SubprocessError) as problem:
+            except (OSError, PlanitError, subprocess.SubprocessError) as problem:
                 self._not_started(task, gpus, problem)
                 continue
             self.processes.add(task, pid, gpus)

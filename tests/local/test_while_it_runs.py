@@ -50,7 +50,7 @@ def test_a_detached_run_goes_on_when_planit_has_ended(project: Project) -> None:
     project.plan({"a": {"func": "until", "flag": "go"}, "b": {}}, chain("a", "b"))
     done = project.planit("submit", "plan=p", "backend=local", "--detach")
     assert done.code == 0
-    assert project.states() == {"a": "RUNNING", "b": "PENDING"}
+    until(lambda: project.states() == {"a": "RUNNING", "b": "PENDING"})
     (project.folder / "go").touch()
     assert project.planit("wait").code == 0
     assert project.lines("ran") == ["a", "b"]

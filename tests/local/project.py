@@ -78,8 +78,8 @@ class Project:
         return self.start("submit", f"plan={name}", "backend=local", *words, **options)
 
     def planit(self, *words: str, env: Mapping[str, str] | None = None) -> Done:
-        """``planit WORDS``, waited for; as a process of its own unless it only looks."""
-        if words[0] in ("status", "logs", "runs") and not env:
+        """``planit WORDS``, waited for; as a process of its own unless it starts nothing."""
+        if words[0] in ("status", "logs", "runs", "cancel") and not env:
             return planit_here(*words, cwd=self.folder)
         return ended(self.start(*words, env=env or {}))
 

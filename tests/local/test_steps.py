@@ -11,7 +11,6 @@ import pytest
 from tests.helpers import run_python
 from tests.local.project import Project, chain, ended, parallel, wait_for_lines
 
-
 DRAW = """
 import random
 from numpy import random as numpy_random

@@ -30,7 +30,7 @@ from planit.nodes import Chain, Node, Parallel, SlurmArgs, Step, tasks
 from planit.record import markers
 from planit.record.markers import Attempt
 from planit.record.run_dir import RunDir
-from planit.status.collect import run_status
+from planit.status.run_status import run_status
 from planit.status.states import RunStatus
 from planit.submit.new import NewRun
 

@@ -6,7 +6,7 @@ from planit.app.verbs import command_line
 from planit.backends.slurm.client import RememberingClient
 from planit.errors import PlanitError
 from planit.record import index
-from planit.status.collect import run_status
+from planit.status.run_status import run_status
 from planit.views.run_tree import counts_text
 
 

@@ -1,0 +1,65 @@
+"""Evidence as plain data, and back: what a row of the table of states looks like in a file."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from planit.record.jobs import JobView
+from planit.status.decide import Verdict
+from planit.status.evidence import Answer, Ended, Evidence
+from planit.status.states import State
+
+Row = dict[str, Any]
+_VIEW = ("state", "reason", "started", "cause")  # what decides something
+_CACHED = ("state", "cause")
+
+
+def as_row(evidence: Evidence, verdict: Verdict) -> Row:
+    """The evidence, without what is as it is by default, and what was decided."""
+    return {
+        "state": verdict.state.value,
+        "cause": verdict.cause,
+        "stale": verdict.stale,
+        "by_marker": verdict.by_marker,
+        "queued": verdict.queued,
+        "evidence": {
+            one.name: _plain(one.name, value)
+            for one in fields(evidence)
+            if (value := getattr(evidence, one.name)) != getattr(Evidence(), one.name)
+        },
+    }
+
+
+def _plain(name: str, value: Any) -> Any:
+    if name == "answer":
+        return value.name
+    if name == "view":
+        return {key: getattr(value, key) for key in _VIEW if getattr(value, key) is not None}
+    if name == "cached":
+        return {key: getattr(value, key) for key in _CACHED if getattr(value, key) is not None}
+    if name == "end":
+        error = value.get("error") or {}
+        kept = {key: error[key] for key in ("type", "message") if key in error}
+        return {"exit_code": value.get("exit_code"), **({"error": kept} if kept else {})}
+    return value
+
+
+def evidence_of(row: Row) -> Evidence:
+    """The evidence of a row."""
+    given = dict(row["evidence"])
+    if "answer" in given:
+        given["answer"] = Answer[given["answer"]]
+    if "view" in given:
+        given["view"] = JobView("12", elapsed_s=7, node="n1", **given["view"])
+    if "cached" in given:
+        given["cached"] = Ended(**{**given["cached"], "state": State(given["cached"]["state"])})
+    if "last" in given:
+        given["last"] = State(given["last"])
+    return Evidence(**given)
+
+
+def verdict_of(row: Row) -> Verdict:
+    """What was decided."""
+    own = (row["cause"], row["stale"], row["by_marker"], row["queued"])
+    return Verdict(State(row["state"]), *own)

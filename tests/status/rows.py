@@ -35,7 +35,9 @@ def _plain(name: str, value: Any) -> Any:
     if name == "answer":
         return value.name
     if name == "view":
-        return {key: getattr(value, key) for key in _VIEW if getattr(value, key) is not None}
+        usual = JobView("", "")
+        found = {key: getattr(value, key) for key in _VIEW}
+        return {key: own for key, own in found.items() if own != getattr(usual, key)}
     if name == "cached":
         return {key: getattr(value, key) for key in _CACHED if getattr(value, key) is not None}
     if name == "end":

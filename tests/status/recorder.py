@@ -24,6 +24,7 @@ from typing import Any
 
 import pytest
 
+from planit.status import decide as table
 from planit.status import run_status as room
 from planit.status.decide import LOST_AFTER_S, Verdict, decide
 from planit.status.evidence import Evidence
@@ -88,7 +89,7 @@ def anonymous(value: Any, key: str = "") -> Any:
             value = pattern.sub(instead, value)
         return value
     if key == "missing_s" and value:
-        return LOST_AFTER_S if value >= LOST_AFTER_S else 1.0
+        return LOST_AFTER_S if value >= table.LOST_AFTER_S else 1.0  # a test may shorten it
     if key == "starts":
         return min(value, 2)
     return value

@@ -146,8 +146,8 @@ def test_branches_of_another_form_are_not_summed_up_with_the_rest() -> None:
         "    ├── ● t: 11 done",
         "    ├── ● t: 10 done, 1 blocked",
         "    └── ▼ Chain",
-        "        ├── ● odd      DONE",
-        "        └── ● command  DONE",
+        "        ├── ● odd                DONE",
+        "        └── ● command            DONE",
     ]
 
 

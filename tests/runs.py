@@ -12,6 +12,7 @@ from planit import SlurmArgs, Step
 from planit.nodes import Node
 from planit.record import history as histories
 from planit.record import markers
+from planit.record.files import slugs
 from planit.record.history import History
 from planit.record.markers import Attempt
 from planit.record.run_dir import RunDir
@@ -47,10 +48,16 @@ def states(run: RunDir, scheduler: MemoryScheduler) -> dict[str, str]:
     return {step.name: step.state.value for step in status(run, scheduler).steps}
 
 
+def folder_of(run: RunDir, name: str) -> Path:
+    """The folder of a step."""
+    return run.step_dir(slugs([name])[name])
+
+
 def begin(run: RunDir, name: str, *, submission: int = 1, restart: int = 0) -> None:
     """Leave the start marker of a step."""
-    folder = run.step_dir(name)
-    markers.write_start(folder, Attempt(submission, restart), {"job_id": "1", "started": 1.0})
+    markers.write_start(
+        folder_of(run, name), Attempt(submission, restart), {"job_id": "1", "started": 1.0}
+    )
 
 
 def end(
@@ -70,7 +77,7 @@ def end(
     content = {"outcome": outcome, "exit_code": code, "elapsed_s": 5.0, "host": "h1", **more}
     if error is not None:
         content["error"] = {"type": kind, "message": error, "traceback": f"Traceback: {error}"}
-    markers.write_end(run.step_dir(name), Attempt(submission, restart), content)
+    markers.write_end(folder_of(run, name), Attempt(submission, restart), content)
 
 
 def events(run: RunDir, kind: str | None = None) -> list[dict[str, Any]]:

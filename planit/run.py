@@ -13,9 +13,8 @@ from planit.backends.slurm.backend import SlurmBackend
 from planit.errors import RunError, StepsFailedError
 from planit.nodes import Resources
 from planit.nodes.slurm_args import changed
+from planit.record import context, index, submissions
 from planit.record import history as histories
-from planit.record import index
-from planit.record.files import read_json
 from planit.record.run_dir import RunDir
 from planit.status.run_status import run_status
 from planit.status.states import RunStatus, State
@@ -169,8 +168,8 @@ def failure_of(status: RunStatus) -> StepsFailedError:
 
 def _backend_of(run: RunDir) -> Backend:
     """Submit again as the run was submitted last."""
-    context = read_json(run.context_file(max(run.submissions(), default=1))) or {}
-    settings = dict(context.get("backend") or {})
+    newest = max(submissions.numbers(run.path), default=1)
+    settings = context.read(run.path, newest).backend
     if settings.get("name") == "local":
         here = {key: settings[key] for key in (*SETTINGS, "python") if key in settings}
         backend = LocalBackend(**here)

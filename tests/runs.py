@@ -11,10 +11,10 @@ from typing import Any
 from planit import SlurmArgs, Step
 from planit.nodes import Node
 from planit.record import history as histories
-from planit.record import markers
+from planit.record import markers, tickets
 from planit.record.files import slugs
 from planit.record.history import History
-from planit.record.markers import Attempt
+from planit.record.markers import Attempt, EndMarker, StartMarker
 from planit.record.run_dir import RunDir
 from planit.status.run_status import run_status
 from planit.status.states import RunStatus
@@ -55,9 +55,7 @@ def folder_of(run: RunDir, name: str) -> Path:
 
 def begin(run: RunDir, name: str, *, submission: int = 1, restart: int = 0) -> None:
     """Leave the start marker of a step."""
-    markers.write_start(
-        folder_of(run, name), Attempt(submission, restart), {"job_id": "1", "started": 1.0}
-    )
+    markers.write_start(folder_of(run, name), Attempt(submission, restart), StartMarker())
 
 
 def end(
@@ -77,7 +75,9 @@ def end(
     content = {"outcome": outcome, "exit_code": code, "elapsed_s": 5.0, "host": "h1", **more}
     if error is not None:
         content["error"] = {"type": kind, "message": error, "traceback": f"Traceback: {error}"}
-    markers.write_end(folder_of(run, name), Attempt(submission, restart), content)
+    marker = EndMarker.from_json(content)
+    assert marker is not None
+    markers.write_end(folder_of(run, name), Attempt(submission, restart), marker)
 
 
 def events(run: RunDir, kind: str | None = None) -> list[dict[str, Any]]:
@@ -95,6 +95,6 @@ def kept_events(run: RunDir, keep: Callable[[dict[str, Any]], bool]) -> None:
 def killed_before_release(run: RunDir, scheduler: MemoryScheduler) -> None:
     """As if the submission had been killed when all jobs were in, before the ticket."""
     kept_events(run, lambda event: event["event"] != "released")
-    (run.path / "submissions" / "1.jobs.json").unlink()
+    tickets.path_of(run.path, 1).unlink()
     for key in [key for _, key in scheduler.jobs]:
         scheduler.set(key, "PENDING", reason="JobHeldUser")

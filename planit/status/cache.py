@@ -13,11 +13,10 @@ from planit.errors import RunError
 from planit.record import trust
 from planit.record.files import read_json, write_json
 from planit.record.history import Placement
-from planit.record.run_dir import RunDir
+from planit.record.run_dir import STATES, RunDir
 from planit.status.evidence import Answer, Ended, Evidence
 from planit.status.states import State, StepStatus
 
-_NAME = "states.json"
 _IDENTITY = ("state", "job", "cluster", "attempt")
 _FINDINGS = ("elapsed_s", "node", "cause", "error")
 _ASKED_AGAIN = (State.LOST, State.NOT_SUBMITTED)
@@ -28,7 +27,7 @@ class CachedStates:
 
     def __init__(self, run: RunDir) -> None:
         self._run_path = run.path
-        content = read_json(run.path / _NAME)
+        content = read_json(run.path / STATES)
         steps = content.get("steps") if isinstance(content, dict) else None
         names = set(State)
         self._steps: dict[str, dict[str, Any]] = {
@@ -76,7 +75,7 @@ class CachedStates:
         }
         if cached and cached != self._steps:
             with suppress(OSError, RunError), trust.opened(self._run_path) as trusted:
-                write_json(trusted.proc / _NAME, {"steps": cached})
+                write_json(trusted.proc / STATES, {"steps": cached})
 
     def _entry(self, step: StepStatus, evidence: Evidence, at: float) -> dict[str, Any]:
         keys = (*_IDENTITY, *_FINDINGS, *(["queued"] if step.queued else []))

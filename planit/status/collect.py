@@ -15,7 +15,7 @@ from planit.errors import SchedulerError
 from planit.record import lock, log_files, markers
 from planit.record.history import History, Leaf, Placement
 from planit.record.jobs import JobView
-from planit.record.markers import Attempt, Tries
+from planit.record.markers import Outcome, Tries
 from planit.record.run_dir import RunDir
 from planit.status.cache import CachedStates
 from planit.status.evidence import Answer, Ended, Evidence
@@ -76,7 +76,7 @@ def _wanted(
     for name, place in history.placements.items():
         if place.key is None or place.submission in history.aborted or name in ended:
             continue
-        if ask_all or _by_markers(place, tries[name]).outcome != "succeeded":
+        if ask_all or _by_markers(place, tries[name]).outcome is not Outcome.SUCCEEDED:
             wanted.setdefault(place.cluster, set()).add(place.key)
     return wanted
 
@@ -131,7 +131,7 @@ def _strays(run: RunDir, history: History, answers: _Answers) -> list[str]:
         view.key.partition("_")[0]
         for cluster, views in answers.queued.items()
         for view in views.values()
-        if run.tag_prefix in (view.comment or "")
+        if run.tag_prefix() in (view.comment or "")
         and view.is_live
         and (cluster, view.key.partition("_")[0]) not in record
     }
@@ -173,17 +173,15 @@ def _evidence(
         missing_s=max(0.0, at - since) if since is not None and answer is Answer.UNKNOWN else 0.0,
         last=cache.last(leaf.name, place),
     )
-    if not found.started or found.is_live or found.outcome == "succeeded":
+    if not found.started or found.is_live or found.outcome is Outcome.SUCCEEDED:
         return found
     return replace(found, memory_complaint=log_files.has_memory_complaint(run, history, leaf))
 
 
 def _by_markers(place: Placement, tries: Tries) -> Evidence:
     """What the markers of a step tell about its newest job."""
-    last: Attempt | None = tries.last
+    last = tries.last
     if last is None or last.submission != place.submission:
         return Evidence(starts=tries.count)
     started = any(attempt.submission == place.submission for attempt in tries.starts)
-    return Evidence(
-        starts=tries.count, started=started, outcome=tries.outcome(last), end=tries.end(last)
-    )
+    return Evidence(starts=tries.count, started=started, end=tries.ends.get(last))

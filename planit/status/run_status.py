@@ -90,9 +90,10 @@ def _ending(
     """Seconds that it ran, where, and its error."""
     if e.cached is not None:
         return e.cached.elapsed_s, e.cached.node, e.cached.error
-    if verdict.by_marker:
-        error = None if verdict.state is State.DONE else e.end.get("error")
-        return e.end.get("elapsed_s"), e.end.get("node") or e.end.get("host"), error
+    if verdict.by_marker and e.end is not None:
+        error = None if verdict.state is State.DONE else e.end.error
+        job = e.end.job
+        return e.end.elapsed_s, job.node or job.host, None if error is None else error.as_json()
     if e.view is None or verdict.stale:
         return None, None, None
     waits = verdict.state is State.PENDING

@@ -48,7 +48,7 @@ def test_what_was_submitted_is_found_by_its_tag_until_it_is_cancelled(
     run = start(backend, tmp_path, Chain(gate(tmp_path, "first"), sweep))
     jobs = list(histories.read(run).jobs.values())
     assert len(set(jobs)) == 2
-    found = backend.tagged(run.tag_prefix, [None])
+    found = backend.tagged(run.tag_prefix(), [None])
     assert {(job.ref, job.tag, job.live) for job in found.jobs} == {
         (jobs[0], run.tag(1, 0), True),
         (jobs[1], run.tag(1, 1), True),
@@ -57,7 +57,7 @@ def test_what_was_submitted_is_found_by_its_tag_until_it_is_cancelled(
     assert backend.tagged(run.tag(1, 1), [None]).jobs[0].ref == jobs[1]
     assert backend.tagged(run.tag(2, 0), [None]).jobs == ()
     assert backend.cancel(jobs) == {}
-    until(lambda: not any(job.live for job in backend.tagged(run.tag_prefix, [None]).jobs))
+    until(lambda: not any(job.live for job in backend.tagged(run.tag_prefix(), [None]).jobs))
 
 
 def test_the_queue_shows_each_task_under_its_key(backend: Backend, tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_a_job_that_is_not_there_is_not_confirmed(backend: Backend, tmp_path: Pa
         pytest.skip("the engine, which is not started yet, takes each stage once")
     run = start(backend, tmp_path, gate(tmp_path, "a"))
     (job,) = histories.read(run).jobs.values()
-    prefix = f"{run.tag_prefix}1."
+    prefix = f"{run.tag_prefix()}1."
     backend.confirm(prefix, {run.tag(1, 0): job})
     with pytest.raises(SubmissionError, match="is not there"):
         backend.confirm(prefix, {run.tag(1, 0): JobRef(job.cluster, "999999")})

@@ -6,12 +6,14 @@ from dataclasses import fields
 from typing import Any
 
 from planit.record.jobs import JobView
+from planit.record.markers import EndMarker
 from planit.status.decide import Verdict
 from planit.status.evidence import Answer, Ended, Evidence
 from planit.status.states import State
 
 Row = dict[str, Any]
 _VIEW = ("state", "reason", "started", "cause")  # what decides something
+_END, _ERROR = ("outcome", "exit_code", "error"), ("type", "message")
 _CACHED = ("state", "cause")
 
 
@@ -41,9 +43,9 @@ def _plain(name: str, value: Any) -> Any:
     if name == "cached":
         return {key: getattr(value, key) for key in _CACHED if getattr(value, key) is not None}
     if name == "end":
-        error = value.get("error") or {}
-        kept = {key: error[key] for key in ("type", "message") if key in error}
-        return {"exit_code": value.get("exit_code"), **({"error": kept} if kept else {})}
+        marker = value.as_json()
+        marker["error"] = {key: marker["error"][key] for key in _ERROR} if marker["error"] else None
+        return {key: marker[key] for key in _END if marker[key] is not None}
     return value
 
 
@@ -56,6 +58,8 @@ def evidence_of(row: Row) -> Evidence:
         given["view"] = JobView("12", elapsed_s=7, node="n1", **given["view"])
     if "cached" in given:
         given["cached"] = Ended(**{**given["cached"], "state": State(given["cached"]["state"])})
+    if "end" in given:
+        given["end"] = EndMarker.from_json(given["end"])
     if "last" in given:
         given["last"] = State(given["last"])
     return Evidence(**given)

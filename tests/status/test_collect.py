@@ -11,6 +11,7 @@ import pytest
 
 from planit import Chain, Node, Parallel, Sweep
 from planit.errors import RunError
+from planit.record import submissions
 from planit.record.lock import RunLock
 from planit.record.run_dir import RunDir
 from planit.status.cache import CachedStates
@@ -208,7 +209,7 @@ def test_the_evidence_of_a_step_that_runs_for_the_second_time(
     slurm.set("1", "RUNNING", elapsed_s=7, node="n1")
     found = collected(run, slurm)
     first = found.evidence["a"]
-    assert (first.started, first.starts, first.outcome, dict(first.end)) == (True, 2, None, {})
+    assert (first.started, first.starts, first.outcome, first.end) == (True, 2, None, None)
     assert found.has_run
     one = status(run, slurm).step("a")
     assert (one.attempt, one.elapsed_s, one.node, one.requested_s) == (2, 7, "n1", 3600.0)
@@ -326,7 +327,7 @@ def test_a_step_that_no_submission_names_shows_the_time_of_the_plan(
     slurm: MemoryScheduler, tmp_path: Path
 ) -> None:
     run = submitted(slurm, tmp_path, a("a"))
-    run.submission_file(1).unlink()
+    submissions.path_of(run.path, 1).unlink()
     begin(run, "a")
     found = status(run, slurm)
     (one,) = found.steps
@@ -390,7 +391,7 @@ def test_the_log_of_what_never_started_is_not_read(slurm: MemoryScheduler, tmp_p
 
 def stray(slurm: MemoryScheduler, run: RunDir, key: str, state: str = "PENDING") -> None:
     view = next(iter(slurm.jobs.values()))
-    slurm.jobs[None, key] = type(view)(key, state, comment=f"x {run.tag_prefix}1.0")
+    slurm.jobs[None, key] = type(view)(key, state, comment=f"x {run.tag_prefix()}1.0")
 
 
 def test_jobs_that_the_record_does_not_name_are_reported(

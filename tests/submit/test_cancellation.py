@@ -9,6 +9,7 @@ import pytest
 
 from planit import Chain, Parallel, Sweep
 from planit.errors import RunError, SchedulerError
+from planit.record import submissions
 from planit.record.jobs import JobRef, JobView
 from planit.record.lock import RunLock
 from planit.record.run_dir import RunDir
@@ -239,7 +240,7 @@ def test_what_cannot_be_read_is_cleared_whole_but_not_by_step(
     slurm: Noting, tmp_path: Path
 ) -> None:
     run = submitted(slurm, tmp_path, TREE)
-    run.submission_file(1).write_text("{")
+    submissions.path_of(run.path, 1).write_text("{")
     with pytest.raises(RunError, match="cannot be read"):
         cancel(run, slurm, ["x"])
     assert len(slurm.live()) == 5

@@ -11,7 +11,7 @@ import pytest
 from planit import Chain
 from planit.backends.base import Tagged
 from planit.errors import RunError, SchedulerError
-from planit.record import tickets
+from planit.record import submissions, tickets
 from planit.record.jobs import JobRef, JobView
 from planit.record.run_dir import RunDir
 from planit.submit.interrupted import STOPPED, clear_strays, finish_interrupted, refuse_unreadable
@@ -57,7 +57,7 @@ def without_the_last_job(run: RunDir, slurm: MemoryScheduler) -> None:
 
 
 def stray(slurm: MemoryScheduler, run: RunDir, key: str, tag: str, state: str = "PENDING") -> None:
-    slurm.jobs[None, key] = JobView(key, state, reason=HELD, comment=run.tag_prefix + tag)
+    slurm.jobs[None, key] = JobView(key, state, reason=HELD, comment=run.tag_prefix() + tag)
     slurm.after.setdefault(JobRef(None, key.partition("_")[0]), [])
 
 
@@ -204,7 +204,7 @@ def test_strays_are_looked_for_on_the_default_cluster_where_nothing_is_known(
     slurm: MemoryScheduler, tmp_path: Path
 ) -> None:
     run = submitted(slurm, tmp_path, TWO)
-    run.submission_file(1).unlink()
+    submissions.path_of(run.path, 1).unlink()
     run.journal.path.write_text("")
     assert {job.job_id for job in clear_strays(run, history(run), slurm)} == {"1", "2"}
 
@@ -247,7 +247,7 @@ def test_a_submission_that_cannot_be_read_is_refused_by_its_file(
 ) -> None:
     run = submitted(slurm, tmp_path, TWO)
     refuse_unreadable(run, history(run))
-    run.submission_file(1).write_text("{")
+    submissions.path_of(run.path, 1).write_text("{")
     with pytest.raises(RunError, match=r"submissions/1.json cannot be read") as caught:
         refuse_unreadable(run, history(run))
     assert "planit cancel" in str(caught.value.hint)
@@ -258,12 +258,12 @@ def test_an_incomplete_submission_without_a_single_job_that_cannot_be_read_is_re
 ) -> None:
     kept_events(run, lambda event: event["event"] == "submission")
     refuse_unreadable(run, history(run))
-    run.submission_file(1).write_text('{"stages": 3}')
+    submissions.path_of(run.path, 1).write_text('{"stages": 3}')
     with pytest.raises(RunError, match="cannot be read"):
         refuse_unreadable(run, history(run))
 
 
 def test_what_cannot_be_read_is_cleared_by_its_tags(slurm: MemoryScheduler, run: RunDir) -> None:
-    run.submission_file(1).unlink()
+    submissions.path_of(run.path, 1).unlink()
     assert finished(run, slurm, finish=True) == "aborted"
     assert slurm.live() == []

@@ -14,7 +14,7 @@ import pytest
 from planit import Chain, Parallel, PlanError, SlurmArgs, Step
 from planit.errors import SchedulerError, SubmissionError
 from planit.record import history as histories
-from planit.record import index, tickets
+from planit.record import index, submissions, tickets
 from planit.record.jobs import JobRef
 from planit.record.run_dir import RunDir
 from planit.submit.new import NewRun
@@ -320,7 +320,7 @@ def test_what_a_run_leaves_before_its_first_job(slurm: MemoryScheduler, tmp_path
         def submit(self, script: Path, **more: Any) -> JobRef:
             run = RunDir(script.parents[2])
             left.setdefault("files", sorted(path.name for path in run.path.iterdir()))
-            left.setdefault("submission", run.submission_file(1).exists())
+            left.setdefault("submission", submissions.path_of(run.path, 1).exists())
             left.setdefault("payloads", sorted(p.parent.name for p in run.path.rglob("*.pkl")))
             return super().submit(script, **more)
 

@@ -37,7 +37,7 @@ from planit.record.markers import (
     StepError,
 )
 from planit.record.run_dir import RunDir
-from planit.status.collect import run_status
+from planit.status.run_status import run_status
 from planit.status.states import RunStatus
 from planit.submit.new import NewRun
 

@@ -7,7 +7,7 @@
     ├── ConfigError             2   the configuration or the command line is wrong
     ├── SubmissionError         3   the scheduler refused; nothing of the plan is left in the queue
     ├── SchedulerError          4   the scheduler does not answer
-    │   └── UnknownClusterError 4   it answers that it has no cluster of that name
+    │   └── UnknownClusterError 4   it does not know a cluster of that name
     ├── RunError                5   the run directory is missing, locked or unreadable
     └── StepsFailedError        1   the plan ran, and steps of it failed
 
@@ -22,7 +22,7 @@ from collections.abc import Iterable
 
 
 class PlanitError(Exception):
-    """Base of the tree: one line that says what is wrong and where, and a hint to mend it."""
+    """Base of the tree: one line that says what is wrong and where, and a hint how to fix it."""
 
     exit_code = 1
 
@@ -54,13 +54,13 @@ class SubmissionError(PlanitError):
 
 
 class SchedulerError(PlanitError):
-    """The scheduler gives no answer."""
+    """The scheduler does not answer."""
 
     exit_code = 4
 
 
 class UnknownClusterError(SchedulerError):
-    """The scheduler has no cluster of that name, so no job can be there."""
+    """The scheduler does not know a cluster of that name, so no job can be on it."""
 
 
 class RunError(PlanitError):
@@ -72,8 +72,8 @@ class RunError(PlanitError):
 class StepsFailedError(PlanitError):
     """The plan ran to its end, and one or more steps did not succeed.
 
-    `failures` maps each failed step's name to its traceback (or the scheduler's word for what
-    happened), and `blocked` names the steps that therefore never ran.
+    `failures` maps each failed step's name to its traceback (or to what the scheduler reports
+    of it), and `blocked` names the steps that therefore never ran.
     """
 
     def __init__(self, plan: str, failures: dict[str, str], blocked: Iterable[str] = ()) -> None:
@@ -87,13 +87,13 @@ class StepsFailedError(PlanitError):
         super().__init__("\n".join(lines))
 
 
-def suggest(word: str, known: Iterable[str]) -> str:
-    """The end of an error: the nearest known word if one is near, and all known words."""
-    names = sorted(known)
+def suggest(word: str, choices: Iterable[str]) -> str:
+    """The hint of an error: the choice that is spelled like `word`, if any, and all choices."""
+    names = sorted(choices)
     return f"{did_you_mean(word, names)}known: {', '.join(names) or 'none'}"
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """``did you mean train? `` with the nearest known word, or nothing if none is near."""
-    near = difflib.get_close_matches(word, list(known), n=1)
+def did_you_mean(word: str, choices: Iterable[str]) -> str:
+    """``did you mean train? `` with the closest choice; empty if none is close."""
+    near = difflib.get_close_matches(word, list(choices), n=1)
     return f"did you mean {near[0]}? " if near else ""

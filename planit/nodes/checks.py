@@ -16,9 +16,9 @@ def check_text(name: str, value: Any) -> None:
         raise PlanError(f"{name} {value!r} has control characters", hint="remove them")
 
 
-def check_count(name: str, value: Any, least: int = 1) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise PlanError(f"{name} must be a whole number of at least {least}, not {value!r}")
+def check_count(name: str, value: Any, minimum: int = 1) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+        raise PlanError(f"{name} must be a whole number of at least {minimum}, not {value!r}")
 
 
 def setup_lines(name: str, value: Any) -> list[str]:

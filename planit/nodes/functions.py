@@ -44,9 +44,9 @@ def resolve(func: Function) -> Callable[..., Any]:
     target, rest = _import_longest(func)
     for attribute in rest:
         if not hasattr(target, attribute):
-            known = [name for name in dir(target) if not name.startswith("_")]
+            public = [name for name in dir(target) if not name.startswith("_")]
             where = getattr(target, "__name__", repr(target))
-            raise PlanError(f"{where} has no {attribute!r}", hint=suggest(attribute, known))
+            raise PlanError(f"{where} has no {attribute!r}", hint=suggest(attribute, public))
         target = getattr(target, attribute)
     if not callable(target):
         raise PlanError(f"{func} is a {type(target).__name__}, not something that can be called")
@@ -63,7 +63,7 @@ def _import_longest(path: str) -> tuple[Any, list[str]]:
         except ModuleNotFoundError as error:
             if error.name is None or not (name == error.name or name.startswith(f"{error.name}.")):
                 raise PlanError(
-                    f"{name} cannot be imported: {error}", hint="install it, or mend the import"
+                    f"{name} cannot be imported: {error}", hint="install it, or fix the import"
                 ) from error
         except Exception as error:
             raise PlanError(

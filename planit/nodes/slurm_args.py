@@ -64,7 +64,7 @@ class SlurmArgs:
             (submitit's ``slurm_additional_parameters``).
         setup: shell lines that run before the step; one that fails fails the step.
         max_requeues: how often a step that can checkpoint (`submitit.helpers.Checkpointable`) is
-            requeued when its wall time is used up.
+            requeued when it has exceeded its time limit.
 
     Raises:
         PlanError: names the field, its value and what would be right.
@@ -93,9 +93,9 @@ class SlurmArgs:
                 check_text(name, getattr(self, name))
         if self.cluster is not None:
             check_cluster("cluster", self.cluster)
-        check_count("gpus_per_node", self.gpus_per_node, least=0)
+        check_count("gpus_per_node", self.gpus_per_node, minimum=0)
         check_count("nodes", self.nodes)
-        check_count("max_requeues", self.max_requeues, least=0)
+        check_count("max_requeues", self.max_requeues, minimum=0)
         for name in ("cpus_per_task", "cpus_per_gpu", "mem_gb"):
             if getattr(self, name) is not None:
                 check_count(name, getattr(self, name))

@@ -25,7 +25,7 @@ class Sweep(Parallel):
         over: a list of values for each swept parameter of `func`.
         combine: "product" for every value with every other, "zip" for the first values together,
             the second together, and so on.
-        max_concurrent: the most steps that run at once; by default no limit.
+        max_concurrent: the maximum number of steps that run at once; by default no limit.
 
     Raises:
         PlanError: nothing to sweep, a parameter that is given twice, lists of different lengths.

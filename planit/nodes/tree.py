@@ -206,8 +206,8 @@ class Parallel(Group):
 
     Args:
         *nodes: the children, also called branches.
-        max_concurrent: the most branches that run at once; by default no limit. A branch that
-            fails makes room for the next one like any other.
+        max_concurrent: the maximum number of branches that run at once; by default no limit. A
+            branch that fails makes room for the next one like any other.
     """
 
     __slots__ = ("max_concurrent",)
@@ -235,7 +235,7 @@ def _shown(value: Any) -> str:
 
 
 def not_a_node_hint(value: Any, parent: str) -> str:
-    """How to mend what was given instead of a node."""
+    """How to fix what was given instead of a node."""
     if isinstance(value, list | tuple):
         return f"unpack the list: {parent}(*nodes)"
     if isinstance(value, type):

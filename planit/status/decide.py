@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from planit.record.markers import EndMarker, Outcome
 from planit.status.evidence import Answer, Evidence
 from planit.status.states import State, printable
 
-LOST_AFTER_S = 120.0  # a job that nobody knows is lost when it was asked for in vain for so long
+LOST_AFTER_S = 120.0  # a job that is asked for in vain for so long is lost
 
-# Slurm's job states (squeue manual, "JOB STATE CODES") as states of a step.
+# Slurm's job states (squeue manual, "JOB STATE CODES", 22.05 to 26.05) as states of a step.
 SLURM_STATES = {
     "COMPLETED": State.DONE,
     "PENDING": State.PENDING,
     "REQUEUED": State.PENDING,
     "REQUEUE_FED": State.PENDING,
+    "EXPEDITING": State.PENDING,  # requeued, to start first; 26.05 shows it, its manual does not
     "REQUEUE_HOLD": State.HELD,
     "SPECIAL_EXIT": State.HELD,
     "RESV_DEL_HOLD": State.HELD,
@@ -47,7 +47,7 @@ class Verdict:
 
     Attributes:
         cause: for what failed or will not run.
-        stale: the state is the last known one, not today's.
+        stale: the state is the last one that was found, not today's.
         by_marker: the end marker decided, and its times and error belong to the state.
         queued: the queue still has the job.
     """
@@ -61,40 +61,42 @@ class Verdict:
 
 def decide(e: Evidence) -> Verdict:  # noqa: C901, PLR0911, PLR0912 (a table: one rule a line)
     """The state of a step. The first rule that fits decides."""
-    # Nothing of it is anywhere.
+    # Nothing of it is anywhere, or an earlier status found out how it ended.
     if not e.submitted:
         return Verdict(State.NOT_SUBMITTED)
+    if e.cached is not None:
+        return Verdict(e.cached.state, e.cached.cause)
     if e.aborted is not None and e.cancelled:
         return Verdict(State.CANCELLED, "cancelled by planit")
     if e.aborted is not None:
         return Verdict(State.NOT_SUBMITTED, f"the submission was taken back: {e.aborted}")
     if not e.has_job:
         return Verdict(State.NOT_SUBMITTED, "the submission stopped before it")
-    # Its end marker says how it ended; a requeue by hand makes that the past.
-    if e.outcome == "succeeded":
+    # Its end marker tells how it ended, unless it was requeued by hand since.
+    if e.outcome is Outcome.SUCCEEDED:
         return _requeued(e) or Verdict(State.DONE, by_marker=True)
-    if e.outcome == "blocked":
+    if e.outcome is Outcome.BLOCKED:
         return _live(e) or Verdict(State.BLOCKED, _error_line(e.end), by_marker=True)
     if _ran_out_of_memory(e):
         return Verdict(State.OUT_OF_MEMORY, "out of memory", by_marker=e.outcome is not None)
-    if e.outcome == "failed" and e.answer is Answer.NO_ANSWER:
+    if e.outcome is Outcome.FAILED and e.answer is Answer.NO_ANSWER:
         return Verdict(State.FAILED, _error_line(e.end), by_marker=True, stale=True)
-    if e.outcome == "failed":
+    if e.outcome is Outcome.FAILED:
         return _live(e) or Verdict(State.FAILED, _error_line(e.end), by_marker=True)
     # It has not ended by itself: the scheduler knows.
     if e.answer is Answer.NO_ANSWER:
-        return Verdict(_last_known(e), stale=True)
+        return Verdict(_last_state(e), stale=True)
     if e.view is not None:
         return _from_scheduler(e)
-    if e.outcome == "terminated":
+    if e.outcome is Outcome.TERMINATED:
         return Verdict(State.CANCELLED, "terminated by SIGTERM")
-    if e.outcome == "killed":
+    if e.outcome is Outcome.KILLED:
         return Verdict(State.FAILED, _error_line(e.end), by_marker=True)
     if e.cancelled:
         return Verdict(State.CANCELLED, "cancelled by planit")
-    # Nobody knows it. One answer that leaves it out proves nothing.
+    # Neither queue nor accounting show it. One answer that leaves it out proves nothing.
     if e.missing_s < LOST_AFTER_S:
-        return Verdict(_last_known(e), "Slurm does not show the job", stale=True)
+        return Verdict(_last_state(e), "Slurm does not show the job", stale=True)
     return Verdict(State.LOST, "Slurm no longer knows the job, and it left no end marker")
 
 
@@ -108,7 +110,7 @@ _WAITING = (State.PENDING, State.HELD)
 
 
 def _live(e: Evidence) -> Verdict | None:
-    """The queue's word, if the job has not ended there: it was requeued, or is about to end."""
+    """By the queue, if the job has not ended there: it was requeued, or is about to end."""
     return _from_scheduler(e) if e.is_live and not e.is_ending else None
 
 
@@ -116,7 +118,7 @@ def _from_scheduler(e: Evidence) -> Verdict:
     assert e.view is not None
     state = SLURM_STATES.get(e.view.state, State.RUNNING)
     queued = not state.is_final
-    if state is State.PENDING and "Held" in (e.view.reason or ""):
+    if e.view.is_held:
         return Verdict(State.HELD, e.view.reason, queued=True)
     if state is State.DONE and e.outcome is not None:
         return Verdict(State.FAILED, _error_line(e.end), by_marker=True)
@@ -134,7 +136,7 @@ def _cause(state: State, e: Evidence) -> str:
         return _PLAIN_CAUSES[state]
     if state is State.CANCELLED:
         return "cancelled while it ran" if e.started else "cancelled before it ran"
-    if e.outcome == "killed":
+    if e.outcome is Outcome.KILLED:
         return _error_line(e.end)
     if not e.started:
         return "the job ended before the step began: see its log (setup lines, worker)"
@@ -148,22 +150,22 @@ def _ran_out_of_memory(e: Evidence) -> bool:
     """
     if not e.memory_complaint or (_live(e) is not None):
         return False
-    if e.outcome == "failed":
-        words = str((e.end.get("error") or {}).get("message", ""))
-        return e.end.get("exit_code") == _SIGKILL_EXIT or "SIGKILL" in words
+    if e.outcome is Outcome.FAILED:
+        words = e.end.error.message if e.end is not None and e.end.error is not None else ""
+        return (e.end is not None and e.end.exit_code == _SIGKILL_EXIT) or "SIGKILL" in words
     return e.view is None or SLURM_STATES.get(e.view.state) in (State.FAILED, State.CANCELLED)
 
 
-def _last_known(e: Evidence) -> State:
+def _last_state(e: Evidence) -> State:
     state = e.last or State.PENDING
     return State.RUNNING if state is State.PENDING and e.started else state
 
 
-def _error_line(end: Mapping[str, Any]) -> str:
-    error = end.get("error")
-    if not isinstance(error, dict):
+def _error_line(end: EndMarker | None) -> str:
+    error = None if end is None else end.error
+    if error is None:
         return "no reason given"
-    lines = str(error.get("message", "")).strip().splitlines() or [""]
-    if error.get("type") in ("Blocked", "Killed", "EndedEarly"):  # planit's own words
+    lines = error.message.strip().splitlines() or [""]
+    if error.type in ("Blocked", "Killed", "EndedEarly"):  # planit's own words
         return printable(lines[0])
-    return printable(f"{error.get('type', 'Error')}: {lines[0]}".rstrip(": "))
+    return printable(f"{error.type}: {lines[0]}".rstrip(": "))

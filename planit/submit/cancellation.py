@@ -14,7 +14,7 @@ from planit.record.history import History, Placement
 from planit.record.jobs import JobRef
 from planit.record.lock import RunLock
 from planit.record.run_dir import RunDir
-from planit.status.collect import run_status
+from planit.status.run_status import run_status
 from planit.status.states import RunStatus, StepStatus
 from planit.submit.interrupted import clear_strays, finish_interrupted, refuse_unreadable
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from planit.record.jobs import JobView
+from planit.record.markers import EndMarker
 from planit.status.decide import LOST_AFTER_S, SLURM_STATES, decide
 from planit.status.evidence import Answer, Evidence
 from planit.status.states import State
@@ -21,6 +22,13 @@ def view(state: str, reason: str | None = None, **more: Any) -> JobView:
 
 def end(kind: str = "ValueError", message: str = "broken", code: int = 1) -> dict[str, Any]:
     return {"exit_code": code, "error": {"type": kind, "message": message}}
+
+
+def evidence_of(outcome: str | None = None, end: Any = None, **more: Any) -> Evidence:
+    """Evidence with an end marker as it is on disk."""
+    marker = EndMarker.from_json({"outcome": outcome, **(end or {})})
+    assert (marker is None) is (outcome is None)
+    return Evidence(end=marker, **more)
 
 
 def row(expected: State, cause: str | None = None, **evidence: Any) -> Any:
@@ -107,6 +115,27 @@ ROWS = [
     row(State.PENDING, answer=QUEUED, view=view("PENDING", "Priority")),
     row(State.PENDING, answer=QUEUED, view=view("PENDING", "Dependency")),
     row(State.HELD, "JobHeldUser", answer=QUEUED, view=view("PENDING", "JobHeldUser")),
+    row(State.HELD, "JobHeldAdmin", answer=QUEUED, view=view("PENDING", "JobHeldAdmin")),
+    row(State.HELD, "JobHoldMaxRequeue", answer=QUEUED, view=view("PENDING", "JobHoldMaxRequeue")),
+    row(State.HELD, "launch failed requeued held", answer=QUEUED,
+        view=view("PENDING", "launch failed requeued held")),
+    row(State.HELD, "job requeued in held state", started=True, answer=QUEUED,
+        view=view("PENDING", "job requeued in held state")),
+    row(State.HELD, "BadConstraints", answer=QUEUED, view=view("PENDING", "BadConstraints")),
+    row(State.HELD, started=True, answer=QUEUED, view=view("SPECIAL_EXIT")),
+    row(State.HELD, answer=QUEUED, view=view("RESV_DEL_HOLD", "Reservation night was deleted")),
+    # reasons and states of Slurm 24.11 to 26.05
+    row(State.PENDING, answer=QUEUED, view=view("PENDING", "Constraints")),
+    row(State.PENDING, answer=QUEUED, view=view("PENDING", "ReservationInvalid")),
+    row(State.PENDING, answer=QUEUED, view=view("PENDING", "MaxCpuRunMinsPerUser")),
+    row(State.PENDING, answer=QUEUED, view=view("PENDING", "MaxPoweredUpNodes")),
+    row(State.PENDING, answer=QUEUED, view=view("PENDING", "MpiPortsBusy")),
+    row(State.PENDING, answer=QUEUED, view=view("PENDING", "NvidiaImexChannels")),
+    row(State.PENDING, started=True, answer=QUEUED, view=view("EXPEDITING")),
+    row(State.PENDING, outcome="terminated", end=end(), started=True, answer=QUEUED,
+        view=view("EXPEDITING")),
+    row(State.RUNNING, started=True, answer=QUEUED,
+        view=view("COMPLETING", "job requeued in held state")),
     # Slurm says so of tasks, too, whose own parent succeeded: the steps before it decide
     row(State.PENDING, answer=QUEUED, view=view("PENDING", "DependencyNeverSatisfied")),
     row(State.RUNNING, started=True, answer=QUEUED, view=view("RUNNING")),
@@ -150,21 +179,21 @@ ROWS = [
 def test_the_state_and_its_cause(
     expected: State, cause: str | None, evidence: dict[str, Any]
 ) -> None:
-    decision = decide(Evidence(**evidence))
+    decision = decide(evidence_of(**evidence))
     assert (decision.state, decision.cause) == (expected, cause)
 
 
 def test_what_nobody_answered_is_stale() -> None:
     stale = [
         Evidence(answer=NO_ANSWER),
-        Evidence(answer=NO_ANSWER, outcome="failed", end=end()),
+        evidence_of(answer=NO_ANSWER, outcome="failed", end=end()),
         Evidence(answer=UNKNOWN, missing_s=1),
     ]
     assert [decide(evidence).stale for evidence in stale] == [True, True, True]
     sure = [
-        Evidence(answer=NO_ANSWER, outcome="succeeded"),
+        evidence_of(answer=NO_ANSWER, outcome="succeeded"),
         Evidence(answer=UNKNOWN, missing_s=LOST_AFTER_S),
-        Evidence(answer=UNKNOWN, outcome="failed", end=end()),
+        evidence_of(answer=UNKNOWN, outcome="failed", end=end()),
     ]
     assert [decide(evidence).stale for evidence in sure] == [False, False, False]
 

@@ -12,8 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from planit.backends.shell import WAIT, lines_around
 from planit.errors import PlanError
-from planit.record.markers import end_file_in_bash
+from planit.record import step_files
+from planit.record.run_dir import RunDir
 from planit.record.trust import TRUST_GROUP
 
 # submitit's parameter names that are not options of sbatch.
@@ -29,6 +31,7 @@ _NOT_SBATCH = frozenset(
     }
 )
 DEFAULT_SIGNAL_DELAY_S = 90
+_ATTEMPT = "$SLURM_JOB_ID.${SLURM_RESTART_COUNT:-0}"
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,6 @@ class ScriptSpec:
         stage: number of the stage.
         checkpoints: whether a task can save itself when Slurm warns it.
         launches: whether the step is started once for each Slurm task, by srun.
-        here: whether planit's local engine runs it, which sets the PLANIT_* variables itself.
         cancels: whether a step that fails cancels what waits for it.
         trust_group: whether the user trusts who can write to the folders above the run.
     """
@@ -67,7 +69,6 @@ class ScriptSpec:
     stage: int = 0
     checkpoints: bool = False
     launches: bool = True
-    here: bool = False
     trust_group: bool = False
     cancels: bool = False
 
@@ -75,9 +76,9 @@ class ScriptSpec:
         """The script of a single job."""
         return replace(self, step=step, step_dir=step_dir)
 
-    def for_array(self, task_list: Path, count: int, most: int | None = None) -> ScriptSpec:
-        """The script of an array of `count` tasks, of which at most `most` run at once."""
-        limit = f"%{most}" if most is not None else ""
+    def for_array(self, task_list: Path, count: int, max_running: int | None = None) -> ScriptSpec:
+        """The script of an array of `count` tasks, of which at most `max_running` run at once."""
+        limit = f"%{max_running}" if max_running is not None else ""
         return replace(self, task_list=task_list, array=f"0-{count - 1}{limit}")
 
 
@@ -86,8 +87,7 @@ def script_text(spec: ScriptSpec) -> str:
     for path in (spec.run_dir, spec.step_dir):
         if path is not None and not str(path).isprintable():
             raise PlanError(f"the path {str(path)!r} has control characters")
-    head = [] if spec.here else [*_directives(spec), "", *_environment(spec), ""]
-    lines = ["#!/bin/bash", *head, *_body(spec)]
+    lines = ["#!/bin/bash", *_directives(spec), "", *_environment(spec), "", *_body(spec)]
     return "\n".join(lines) + "\n"
 
 
@@ -115,8 +115,8 @@ def _directives(spec: ScriptSpec) -> list[str]:
 
 def _log_pattern(spec: ScriptSpec) -> str:
     if spec.task_list is not None:
-        return f"{_no_pattern(spec.task_list.parent)}/%a_%A.out"
-    return f"{_no_pattern(spec.step_dir)}/%j_0_log.out"
+        return f"{_no_pattern(spec.task_list.parent)}/{step_files.ARRAY_LOG_PATTERN}"
+    return f"{_no_pattern(spec.step_dir)}/{step_files.JOB_LOG_PATTERN}"
 
 
 def _no_pattern(path: Path | None) -> str:
@@ -147,54 +147,37 @@ def _environment(spec: ScriptSpec) -> list[str]:
         ]
     else:
         tasks = shlex.quote(str(spec.task_list))
+        step_dir = RunDir(Path("$PLANIT_RUN_DIR")).step_dir("$planit_slug")
         lines += [
             "planit_line=$((SLURM_ARRAY_TASK_ID + 1))",
             f'planit_task=$(sed -n "${{planit_line}}p" {tasks})',
             "IFS=$'\\t' read -r planit_slug PLANIT_STEP <<< \"$planit_task\"",
-            'export PLANIT_STEP PLANIT_STEP_DIR="$PLANIT_RUN_DIR/steps/$planit_slug"',
+            f'export PLANIT_STEP PLANIT_STEP_DIR="{step_dir}"',
             "planit_job=${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}",
-            'exec >> "$PLANIT_STEP_DIR/${planit_job}_0_log.out" 2>&1',
+            f'exec >> "$PLANIT_STEP_DIR/{step_files.log("${planit_job}")}" 2>&1',
             "# So that squeue and sacct show which branch this task is.",
             'timeout 10 scontrol update JobId="$planit_job" JobName="$PLANIT_STEP" &> /dev/null',
         ]
     return [*lines, "export SUBMITIT_EXECUTOR=slurm"]
 
 
-# planit_run waits for its arguments in a way that lets signals through: what Slurm sends to the
-# batch script reaches the step, and the script lives until the step has ended.
-_WAIT = """\
-planit_forward() {
-    for planit_signal in TERM INT HUP USR1 USR2; do
-        trap "kill -s $planit_signal \\"\\$planit_child\\" 2> /dev/null" "$planit_signal"
-    done
-}
-planit_run() {
-    "$@" &
-    planit_child=$!
-    while wait "$planit_child"; planit_code=$?; [ "$planit_code" -gt 128 ] &&
-        kill -0 "$planit_child" 2> /dev/null; do :; done
-    return "$planit_code"
-}
-planit_forward"""
-
-
 def _body(spec: ScriptSpec) -> list[str]:
-    if spec.here:
-        return [_WAIT, *_user_lines(spec), 'exit "$planit_code"']
     worker = f"{spec.python} -P -u -m planit.job.worker"
-    end = end_file_in_bash("$PLANIT_STEP_DIR", f"{spec.attempt}.${{SLURM_RESTART_COUNT:-0}}")
+    end = step_files.end_marker_in_bash(
+        "$PLANIT_STEP_DIR", f"{spec.attempt}.${{SLURM_RESTART_COUNT:-0}}"
+    )
     if _is_simple(spec):
         run = [f"planit_run {worker} run", "planit_code=$?"]
     else:
         run = [
             "# Nothing of the user's runs before the record says that the step may run.",
             f"{worker} open || exit $?",
-            *_user_lines(spec),
+            *lines_around(_command(spec), spec.options, attempt=_ATTEMPT),
             f'{worker} close "$planit_code"',
             "planit_code=$?",
         ]
     return [
-        _WAIT,
+        WAIT,
         *run,
         "# Slurm releases the steps behind this one by the exit code: never without an end marker.",
         f'planit_end="{end}"',
@@ -209,55 +192,22 @@ def _body(spec: ScriptSpec) -> list[str]:
 def _is_simple(spec: ScriptSpec) -> bool:
     """Whether the script has nothing to do but to start one worker."""
     lines = spec.options.get("setup") or spec.options.get("teardown")
-    return not lines and not needs_srun(
-        spec.options, checkpoints=spec.checkpoints, launches=spec.launches
-    )
+    return not lines and not _needs_srun(spec)
 
 
-def _user_lines(spec: ScriptSpec) -> list[str]:
-    """The step between the user's setup and teardown lines; planit_code is then its exit code.
-
-    The lines get a shell of their own (planit_run starts one): they may exit, fail and set traps.
-    """
-    setup = list(spec.options.get("setup") or [])
-    teardown = list(spec.options.get("teardown") or [])
-    return [
-        f'planit_exit="$PLANIT_STEP_DIR/exit-{_attempt(spec)}"',
-        "planit_lines() {",
-        "planit_forward",
-        "set -e",
-        *setup,
-        "set +e",
-        f"planit_run {_command(spec)}",
-        'echo $? > "$planit_exit"',
-        *teardown,
-        "}",
-        "planit_run planit_lines",
-        "planit_code=$?",
-        'if [ -s "$planit_exit" ]; then',
-        '    planit_code=$(cat "$planit_exit")',
-        "else",
-        '    echo "planit: the setup lines ended with exit code $planit_code before the step" >&2',
-        '    [ "$planit_code" -ne 0 ] || planit_code=1',
-        "fi",
-    ]
-
-
-def _attempt(spec: ScriptSpec) -> str:
-    return "$PLANIT_JOB.$PLANIT_RESTART" if spec.here else "$SLURM_JOB_ID.${SLURM_RESTART_COUNT:-0}"
+def _needs_srun(spec: ScriptSpec) -> bool:
+    return needs_srun(spec.options, checkpoints=spec.checkpoints, launches=spec.launches)
 
 
 def _command(spec: ScriptSpec) -> str:
     worker = f"{spec.python} -P -u -m planit.job.worker step"
-    if spec.here or not needs_srun(
-        spec.options, checkpoints=spec.checkpoints, launches=spec.launches
-    ):
+    if not _needs_srun(spec):
         return worker
     job = "${SLURM_JOB_ID}"
     if spec.task_list is not None:
         job = "${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}"
     extra = shlex.join(spec.options.get("srun_args") or [])
-    output = f'"$PLANIT_STEP_DIR/{job}_%t_log.out"'
+    output = f'"$PLANIT_STEP_DIR/{step_files.log(job, "%t")}"'
     words = ["srun --unbuffered --kill-on-bad-exit=1 --open-mode=append --output", output, extra]
     return " ".join(word for word in [*words, worker] if word)
 

@@ -61,7 +61,7 @@ def test_returned_jobs_are_submitit_jobs(slurm: Cluster, tmp_path: Path) -> None
     until(jobs[4].done)
     assert jobs[4].state.startswith("CANCELLED")
     assert far.result() == "beta"
-    assert far.state == "COMPLETED"
+    until(lambda: far.state == "COMPLETED")
     assert far.paths.stdout.read_text() == "noted beta\n" == far.stdout() == far.stderr()
     assert far.paths.submission_file.is_file()
     assert far.paths.submitted_pickle.is_file()

@@ -7,14 +7,13 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from planit.backends import registry
 from planit.backends.base import Backend
-from planit.backends.local.backend import SETTINGS, LocalBackend
-from planit.backends.slurm.backend import SlurmBackend
 from planit.errors import RunError, StepsFailedError
 from planit.nodes import Resources
 from planit.nodes.slurm_args import changed
-from planit.record import context, index, submissions
 from planit.record import history as histories
+from planit.record import index
 from planit.record.run_dir import RunDir
 from planit.status.run_status import run_status
 from planit.status.states import RunStatus, State
@@ -35,7 +34,7 @@ class Run:
 
     def __init__(self, path: Path, *, backend: Backend | None = None) -> None:
         self._dir = RunDir(Path(path))
-        self.backend = backend or _backend_of(self._dir)
+        self.backend = backend or registry.of_run(self._dir)
 
     @classmethod
     def open(cls, run: str | None = None, *, base: str | Path = index.DEFAULT_BASE) -> Run:
@@ -132,7 +131,7 @@ class Run:
             StepsFailedError: names every step that failed, with its traceback.
             RunError: the submission stopped in the middle, so nothing more will happen.
         """
-        most_s = self.backend.look_every_s if most_s is None else most_s
+        most_s = self.backend.poll_interval_s if most_s is None else most_s
         pause = min(_FIRST_PAUSE_S, most_s)
         while True:
             began = time.monotonic()
@@ -164,16 +163,3 @@ def failure_of(status: RunStatus) -> StepsFailedError:
     done = {State.DONE}
     blocked = [s.name for s in status.steps if not s.state.is_failure and s.state not in done]
     return StepsFailedError(status.plan, failures, blocked)
-
-
-def _backend_of(run: RunDir) -> Backend:
-    """Submit again as the run was submitted last."""
-    newest = max(submissions.numbers(run.path), default=1)
-    settings = context.read(run.path, newest).backend
-    if settings.get("name") == "local":
-        here = {key: settings[key] for key in (*SETTINGS, "python") if key in settings}
-        backend = LocalBackend(**here)
-        backend.begin(run.path, 0)
-        return backend
-    kept = ("kill_on_invalid_dep", "python")
-    return SlurmBackend(**{key: settings[key] for key in kept if key in settings})

@@ -13,6 +13,7 @@ from planit.app.config.compose import given_overrides
 from planit.app.config.plans import Plans, plan_of
 from planit.app.sweeps.frozen import FrozenSweep
 from planit.app.sweeps.settings import merge_rows, sweep_settings
+from planit.backends.base import InProcess
 from planit.errors import ConfigError, suggest
 from planit.graph import Branch
 from planit.plan import Plan
@@ -81,10 +82,10 @@ class PlanTask:
         if chosen == "describe":
             print(tree_text(plan.name, plan.root))
             return
-        backend_name = submitting.chosen_backend(config)
-        if backend_name == "debug":
-            submitting.run_here(plan, config)
+        backend = submitting.chosen_backend(config)
+        if isinstance(backend, InProcess):
+            submitting.run_here(plan, config, backend)
             return
-        run, backend, _ = submitting.submit(plan, config, backend_name, source)
-        if (code := submitting.see_through(run, backend)) != 0:
+        run, _ = submitting.submit(plan, config, backend, source)
+        if (code := submitting.see_through(run)) != 0:
             raise SystemExit(code)

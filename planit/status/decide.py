@@ -10,12 +10,13 @@ from planit.status.states import State, printable
 
 LOST_AFTER_S = 120.0  # a job that is asked for in vain for so long is lost
 
-# Slurm's job states (squeue manual, "JOB STATE CODES") as states of a step.
+# Slurm's job states (squeue manual, "JOB STATE CODES", 22.05 to 26.05) as states of a step.
 SLURM_STATES = {
     "COMPLETED": State.DONE,
     "PENDING": State.PENDING,
     "REQUEUED": State.PENDING,
     "REQUEUE_FED": State.PENDING,
+    "EXPEDITING": State.PENDING,  # requeued, to start first; 26.05 shows it, its manual does not
     "REQUEUE_HOLD": State.HELD,
     "SPECIAL_EXIT": State.HELD,
     "RESV_DEL_HOLD": State.HELD,
@@ -117,7 +118,7 @@ def _from_scheduler(e: Evidence) -> Verdict:
     assert e.view is not None
     state = SLURM_STATES.get(e.view.state, State.RUNNING)
     queued = not state.is_final
-    if state is State.PENDING and "Held" in (e.view.reason or ""):
+    if e.view.is_held:
         return Verdict(State.HELD, e.view.reason, queued=True)
     if state is State.DONE and e.outcome is not None:
         return Verdict(State.FAILED, _error_line(e.end), by_marker=True)

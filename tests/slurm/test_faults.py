@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 
 from planit import Chain, Parallel, Run, SlurmArgs, Step
+from planit.backends.local.backend import LocalBackend
 from planit.backends.slurm.backend import SlurmBackend
 from planit.backends.slurm.client import SlurmClient
 from planit.errors import SchedulerError, StepsFailedError, SubmissionError
 from planit.status import decide
+from planit.submit.new import NewRun
 from tests.cluster import Cluster
 from tests.slurm import steps
 from tests.slurm.tools import (
@@ -325,6 +327,41 @@ def test_torn_and_foreign_files_are_survived_and_reported(slurm: Cluster, tmp_pa
     run.resume(start_from=["b"])
     assert set(settled(Run(run.path)).values()) == {"DONE"}
     assert lines(tmp_path / "ran") == ["a", "b", "b"]
+
+
+def test_runs_asks_the_backend_of_each_run_and_each_cluster_once(
+    slurm: Cluster, tmp_path: Path
+) -> None:
+    go = tmp_path / "go"
+    gates = [Step("gate", steps.gate, ARGS, str(go), str(tmp_path / f"b{i}")) for i in range(3)]
+    runs = [submit(tmp_path, gate) for gate in gates[:2]]
+    here = LocalBackend(cpus=1, gpus=0)
+    local = Run(NewRun(plan="p", root=gates[2], base=tmp_path, backend=here).start()[0].path)
+    until(lambda: all(lines(tmp_path / f"b{i}") for i in range(3)))
+    with wrapped(tmp_path / "bin", ("squeue", "sacct")) as calls:
+        shown = planit(tmp_path, "runs").out
+    assert shown == "".join(f"{run.run_id}  p  1 running\n" for run in [local, *runs[::-1]])
+    assert lines(calls) == ["squeue"]
+    go.touch()
+    assert [settled(run) for run in [*runs, local]] == [{"gate": "DONE"}] * 3
+
+
+def test_a_resume_on_slurm_keeps_the_settings_of_the_backend_and_takes_new_ones(
+    slurm: Cluster, tmp_path: Path
+) -> None:
+    run = submit(tmp_path, Step("bad", steps.fail, ARGS), kill_on_invalid_dep=False)
+    settled(run)
+    script = run.path / "stages" / "{}.0" / "script.sh"
+    for number, words, cancels in (
+        (2, (), False),
+        (3, ("backend.kill_on_invalid_dep=true",), True),
+    ):
+        assert planit(tmp_path, "resume", *words).code == 0
+        text = Path(str(script).format(number)).read_text()
+        assert ("PLANIT_CANCELS=1" in text) == cancels
+        settled(run)
+    refused = planit(tmp_path, "resume", "backend.cpus=2")
+    assert (refused.code, "is not a setting of backend=slurm" in refused.err) == (2, True)
 
 
 def test_status_asks_once_per_tool_and_not_for_what_is_final(

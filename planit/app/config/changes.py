@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -17,12 +16,14 @@ from planit.app.config.plans import Plans, group_preset
 from planit.app.config.refusals import as_config_error
 from planit.app.sweeps.frozen import thaw
 from planit.app.sweeps.settings import merge_rows
-from planit.backends.local.backend import SETTINGS, LocalBackend
 from planit.errors import ConfigError, suggest
 from planit.graph import Branch
 from planit.nodes import Resources, tasks
 from planit.nodes.slurm_args import changed
 from planit.record.history import History
+
+if TYPE_CHECKING:
+    from planit.backends.base import Backend
 
 
 def changed_resources(
@@ -42,17 +43,14 @@ def changed_resources(
     return {name: new for name, new in after.items() if new.key != before[name].key}
 
 
-def changed_backend(backend: LocalBackend, overrides: list[str]) -> LocalBackend:
+def changed_backend(backend: Backend, overrides: list[str]) -> Backend:
     """The backend with ``backend.KEY=VALUE`` applied.
 
     Raises:
         ConfigError: there is no such setting, or the value is not of its kind.
     """
     settings = {key.removeprefix("backend."): value for key, value in _parse(overrides).items()}
-    for key in settings:
-        if key not in SETTINGS:
-            raise ConfigError(f"backend.{key} cannot be changed", hint=suggest(key, SETTINGS))
-    return replace(backend, **settings)
+    return backend.with_settings(settings)
 
 
 def _resources(manifest: dict[str, Any], changes: dict[str, Any]) -> dict[str, Resources]:

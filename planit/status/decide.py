@@ -8,7 +8,7 @@ from planit.record.markers import EndMarker, Outcome
 from planit.status.evidence import Answer, Evidence
 from planit.status.states import State, printable
 
-LOST_AFTER_S = 120.0  # a job that is asked for in vain for so long is lost
+LOST_AFTER_S = 120.0  # a job that queue and accounting leave out for so long is lost
 
 # Slurm's job states (squeue manual, "JOB STATE CODES", 22.05 to 26.05) as states of a step.
 SLURM_STATES = {
@@ -61,7 +61,7 @@ class Verdict:
 
 def decide(e: Evidence) -> Verdict:  # noqa: C901, PLR0911, PLR0912 (a table: one rule a line)
     """The state of a step. The first rule that fits decides."""
-    # Nothing of it is anywhere, or an earlier status found out how it ended.
+    # Nothing of it is anywhere, or an earlier status found how it ended.
     if not e.submitted:
         return Verdict(State.NOT_SUBMITTED)
     if e.cached is not None:
@@ -83,7 +83,7 @@ def decide(e: Evidence) -> Verdict:  # noqa: C901, PLR0911, PLR0912 (a table: on
         return Verdict(State.FAILED, _error_line(e.end), by_marker=True, stale=True)
     if e.outcome is Outcome.FAILED:
         return _live(e) or Verdict(State.FAILED, _error_line(e.end), by_marker=True)
-    # It has not ended by itself: the scheduler knows.
+    # It has not ended by itself: the scheduler tells.
     if e.answer is Answer.NO_ANSWER:
         return Verdict(_last_state(e), stale=True)
     if e.view is not None:

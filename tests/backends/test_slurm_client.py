@@ -8,12 +8,7 @@ from pathlib import Path
 import pytest
 
 from planit.backends.slurm import parse
-from planit.backends.slurm.client import (
-    RememberingClient,
-    SlurmClient,
-    UnclearSubmissionError,
-    available,
-)
+from planit.backends.slurm.client import SlurmClient, UnclearSubmissionError
 from planit.errors import SchedulerError, SubmissionError, UnknownClusterError
 from planit.record.jobs import JobRef, JobView
 from tests.backends.tools import ACCOUNT, CONFIG, DOWN, QUEUE, UNKNOWN, Tools, job
@@ -118,11 +113,6 @@ def test_a_tool_that_is_not_there_is_named(
     assert "login node" in str(caught.value.hint)
     with pytest.raises(SchedulerError, match="squeue is not on PATH"):
         SlurmClient().queue(None)
-    assert not available()
-
-
-def test_slurm_is_available_where_sbatch_is_on_path(tools: Tools) -> None:
-    assert available()
 
 
 def test_a_tool_that_takes_too_long_gave_no_answer(tools: Tools, script: str) -> None:
@@ -185,16 +175,6 @@ def test_the_accounting_is_asked_for_each_job_once(client: SlurmClient, tools: T
     assert tools.calls("sacct") == [f"-M beta -X -P -o {parse.ACCOUNT_FIELDS} -j 12,7"]
     assert client.accounting(None, []) == {}
     assert client.calls["sacct"] == 1
-
-
-def test_one_queue_is_remembered_for_many_runs(tools: Tools) -> None:
-    client = RememberingClient()
-    tools.answer("squeue", QUEUE + job("12", "RUNNING"))
-    assert client.queue(None) == client.queue(None)
-    client.queue("beta")
-    assert client.calls["squeue"] == 2
-    client.fresh_queue(None)
-    assert client.calls["squeue"] == 3
 
 
 # scontrol show config, sacctmgr

@@ -33,6 +33,7 @@ ENDED = EndMarker(
     ranks=2,
     error=StepError("ValueError", "broken", "Traceback ..."),
     peak_memory_bytes=10**9,
+    peak_gpu_memory_bytes=10**8,
 )
 WORDS = st.sampled_from(["", "succeeded", "message", "1.0", "\u00e9\n"])
 JSON = st.recursive(
@@ -51,6 +52,20 @@ def test_markers_come_back_as_they_were_written(tmp_path: Path) -> None:
     tries = markers.read(tmp_path)
     assert (tries.starts, tries.ends, tries.problems) == ({FIRST: start}, {FIRST: ENDED}, ())
     assert (tries.last, tries.count) == (FIRST, 1)
+
+
+@pytest.mark.parametrize(
+    ("environ", "attempt"),
+    [
+        ({}, FIRST),
+        ({"PLANIT_SUBMISSION": "3"}, Attempt(3, 0)),
+        ({"PLANIT_SUBMISSION": "3", "SLURM_RESTART_COUNT": "2"}, Attempt(3, 2)),
+        ({"PLANIT_RESTART": "1", "SLURM_RESTART_COUNT": "2"}, Attempt(1, 1)),
+        ({"PLANIT_RESTART": "", "SLURM_RESTART_COUNT": ""}, FIRST),
+    ],
+)
+def test_an_attempt_is_known_by_the_environment(environ: dict[str, str], attempt: Attempt) -> None:
+    assert Attempt.from_environment(environ) == attempt
 
 
 @ANY_LOAD

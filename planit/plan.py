@@ -96,7 +96,7 @@ class Plan:
             SubmissionError: Slurm refused a step; everything submitted before it was cancelled.
         """
         from planit.backends import executors, registry
-        from planit.backends.base import InProcess
+        from planit.backends.in_process import InProcess
 
         view = executors.view(executor)
         given = {"slurm": {"kill_on_invalid_dep": kill_on_invalid_dep}, "local": dict(local or {})}

@@ -85,9 +85,10 @@ class Resume:
         return self._decide(history, self._look(history))
 
     def execute(self) -> list[ResumeDecision]:
-        """Do it. Raises what `planit.submit.submission.Submission.submit` raises, and:
+        """Do it.
 
         Raises:
+            SubmissionError: a stage was refused; all that had been submitted is cancelled.
             RunError: somebody else is working on the run, or a step to rerun is running.
             SchedulerError: Slurm does not answer, so nobody knows what still runs.
         """

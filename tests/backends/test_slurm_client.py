@@ -151,6 +151,13 @@ def test_an_answer_that_speaks_of_an_error_is_none(client: SlurmClient, tools: T
         client.queue(None)
 
 
+def test_what_is_not_utf_8_is_replaced(client: SlurmClient, tools: Tools) -> None:
+    tools.answer("squeue", QUEUE)
+    line = job("12", "RUNNING", comment="caf?").encode().replace(b"?", b"\xe9")
+    (tools.folder / "squeue.out").write_bytes(QUEUE.encode() + line)
+    assert client.queue(None)["12"].comment == "caf\N{REPLACEMENT CHARACTER}"
+
+
 def test_a_cluster_that_slurm_does_not_know_is_told_from_one_that_is_down(
     client: SlurmClient, tools: Tools
 ) -> None:

@@ -15,7 +15,7 @@ from planit.nodes.slurm_args import changed
 from planit.record import history as histories
 from planit.record import index
 from planit.record.run_dir import RunDir
-from planit.status.collect import run_status
+from planit.status.run_status import run_status
 from planit.status.states import RunStatus, State
 from planit.submit.cancellation import Cancelled, cancel
 from planit.submit.resumption import Resume, ResumeDecision

@@ -16,8 +16,10 @@ from tests.graph.reference import ancestors
 from tests.helpers import files_of
 from tests.slurm.tools import lines, until
 
+ON_SLURM = pytest.param("slurm", marks=pytest.mark.slurm)
 
-@pytest.fixture(params=["slurm", "local-fork", "local-spawn", "debug"])
+
+@pytest.fixture(params=[ON_SLURM, "local-fork", "local-spawn", "debug"])
 def driver(request: pytest.FixtureRequest) -> Driver:
     if request.param == "slurm":
         request.getfixturevalue("slurm")

@@ -72,7 +72,8 @@ def test_calls_are_copied_without_being_unpickled(task: TaskFiles) -> None:
     before = written(task, [Call(len, (common,), {}), Call(max, (common, ["z"]), {})] * 2)
     assert before.shared
     with (task.folder / "calls").open("rb") as file:
-        again = copied([(CallFile(file), 3), (CallFile(file), 0)], Limits(5, 1))
+        calls = CallFile(file)
+        again = copied([(calls, 3), (calls, 0)], Limits(5, 1))
     again.write(task.folder / "calls")
     assert (loaded(task, 1).function, loaded(task, 0).function) == (len, max)
     with (task.folder / "calls").open("rb") as file:

@@ -22,7 +22,15 @@ from planit.record.markers import (
     StartMarker,
     StepError,
 )
-from planit.record.task_files import TaskFiles, list_records, read_attempts, read_result
+from planit.record.stage_dir import StageDir
+from planit.record.task_files import (
+    TaskFiles,
+    has_records,
+    list_records,
+    read_attempts,
+    read_result,
+    restart_count,
+)
 
 FIRST = Attempt(1, 0)
 ENDED = EndMarker(
@@ -35,6 +43,7 @@ ENDED = EndMarker(
     ranks=2,
     error=StepError("ValueError", "broken", "Traceback ..."),
     peak_memory_bytes=10**9,
+    peak_gpu_memory_bytes=10**8,
 )
 WORDS = st.sampled_from(["", "succeeded", "message", "1.0", "\u00e9\n"])
 JSON = st.recursive(
@@ -90,6 +99,77 @@ def test_what_a_step_left_empty_is_removed(files: TaskFiles, tmp_path: Path) -> 
     (step / "kept").touch()
     files.clean_up(step, succeeded=True)
     assert step.exists()
+
+
+def test_each_rank_reports_for_itself_and_the_end_takes_the_first_report_away(
+    files: TaskFiles,
+) -> None:
+    reports = {rank: replace(ENDED, exit_code=rank, ranks=3) for rank in (0, 1, 12)}
+    for rank, report in reports.items():
+        files.write_report(0, rank, report, b"")
+        files.write_report(10, rank, ENDED, b"")
+    assert files.reports(0) == reports
+    files.write_end(0, ENDED)
+    assert set(files.reports(0)) == {1, 12}
+    files.end_with_report(10)
+    assert read_attempts(files, [0, 10]).ends == {FIRST: ENDED, Attempt(1, 10): ENDED}
+
+
+def test_a_step_of_one_process_has_one_report(files: TaskFiles) -> None:
+    one = replace(ENDED, ranks=1)
+    files.write_report(0, 0, one, b"")
+    files.write_report(0, 1, one, b"")
+    assert files.reports(0) == {0: one}
+
+
+@pytest.mark.parametrize(
+    ("left", "outcome"),
+    [
+        ([], None),
+        (["end 0 succeeded"], "succeeded"),
+        (["end 0 failed"], "failed"),
+        (["end 0 succeeded", "start 1"], None),
+        (["end 0 requeued", "start 1", "end 1 succeeded"], "succeeded"),
+        (["end 0 requeued", "end 3 failed"], "failed"),
+        (["end 0 requeued", "end 3 requeued", "end 6 failed"], "failed"),
+        (["end 7 failed"], "failed"),
+    ],
+)
+def test_the_newest_attempt_tells_how_the_task_ended(
+    files: TaskFiles, left: list[str], outcome: str | None
+) -> None:
+    TaskFiles(files.run_path, 1, 2, 33).write_end(0, EndMarker(Outcome.KILLED))
+    for line in left:
+        kind, number, *how = line.split()
+        if kind == "start":
+            files.write_start(int(number), StartMarker(started=1.0))
+        else:
+            files.write_end(int(number), EndMarker(Outcome(how[0])))
+    assert files.final_outcome() == outcome
+
+
+def test_whether_anything_of_a_submission_has_started(files: TaskFiles) -> None:
+    files.write_start(0, StartMarker(started=1.0))
+    StageDir(files.run_path, 2, 0).path.mkdir()
+    assert [has_records(files.run_path, number) for number in (1, 2, 3)] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("environ", "restart"),
+    [
+        ({}, 0),
+        ({"SLURM_RESTART_COUNT": "2"}, 2),
+        ({"PLANIT_RESTART": "1", "SLURM_RESTART_COUNT": "2"}, 1),
+        ({"PLANIT_RESTART": "", "SLURM_RESTART_COUNT": ""}, 0),
+    ],
+)
+def test_an_attempt_is_known_by_the_environment(environ: dict[str, str], restart: int) -> None:
+    assert restart_count(environ) == restart
+
+
+def test_a_task_is_known_by_the_environment(tmp_path: Path) -> None:
+    environ = {"PLANIT_SUBMISSION": "3", "PLANIT_STAGE": "4", "PLANIT_TASK": "5"}
+    assert TaskFiles.from_environment(tmp_path, environ) == TaskFiles(tmp_path, 3, 4, 5)
 
 
 @ANY_LOAD

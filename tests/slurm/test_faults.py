@@ -176,8 +176,13 @@ def test_without_accounting_the_states_are_still_true(slurm: Cluster, tmp_path: 
         assert planit(base, "status").code == 0
 
 
-def test_jobs_ended_from_outside_say_so(slurm: Cluster, tmp_path: Path) -> None:
-    base = tmp_path
+KILLED = "ended by SIGKILL before the function returned"
+
+
+@pytest.fixture(scope="module")
+def ended_from_outside(slurm: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run of which every step was cancelled, killed, out of memory, or blocked by such a one."""
+    base = tmp_path_factory.mktemp("outside")
     gate = Step("gate", steps.gate, ARGS, str(base / "never"), str(base / "begun"))
     waiting = SlurmArgs("5", "batch", additional_params={"begin": "now+1hour"})
     root = Parallel(
@@ -192,29 +197,37 @@ def test_jobs_ended_from_outside_say_so(slurm: Cluster, tmp_path: Path) -> None:
     until(lambda: lines(base / "begun") and lines(base / "child"))
     for name in ("gate", "waiting", "child"):
         slurm_says("scancel", of_run(run, name))
-    found = settled(run)
-    causes = {step.name: step.cause for step in run.status().steps}
-    assert (found["gate"], causes["gate"]) == ("CANCELLED", "cancelled while it ran")
-    assert (found["waiting"], causes["waiting"]) == ("CANCELLED", "cancelled before it ran")
-    assert (found["child"], causes["child"]) == ("CANCELLED", "cancelled while it ran")
-    assert found["dead"] == "FAILED"
-    assert causes["dead"] == "ended by SIGKILL before the function returned"
-    for name in ("hog", "hog_a", "hog_b"):
-        assert (found[name], causes[name]) == ("OUT_OF_MEMORY", "out of memory"), name
-    assert causes["behind"] == "blocked by gate: CANCELLED, cancelled while it ran"
-    assert causes["behind2"] == "blocked by waiting: CANCELLED, cancelled before it ran"
-    assert str(causes["behind3"]).startswith("blocked by dead: FAILED, ended by SIGKILL")
+    settled(run)
+    return run
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "cause"),
+    [
+        ("gate", "CANCELLED", "cancelled while it ran"),
+        ("waiting", "CANCELLED", "cancelled before it ran"),
+        ("child", "CANCELLED", "cancelled while it ran"),
+        ("dead", "FAILED", KILLED),
+        ("hog", "OUT_OF_MEMORY", "out of memory"),
+        ("hog_a", "OUT_OF_MEMORY", "out of memory"),
+        ("hog_b", "OUT_OF_MEMORY", "out of memory"),
+        ("behind", "BLOCKED", "blocked by gate: CANCELLED, cancelled while it ran"),
+        ("behind2", "BLOCKED", "blocked by waiting: CANCELLED, cancelled before it ran"),
+        ("behind3", "BLOCKED", f"blocked by dead: FAILED, {KILLED}"),
+    ],
+)
+def test_jobs_ended_from_outside_say_so(
+    ended_from_outside: Run, name: str, state: str, cause: str
+) -> None:
+    step = ended_from_outside.status().step(name)
+    assert (step.state, step.cause) == (state, cause)
+
+
+def test_waiting_for_them_raises_all_that_did_not_succeed(ended_from_outside: Run) -> None:
     with pytest.raises(StepsFailedError) as failed:
-        run.wait()
-    assert set(failed.value.failures) == {
-        "gate",
-        "waiting",
-        "dead",
-        "child",
-        "hog",
-        "hog_a",
-        "hog_b",
-    }
+        ended_from_outside.wait()
+    ended = {"gate", "waiting", "dead", "child", "hog", "hog_a", "hog_b"}
+    assert set(failed.value.failures) == ended
     assert set(failed.value.blocked) == {"behind", "behind2", "behind3"}
 
 

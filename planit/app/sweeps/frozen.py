@@ -1,5 +1,7 @@
-"""The configurations of a sweep as a run keeps them: one per combination of groups, and what each
-branch sets on top. From that a resume builds the same plan again, with other resources.
+"""The configurations of a sweep as a run keeps them.
+
+There is one per combination of groups, and what each branch sets on top. From that a resume builds
+the same plan again, with other resources.
 """
 
 from __future__ import annotations

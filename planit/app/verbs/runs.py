@@ -9,7 +9,7 @@ from planit.backends import registry
 from planit.backends.base import CachedQueue
 from planit.errors import PlanitError
 from planit.record import index
-from planit.status.collect import run_status
+from planit.status.run_status import run_status
 from planit.views.run_tree import counts_text
 
 

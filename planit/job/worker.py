@@ -35,6 +35,7 @@ from planit.record.umask import closed_umask
 EXIT_UNTRUSTED = 126
 EXIT_NOT_OF_RECORD = 125
 EXIT_BLOCKED = 1
+EXIT_NO_RECORD = 1
 # What a batch script may be sent (sbatch manual, "--signal"), which is meant for the step.
 _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -56,11 +57,15 @@ def main(arguments: Sequence[str] = ()) -> int:
     except RunError as refusal:
         print(f"planit: refusing to run this step: {refusal}", file=sys.stderr, flush=True)
         return EXIT_UNTRUSTED
-    if verb == "close":
-        return _end(task, int(rest[0]))
-    if verb == "step":
-        return run_step(run)
-    return 0 if verb == "open" else _run_and_wait(run, task)
+    try:
+        if verb == "close":
+            return _end(task, int(rest[0]))
+        if verb == "step":
+            return run_step(run)
+        return 0 if verb == "open" else _run_and_wait(run, task)
+    except RunError as problem:  # a step without an end marker has not succeeded
+        print(f"planit: {problem}", file=sys.stderr, flush=True)
+        return EXIT_NO_RECORD
 
 
 def _check(task: TaskFiles) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import time
@@ -17,6 +18,7 @@ from planit.record import history as histories
 from planit.record import index, submissions, tickets
 from planit.record.jobs import JobRef
 from planit.record.run_dir import RunDir
+from planit.submit.cancellation import cancel
 from planit.submit.new import NewRun
 from planit.submit.submission import release
 from tests.memory import MemoryScheduler
@@ -335,3 +337,25 @@ def test_what_a_run_leaves_before_its_first_job(slurm: MemoryScheduler, tmp_path
     assert (run.manifest["run"], run.manifest["plan"]) == (run.run_id, "p")
     assert run.manifest["command_line"] == ["x"]
     assert not (run.path / "lock").exists()
+
+
+def test_a_disk_that_fills_up_takes_everything_back_and_says_what_could_not_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Fills(MemoryScheduler):
+        def submit(self, script: Path, **more: Any) -> JobRef:
+            if self.next_id == 2:
+                monkeypatch.setattr(os, "fsync", full)
+            return super().submit(script, **more)
+
+    def full(_handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    slurm = Fills()
+    error, run = refused(slurm, tmp_path)
+    assert "No space left on device" in error.message
+    assert "could not be taken back" in error.message
+    assert {view.state for view in slurm.jobs.values()} == {"CANCELLED"}
+    monkeypatch.undo()
+    assert cancel(run, slurm).strays == ()
+    assert histories.read(run).aborted == {1: "it had stopped in the middle"}

@@ -29,7 +29,7 @@ from planit.backends.local.events import EventWriter
 from planit.backends.local.machine import Machine
 from planit.backends.local.processes import StepProcess, StepProcesses
 from planit.backends.local.workload import LocalTask, read_stages
-from planit.errors import PlanError, PlanitError
+from planit.errors import PlanError, PlanitError, RunError
 from planit.graph import Tracker
 from planit.job.code import install_snapshot
 from planit.job.ending import end_step
@@ -232,7 +232,7 @@ class Engine:
         files = self._files(task)
         try:
             outcome, code = end_step(files, task.restarts, code, job=task.key)
-        except OSError as error:
+        except (OSError, RunError) as error:
             sys.stderr.write(f"{task.name}: its end could not be written: {error}\n")
             return Outcome.FAILED, code or 1
         succeeded = outcome is Outcome.SUCCEEDED

@@ -335,11 +335,11 @@ def test_torn_and_foreign_files_are_survived_and_reported(slurm: Cluster, tmp_pa
     broken.with_name("0.nonsense.json").write_text("[]")
     (run.path / "submissions" / "notes.json").write_text("{")
     (run.path / "states.json").write_text("{torn")
-    until(lambda: Run(run.path).status().is_final)
-    found = status_json(tmp_path)
-    assert [step["state"] for step in found["steps"]] == ["DONE", "DONE"]  # Slurm says COMPLETED
-    assert any("is not a whole event" in problem for problem in found["problems"])
-    assert any(f"{broken.name} is not readable" in problem for problem in found["problems"])
+    found = until(lambda: (status := Run(run.path).status()).is_final and status)
+    assert any(f"{broken.name} is not readable" in problem for problem in found.problems)
+    shown = status_json(tmp_path)
+    assert [step["state"] for step in shown["steps"]] == ["DONE", "DONE"]  # Slurm says COMPLETED
+    assert any("is not a whole event" in problem for problem in shown["problems"])
     run.resume(start_from=["b"])
     assert set(settled(Run(run.path)).values()) == {"DONE"}
     assert lines(tmp_path / "ran") == ["a", "b", "b"]

@@ -144,7 +144,7 @@ def _cause(state: State, e: Evidence) -> str:
 
 
 def _ran_out_of_memory(e: Evidence) -> bool:
-    """Slurm may show FAILED or CANCELLED where it watches the memory by polling; the log has the cause.
+    """Where Slurm polls the memory it may show FAILED or CANCELLED; the log has the cause.
 
     A step whose function raised an error of its own failed, whatever else is in its log.
     """

@@ -179,7 +179,7 @@ def _evidence(
 
 
 def _by_markers(place: Placement, tries: Tries) -> Evidence:
-    """What the markers of a step tell about its newest job."""
+    """What the markers of a step show of its newest job."""
     last = tries.last
     if last is None or last.submission != place.submission:
         return Evidence(starts=tries.count)

@@ -341,7 +341,7 @@ def test_jobs_are_released_and_cancelled_by_the_client(backend: SlurmBackend, to
     backend.release([ref("1")])
     assert tools.calls("scontrol") == ["release 1"]
     tools.answer("squeue", QUEUE + job("1", "RUNNING"))
-    assert backend.cancel([ref("1")]) == {ref("1"): "still RUNNING, and scancel is silent"}
+    assert backend.cancel([ref("1")]) == {ref("1"): "still RUNNING, and scancel printed nothing"}
 
 
 # What is left of a cancellation

@@ -315,7 +315,7 @@ def test_on_a_cluster_that_slurm_does_not_know_there_is_nothing_to_cancel(
 
 def test_an_array_is_there_as_long_as_a_task_is(client: SlurmClient, tools: Tools) -> None:
     tools.answer("squeue", QUEUE + job("1_0", "CANCELLED") + job("1_2", "PENDING"))
-    assert left(client, one("1")) == {"1": "still PENDING, and scancel is silent"}
+    assert left(client, one("1")) == {"1": "still PENDING, and scancel printed nothing"}
     assert left(client, one("1_0"), one("1_1")) == {}
 
 
@@ -325,7 +325,7 @@ def test_what_scancel_says_of_other_jobs_is_not_a_reason(client: SlurmClient, to
     task = "scancel: error: Kill job error on job id 1_2: No\n"
     tools.answer("scancel", "", other + task)
     assert left(client, one("1"), one("1_2")) == {
-        "1": "still RUNNING, and scancel is silent",
+        "1": "still RUNNING, and scancel printed nothing",
         "1_2": "still RUNNING, scancel: Kill job error on job id 1_2: No",
     }
     tools.answer("scancel", "", f"{other}scancel: error: slurm is busy\n")

@@ -162,7 +162,7 @@ def test_independent_steps_may_be_on_two_clusters() -> None:
     assert len(lower(Parallel(step("a", ALPHA), step("b", BETA))).stages) == 2
 
 
-def test_the_limit_of_an_array_is_that_of_its_own_cluster() -> None:
+def test_a_stack_is_cut_into_chunks_by_the_limit_of_its_own_cluster() -> None:
     limits = {"alpha": 2, "beta": 3, None: 1001}
     alpha = [step(f"a{i}", ALPHA) for i in range(4)]
     beta = [step(f"b{i}", BETA) for i in range(4)]

@@ -13,14 +13,13 @@ from planit.backends.slurm.backend import SlurmBackend
 from planit.errors import RunError, StepsFailedError
 from planit.nodes import Resources
 from planit.nodes.slurm_args import changed
-from planit.record import history as histories
 from planit.record import index
 from planit.record.files import read_json
 from planit.record.run_dir import RunDir
 from planit.status.collect import run_status
 from planit.status.states import RunStatus, State
 from planit.submit.cancellation import Cancelled, cancel
-from planit.submit.resumption import Resume, ResumeDecision
+from planit.submit.resumption import Edit, Resume, ResumeDecision
 
 _FIRST_PAUSE_S = 0.5
 _PAUSES_PER_LOOK = 4  # waiting for many steps leaves most of the time to the steps
@@ -86,7 +85,7 @@ class Run:
         start_from: Collection[str] = (),
         only: Collection[str] = (),
         slurm: Mapping[str, Any] | None = None,
-        resources: Mapping[str, Resources] | None = None,
+        resources: Mapping[str, Resources] | Edit | None = None,
         dry_run: bool = False,
         progress: Callable[[int, int], None] | None = None,
     ) -> list[ResumeDecision]:
@@ -95,8 +94,10 @@ class Run:
         Args:
             start_from: rerun these steps and everything behind them, done or not.
             only: rerun just these steps.
-            slurm: `SlurmArgs` fields to change for all that is rerun, such as ``{"time": "8"}``.
-            resources: new submission parameters by step; they win over `slurm`.
+            slurm: fields to change for all that is rerun, such as ``{"time": "8"}``; those of
+                `SlurmArgs`, or submitit's names for them. None unsets a field.
+            resources: new submission parameters by step, or what gives them for those of all that
+                is rerun; they win over `slurm`.
             dry_run: only tell what would be done.
             progress: told how many of how many jobs are submitted.
 
@@ -106,12 +107,7 @@ class Run:
             SchedulerError: Slurm does not answer.
             SubmissionError: Slurm refused a job; nothing new is left in the queue.
         """
-        wanted = dict(resources or {})
-        if slurm:
-            places = histories.read(self._dir).placements
-            now = {name: Resources(place.options) for name, place in places.items()}
-            wanted = {name: changed(old, slurm) for name, old in now.items()} | wanted
-        job = Resume(self._dir, self.backend, start_from, only, wanted)
+        job = Resume(self._dir, self.backend, start_from, only, _edit(slurm, resources))
         if progress is not None:
             job.progress = progress
         return job.plan() if dry_run else job.execute()
@@ -165,6 +161,19 @@ def failure_of(status: RunStatus) -> StepsFailedError:
     done = {State.DONE}
     blocked = [s.name for s in status.steps if not s.state.is_failure and s.state not in done]
     return StepsFailedError(status.plan, failures, blocked)
+
+
+def _edit(
+    slurm: Mapping[str, Any] | None, resources: Mapping[str, Resources] | Edit | None
+) -> Edit | None:
+    if not slurm and not resources:
+        return None
+
+    def edit(now: Mapping[str, Resources]) -> Mapping[str, Resources]:
+        new = {name: changed(old, slurm) for name, old in now.items()} if slurm else {}
+        return {**new, **(resources({**now, **new}) if callable(resources) else resources or {})}
+
+    return edit
 
 
 def _backend_of(run: RunDir) -> Backend:

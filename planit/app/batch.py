@@ -79,8 +79,8 @@ def _run(
         if chosen == "debug":
             run_here(plan, config)
         else:
-            source = {"overrides": [list(row) for row in overrides]}
-            run, _, plan.jobs = submit(plan, config, chosen, source)
+            rows = [list(row) for row in overrides]
+            run, _, plan.jobs = submit(plan, config, chosen, rows)
             run.wait()
     except StepsFailedError as error:
         failed = error

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
+from planit.app.config.written import as_written
 from planit.errors import ConfigError, suggest
 from planit.plan import Plan
 from planit.record.index import DEFAULT_BASE
@@ -29,15 +30,16 @@ def chosen_backend(config: DictConfig) -> str:
     """
     from planit.backends.slurm.client import available
 
-    name = str((config.get("backend") or {}).get("name", "auto"))
+    name = _wanted(config)
     if name not in _BACKENDS:
         raise ConfigError(f"backend.name={name} is unknown", hint=suggest(name, _BACKENDS))
     if name != "auto":
         return name
-    if available():
-        return "slurm"
-    print("No sbatch on PATH: running on this machine (backend=local)", file=sys.stderr)
-    return "local"
+    return "slurm" if available() else "local"
+
+
+def _wanted(config: DictConfig) -> str:
+    return str((config.get("backend") or {}).get("name", "auto"))
 
 
 def runs_dir(config: DictConfig) -> Path:
@@ -60,7 +62,7 @@ def run_here(plan: Plan, config: DictConfig) -> None:
 
 
 def submit(
-    plan: Plan, config: DictConfig, chosen: str, source: Mapping[str, Any]
+    plan: Plan, config: DictConfig, chosen: str, overrides: Sequence[Any]
 ) -> tuple[Run, Backend, list[Any]]:
     """Submit to the `chosen` backend, say what was done; the run and the steps' jobs."""
     from planit.run import Run
@@ -71,11 +73,13 @@ def submit(
         root=plan.root,
         base=runs_dir(config),
         backend=_backend(config, chosen),
-        source=source,
+        source={"config": as_written(config), "overrides": list(overrides)},
         progress=show_progress,
         share=config.get("share"),
     )
     run, jobs = new.start()
+    if chosen == "local" and _wanted(config) == "auto":
+        print("No sbatch on PATH: running on this machine (backend=local)", file=sys.stderr)
     ids = list(dict.fromkeys(job.job_id.partition("_")[0] for job in jobs))
     print(f"Submitted plan {plan.name}: {len(jobs)} step(s) as {len(ids)} job(s)")
     print(f"Run {run.run_id}, job(s) {ids[0]}{' to ' + ids[-1] if len(ids) > 1 else ''}")

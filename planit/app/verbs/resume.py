@@ -7,7 +7,6 @@ from collections import Counter
 from planit.app.submitting import see_through, show_progress
 from planit.app.verbs import command_line
 from planit.backends.local.backend import LocalBackend
-from planit.record import history as histories
 from planit.record import index
 from planit.run import Run
 from planit.submit.resumption import ResumeAction, ResumeDecision
@@ -46,15 +45,15 @@ def run(words: list[str]) -> int:
     opened = Run(found.path)
     if isinstance(opened.backend, LocalBackend):
         opened.backend, overrides = _local(opened.backend, overrides, detach=options.detach)
-    resources = {}
+    changes = None
     if overrides:
-        from planit.app.config.changes import changed_resources
+        from planit.app.config.changes import Changes
 
-        resources = changed_resources(found.manifest, histories.read(found), overrides)
+        changes = Changes(found.manifest, overrides)
     decisions = opened.resume(
         start_from=options.start_from,
         only=options.only,
-        resources=resources,
+        resources=changes,
         dry_run=options.dry_run,
         progress=show_progress,
     )

@@ -35,7 +35,7 @@ _MORE = ("additional_params", "slurm_additional_parameters")
 _PYTHON = Origin(preset="slurm")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # values need not be hashable
 class _Change:
     """One override.
 

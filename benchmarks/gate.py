@@ -19,7 +19,7 @@ from planit.job import gate
 from planit.record import markers, tickets
 from planit.record.files import make_dir
 from planit.record.jobs import JobRef
-from planit.record.markers import Attempt
+from planit.record.markers import Attempt, EndMarker, Outcome, StartMarker
 from planit.record.run_dir import RunDir
 from planit.record.stage_dir import After
 
@@ -39,8 +39,8 @@ def record(count: int) -> RunDir:
     tickets.issue(run.path, 1, jobs, [])
     for slug, _ in first:
         folder = make_dir(run.step_dir(slug))
-        markers.write_start(folder, Attempt(1, 0), {"pid": 1})
-        markers.write_end(folder, Attempt(1, 0), {"outcome": "succeeded", "elapsed_s": 1.0})
+        markers.write_start(folder, Attempt(1, 0), StartMarker(pid=1))
+        markers.write_end(folder, Attempt(1, 0), EndMarker(Outcome.SUCCEEDED, elapsed_s=1.0))
     return run
 
 

@@ -17,7 +17,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -28,7 +28,14 @@ from planit.backends.slurm.backend import SlurmBackend
 from planit.backends.slurm.client import SlurmClient
 from planit.nodes import Chain, Node, Parallel, SlurmArgs, Step, tasks
 from planit.record import markers
-from planit.record.markers import Attempt
+from planit.record.markers import (
+    Attempt,
+    EndMarker,
+    JobIdentity,
+    Outcome,
+    StartMarker,
+    StepError,
+)
 from planit.record.run_dir import RunDir
 from planit.status.collect import run_status
 from planit.status.states import RunStatus
@@ -104,21 +111,13 @@ def finish(path: Path, status: RunStatus, share: float) -> None:
     with mock.patch("os.fsync", return_value=None):  # not what is measured
         for number, step in enumerate(status.steps[: int(len(status.steps) * share)]):
             folder = path / "steps" / step.slug
-            head = {"job_id": step.job, "host": "n1", "node": "n1", "attempt": str(attempt)}
-            failed = number % 50 == 49
-            error = {"type": "ValueError", "message": "no", "traceback": "..."} if failed else None
-            end = {
-                "outcome": "failed" if failed else "succeeded",
-                "exit_code": int(failed),
-                "started": 1.0,
-                "ended": 61.0,
-                "elapsed_s": 60.0,
-                "ranks": 1,
-                "error": error,
-                "peak_memory_bytes": 10**9,
-            }
-            markers.write_start(folder, attempt, {**head, "started": 1.0, "pid": 1})
-            markers.write_end(folder, attempt, {**head, **end})
+            job = JobIdentity(step.job, host="n1", node="n1")
+            end = EndMarker(Outcome.SUCCEEDED, 0, job, 1.0, 61.0, 60.0, peak_memory_bytes=10**9)
+            if number % 50 == 49:
+                error = StepError("ValueError", "no", "...")
+                end = replace(end, outcome=Outcome.FAILED, exit_code=1, error=error)
+            markers.write_start(folder, attempt, StartMarker(job, 1.0, 1))
+            markers.write_end(folder, attempt, end)
 
 
 def rows_of(

@@ -13,8 +13,7 @@ from planit.backends.slurm.backend import SlurmBackend
 from planit.errors import RunError, StepsFailedError
 from planit.nodes import Resources
 from planit.nodes.slurm_args import changed
-from planit.record import index
-from planit.record.files import read_json
+from planit.record import context, index, submissions
 from planit.record.run_dir import RunDir
 from planit.status.collect import run_status
 from planit.status.states import RunStatus, State
@@ -178,8 +177,8 @@ def _edit(
 
 def _backend_of(run: RunDir) -> Backend:
     """Submit again as the run was submitted last."""
-    context = read_json(run.context_file(max(run.submissions(), default=1))) or {}
-    settings = dict(context.get("backend") or {})
+    newest = max(submissions.numbers(run.path), default=1)
+    settings = context.read(run.path, newest).backend
     if settings.get("name") == "local":
         here = {key: settings[key] for key in (*SETTINGS, "python") if key in settings}
         backend = LocalBackend(**here)

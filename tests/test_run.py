@@ -11,7 +11,8 @@ from planit import Run
 from planit.backends.base import Backend
 from planit.backends.local.backend import LocalBackend
 from planit.backends.slurm.backend import SlurmBackend
-from planit.record.files import write_json
+from planit.record import context, submissions
+from planit.record.context import Context
 from planit.record.run_dir import RunDir
 
 
@@ -26,8 +27,8 @@ from planit.record.run_dir import RunDir
 def test_what_submitted_a_run_resumes_it(tmp_path: Path, backend: Backend) -> None:
     run = RunDir.create(tmp_path, "p")
     settings: dict[str, Any] = {"name": backend.name, **backend.settings()}
-    write_json(run.submission_file(1), {"stages": []})
-    write_json(run.context_file(1), {"backend": settings})
+    submissions.write(run.path, 1, [])
+    context.write(run.path, 1, Context(backend=settings))
     again = Run(run.path).backend
     assert type(again) is type(backend)
     assert again.settings() == backend.settings()

@@ -16,6 +16,7 @@ from planit.backends.local import events
 from planit.backends.local.backend import LocalBackend
 from planit.backends.local.events import FINAL
 from planit.record import history as histories
+from planit.record import local_files, step_files
 from planit.record.run_dir import RunDir
 from planit.run import Run
 from planit.status.decide import SLURM_STATES
@@ -38,7 +39,7 @@ def follow(run: Run, backend: LocalBackend) -> int:
     """
     number = backend.number
     show = _Lively(run, number) if _shows_motion() else _Plain()
-    said = events.Follower(events.path_of(run.path, number))
+    said = events.Follower(local_files.events(run.path, number))
     asked = 0
     with _interrupts() as interrupts, show.on():
         while backend.is_going_on():
@@ -157,7 +158,7 @@ class _Lively:
             lines.insert(0, colored(tree))
         for event in running[:_SHOWN]:
             name = str(event["name"])
-            log = self.directory.step_dir(self.slugs.get(name, name)) / f"{event['key']}_0_log.out"
+            log = self.directory.step_dir(self.slugs.get(name, name)) / step_files.log(event["key"])
             text = Text(f"  {name}  ", style="cyan", no_wrap=True, overflow="ellipsis")
             lines.append(text.append(_last_line(log), style="dim"))
         if len(running) > _SHOWN:

@@ -16,7 +16,7 @@ import os
 import site
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -24,6 +24,7 @@ from types import ModuleType
 from typing import Any
 
 from planit.record.files import make_dir, write_new
+from planit.record.run_dir import CODE
 from planit.record.trust import TrustedDir
 
 _MOST_FILES = 2_000
@@ -114,20 +115,20 @@ def importable(entries: Iterable[str]) -> Iterator[None]:
             sys.path.remove(entry)
 
 
-def install_snapshot(run: TrustedDir, sources: dict[str, str] | None) -> None:
+def install_snapshot(run: TrustedDir, sources: Mapping[str, str]) -> None:
     """Let imports of the original paths read the copies in a run.
 
     Raises:
         RunError: another user could have written them.
     """
     if sources:
-        sys.meta_path.insert(0, _SnapshotFinder(run.subdir("code"), sources))
+        sys.meta_path.insert(0, _SnapshotFinder(run.subdir(CODE), sources))
 
 
 class _SnapshotFinder(importlib.abc.MetaPathFinder):
     """Finds a module as usual, and swaps its loader if its source is in the snapshot."""
 
-    def __init__(self, folder: TrustedDir, sources: dict[str, str]) -> None:
+    def __init__(self, folder: TrustedDir, sources: Mapping[str, str]) -> None:
         self._folder = folder
         self._sources = sources
 

@@ -11,11 +11,11 @@ import signal
 import socket
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from planit.record import markers
-from planit.record.markers import Attempt
+from planit.record.markers import Attempt, EndMarker, JobIdentity, Outcome, StepError
 
 EXIT_REQUEUED = 85
 _LATE_S = 1.0  # a process that ends later than this after its report ended at another time
@@ -24,7 +24,7 @@ _SIGNALLED = 128  # a shell's exit code for a process that signal n ended is 128
 
 def end_step(
     step_dir: Path, attempt: Attempt, code: int, *, job: str | None = None
-) -> tuple[str, int]:
+) -> tuple[Outcome, int]:
     """Write the end marker of an attempt whose processes have ended.
 
     Args:
@@ -38,35 +38,40 @@ def end_step(
     """
     reports = markers.read_reports(step_dir, attempt)
     verdict = _verdict(reports, code, began=markers.has_started(step_dir, attempt))
-    outcome, exit_code = str(verdict["outcome"]), int(verdict["exit_code"])
     now = time.time()
-    first = reports.get(0, {})
-    if verdict is first and now - float(first.get("ended", 0)) < _LATE_S:
+    first = reports.get(0)
+    if first is not None and verdict is first and now - (first.ended or 0) < _LATE_S:
         markers.report_is_the_end(step_dir, attempt)
-        return outcome, exit_code
-    head = {**identity(attempt, job), **{key: first[key] for key in _OF_THE_STEP if key in first}}
-    started = first.get("started")
-    elapsed = {} if started is None else {"elapsed_s": round(now - float(started), 3)}
-    markers.write_end(step_dir, attempt, {**head, **verdict, **elapsed, "ended": now})
-    return outcome, exit_code
+        return first.outcome, first.exit_code
+    end = replace(verdict, job=identity(job), ended=now)
+    if first is not None:
+        end = replace(
+            end,
+            started=first.started,
+            elapsed_s=None if first.started is None else round(now - first.started, 3),
+            ranks=first.ranks,
+            peak_memory_bytes=first.peak_memory_bytes,
+            peak_gpu_memory_bytes=first.peak_gpu_memory_bytes,
+        )
+    markers.write_end(step_dir, attempt, end)
+    return end.outcome, end.exit_code
 
 
 def write_blocked(step_dir: Path, attempt: Attempt, cause: str) -> None:
     """Write the end marker of a step that must not run."""
-    error = {"type": "Blocked", "message": cause, "traceback": ""}
-    content = {"outcome": "blocked", "exit_code": 1, "ended": time.time(), "error": error}
-    markers.write_end(step_dir, attempt, {**identity(attempt), **content})
+    error = StepError("Blocked", cause)
+    end = EndMarker(Outcome.BLOCKED, 1, identity(), ended=time.time(), error=error)
+    markers.write_end(step_dir, attempt, end)
 
 
-def identity(attempt: Attempt, job: str | None = None) -> dict[str, Any]:
+def identity(job: str | None = None) -> JobIdentity:
     """Which job this is, and where it runs."""
-    return {
-        "job_id": job or job_id(),
-        "cluster": os.environ.get("SLURM_CLUSTER_NAME"),
-        "host": socket.gethostname(),
-        "node": os.environ.get("SLURMD_NODENAME"),
-        "attempt": str(attempt),
-    }
+    return JobIdentity(
+        job_id=job or job_id(),
+        cluster=os.environ.get("SLURM_CLUSTER_NAME"),
+        host=socket.gethostname(),
+        node=os.environ.get("SLURMD_NODENAME"),
+    )
 
 
 def job_id() -> str:
@@ -79,19 +84,14 @@ def job_id() -> str:
     return os.environ.get("SLURM_JOB_ID", str(os.getpid()))
 
 
-_OF_THE_STEP = ("started", "peak_memory_bytes", "peak_gpu_memory_bytes", "ranks")
-
-
-def _verdict(
-    reports: Mapping[int, Mapping[str, Any]], code: int, *, began: bool
-) -> Mapping[str, Any]:
+def _verdict(reports: Mapping[int, EndMarker], code: int, *, began: bool) -> EndMarker:
     """How the step ended: a rank's own report, or what its exit code means."""
-    bad = [one for one in reports.values() if one.get("outcome") != "succeeded"]
+    bad = [one for one in reports.values() if one.outcome is not Outcome.SUCCEEDED]
     if bad:
         first = min(bad, key=_importance)
-        return first if first.get("exit_code") == code else {**first, "exit_code": code or 1}
-    ranks = max((int(one.get("ranks", 1)) for one in reports.values()), default=1)
-    if reports and len(reports) == ranks and code == 0:
+        return first if first.exit_code == code else replace(first, exit_code=code or 1)
+    ranks = max((one.ranks for one in reports.values()), default=1)
+    if 0 in reports and len(reports) == ranks and code == 0:
         return reports[0]
     if reports and len(reports) == ranks:
         return _ended_badly(code, "after the function had returned")
@@ -101,30 +101,29 @@ def _verdict(
         missing = [str(rank) for rank in range(ranks) if rank not in reports]
         which = f"rank {', '.join(missing)} of {ranks}" if ranks > 1 else "the process"
         how = "it left with os._exit, exec or the like"
-        return _end("failed", 1, "EndedEarly", f"{which} ended without a report: {how}")
+        return _end(Outcome.FAILED, 1, "EndedEarly", f"{which} ended without a report: {how}")
     return _ended_badly(code, "before the function returned")
 
 
-def _importance(report: Mapping[str, Any]) -> tuple[bool, float]:
+def _importance(report: EndMarker) -> tuple[bool, float]:
     """A rank that failed comes before those that were terminated because of it."""
-    return report.get("outcome") != "failed", float(report.get("ended", 0))
+    return report.outcome is not Outcome.FAILED, report.ended or 0
 
 
-def _ended_badly(code: int, when: str) -> dict[str, Any]:
+def _ended_badly(code: int, when: str) -> EndMarker:
     number = code - _SIGNALLED
     try:
         name = signal.Signals(number).name if number > 0 else None
     except ValueError:
         name = None
     if name == "SIGTERM":
-        return _end("terminated", code, "Terminated", f"ended by SIGTERM {when}")
+        return _end(Outcome.TERMINATED, code, "Terminated", f"ended by SIGTERM {when}")
     if name == "SIGKILL":
-        return _end("killed", code, "Killed", f"ended by SIGKILL {when}")
+        return _end(Outcome.KILLED, code, "Killed", f"ended by SIGKILL {when}")
     if name is not None:
-        return _end("failed", code, "Killed", f"ended by {name} {when}")
-    return _end("failed", code, "EndedEarly", f"ended with exit code {code} {when}")
+        return _end(Outcome.FAILED, code, "Killed", f"ended by {name} {when}")
+    return _end(Outcome.FAILED, code, "EndedEarly", f"ended with exit code {code} {when}")
 
 
-def _end(outcome: str, code: int, kind: str, message: str) -> dict[str, Any]:
-    error = {"type": kind, "message": message, "traceback": f"{kind}: {message}\n"}
-    return {"outcome": outcome, "exit_code": code, "error": error}
+def _end(outcome: Outcome, code: int, kind: str, message: str) -> EndMarker:
+    return EndMarker(outcome, code, error=StepError(kind, message, f"{kind}: {message}\n"))

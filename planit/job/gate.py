@@ -19,6 +19,8 @@ from typing import TypeVar
 
 from planit.record import markers, tickets
 from planit.record.jobs import JobRef
+from planit.record.markers import Outcome
+from planit.record.run_dir import RunDir
 from planit.record.stage_dir import Needed, StageDir
 
 RECORD_WAIT_S = 90.0  # longer than a network file system caches what a folder holds (nfs: 60 s)
@@ -104,7 +106,7 @@ def _limit() -> float:
 
 
 def _check_ticket(place: Place, limit: float) -> None:
-    folder = place.run_path / "submissions"
+    folder = tickets.path_of(place.run_path, place.submission).parent
     ticket = _until(lambda: tickets.read(place.run_path, place.submission), limit, folder)
     if ticket is None:
         raise NotOfRecordError("the submission was never released")
@@ -146,12 +148,12 @@ def _check_needed(run_path: Path, needed: list[Needed], limit: float) -> None:
 
 def all_have_succeeded(run_path: Path, steps: list[Needed] | None) -> bool:
     """Whether each of these steps is known to have succeeded, at this moment."""
-    return steps is not None and all(one == "succeeded" for one in _outcomes(run_path, steps))
+    return steps is not None and all(one is Outcome.SUCCEEDED for one in _outcomes(run_path, steps))
 
 
-def _outcomes(run_path: Path, steps: list[Needed]) -> list[str | None]:
-    def outcome(step: Needed) -> str | None:
-        return markers.final_outcome(run_path / "steps" / step.slug, step.submission)
+def _outcomes(run_path: Path, steps: list[Needed]) -> list[Outcome | None]:
+    def outcome(step: Needed) -> Outcome | None:
+        return markers.final_outcome(RunDir(run_path).step_dir(step.slug), step.submission)
 
     if len(steps) < _MANY:
         return [outcome(step) for step in steps]
@@ -159,11 +161,11 @@ def _outcomes(run_path: Path, steps: list[Needed]) -> list[str | None]:
         return list(pool.map(outcome, steps, chunksize=64))
 
 
-def _has_succeeded(step: Needed, outcome: str | None) -> bool:
+def _has_succeeded(step: Needed, outcome: Outcome | None) -> bool:
     """Whether a step has succeeded; raises BlockedError if it has ended otherwise."""
-    if outcome in (None, "requeued"):
+    if outcome in (None, Outcome.REQUEUED):
         return False
-    if outcome != "succeeded":
+    if outcome is not Outcome.SUCCEEDED:
         raise BlockedError(f"{step.name} {outcome}")
     return True
 
@@ -175,9 +177,9 @@ def _never_ran(run_path: Path, step: Needed, depth: int = 0) -> str | None:
     stage = StageDir(run_path, step.submission, step.stage)
     for before in (stage.needed(step.index) or [])[:_LOOKED_INTO]:
         outcome = _outcomes(run_path, [before])[0]
-        if outcome == "succeeded":
+        if outcome is Outcome.SUCCEEDED:
             continue
-        if outcome is not None and outcome != "requeued":
+        if outcome not in (None, Outcome.REQUEUED):
             return f"{before.name} {outcome}, so {step.name} never ran"
         if (cause := _never_ran(run_path, before, depth + 1)) is not None:
             return cause

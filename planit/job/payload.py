@@ -20,12 +20,10 @@ import cloudpickle
 from submitit.core.job_environment import JobEnvironment
 from submitit.core.utils import DelayedSubmission, JobPaths
 
+from planit.record import step_files
 from planit.record.files import is_shared, write_atomic
 from planit.record.trust import TrustedDir
 from planit.record.umask import private_umask
-
-CHECKPOINT = "checkpoint.pkl"
-PAYLOAD = "payload.pkl"
 
 
 class StepPaths(JobPaths):  # type: ignore[misc, unused-ignore]
@@ -44,7 +42,15 @@ class StepPaths(JobPaths):  # type: ignore[misc, unused-ignore]
 
     @property
     def submitted_pickle(self) -> Path:
-        return self._step_dir / PAYLOAD
+        return self._step_dir / step_files.PAYLOAD
+
+    @property
+    def result_pickle(self) -> Path:
+        return self._step_dir / step_files.result(str(self.job_id), self.task_id)
+
+    @property
+    def stdout(self) -> Path:
+        return self._step_dir / step_files.log(str(self.job_id), self.task_id)
 
     @property
     def submission_file(self) -> Path:
@@ -56,7 +62,7 @@ class _CheckpointPaths(StepPaths):
 
     @property
     def submitted_pickle(self) -> Path:
-        return self._step_dir / CHECKPOINT
+        return self._step_dir / step_files.CHECKPOINT
 
 
 class LocalEnvironment(JobEnvironment):  # type: ignore[misc, unused-ignore]
@@ -102,7 +108,7 @@ def load(step: TrustedDir) -> DelayedSubmission:
     Raises:
         RunError: another user could have written it.
     """
-    with step.open(CHECKPOINT if step.holds(CHECKPOINT) else PAYLOAD) as file:
+    with step_files.open_call(step) as file:
         call: DelayedSubmission = pickle.load(file)
         return call
 

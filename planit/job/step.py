@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import signal
@@ -19,8 +18,10 @@ from planit.job.code import install_snapshot
 from planit.job.command import CommandFailedError
 from planit.job.ending import EXIT_REQUEUED, identity, job_id
 from planit.job.gpu import GpuMemory
-from planit.record import markers
-from planit.record.markers import Attempt
+from planit.record import context, markers, step_files
+from planit.record.context import Context
+from planit.record.markers import Attempt, EndMarker, Outcome, StartMarker, StepError
+from planit.record.run_dir import CODE
 from planit.record.trust import TrustedDir
 from planit.record.umask import closed_umask
 
@@ -41,9 +42,9 @@ def run_step(run: TrustedDir, step: TrustedDir) -> int:
 def refuse_untrusted(run: TrustedDir, step: TrustedDir) -> None:
     """Raise RunError if another user could have written what a step runs."""
     _context(run)
-    step.open("checkpoint.pkl" if step.holds("checkpoint.pkl") else "payload.pkl").close()
-    if run.holds("code"):
-        run.subdir("code").close()
+    step_files.open_call(step).close()
+    if run.holds(CODE):
+        run.subdir(CODE).close()
 
 
 class _Step:
@@ -65,37 +66,37 @@ class _Step:
         signal.signal(signal.SIGINT, signal.default_int_handler)  # bash ignores it for its children
         started = time.time()
         if self.rank == 0:
-            start = {**identity(self.attempt), "started": started, "pid": self.pid}
+            start = StartMarker(identity(), started, self.pid)
             markers.write_start(self.step_dir, self.attempt, start)
-        outcome, error, code, value = "failed", None, 1, None
+        outcome, error, code, value = Outcome.FAILED, None, 1, None
         try:
             value = self._call()
-            outcome, code = "succeeded", 0
+            outcome, code = Outcome.SUCCEEDED, 0
         except CommandFailedError as problem:
             code, error = problem.exit_code, _error(problem)
         except SystemExit as stop:
             outcome, code = _read_exit(stop, requeued=self.requeued)
             error = None if code == 0 else _error(stop)
         except (Terminated, KeyboardInterrupt) as stop:
-            outcome, code, error = "terminated", EXIT_SIGTERM, _error(stop)
+            outcome, code, error = Outcome.TERMINATED, EXIT_SIGTERM, _error(stop)
         except BaseException as problem:
             error = _error(problem)
             if os.getpid() == self.pid:
-                print(error["traceback"], end="", file=sys.stderr, flush=True)
+                print(error.traceback, end="", file=sys.stderr, flush=True)
             code = 128 - getattr(problem, "returncode", 0) if _is_killed_child(problem) else 1
         if os.getpid() != self.pid:
             return code  # a child that the step forked came back through here: it is not the step
-        if outcome == "failed" and code == EXIT_SIGTERM and _sigterm_follows():
-            outcome = "terminated"
+        if outcome is Outcome.FAILED and code == EXIT_SIGTERM and _sigterm_follows():
+            outcome = Outcome.TERMINATED
         self._finish(started, outcome, error, code, value)
         return code
 
     def _call(self) -> Any:
-        context = _context(self.opened_run)
+        origin = _context(self.opened_run)
         known = set(sys.path)
-        sys.path += [entry for entry in context.get("sys_path", []) if entry not in known]
-        self.umask = int(context.get("umask", self.umask))
-        install_snapshot(self.opened_run, context.get("snapshot"))
+        sys.path += [entry for entry in origin.sys_path if entry not in known]
+        self.umask = self.umask if origin.umask is None else origin.umask
+        install_snapshot(self.opened_run, origin.snapshot)
         payload = import_payload()
         return payload.run(self.step, self._prepare, self._was_requeued)
 
@@ -110,51 +111,45 @@ class _Step:
             signal.signal(signal.SIGUSR2, signal.SIG_IGN)
 
     def _finish(
-        self, started: float, outcome: str, error: dict[str, str] | None, code: int, value: Any
+        self, started: float, outcome: Outcome, error: StepError | None, code: int, value: Any
     ) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         os.umask(self.closed)
         with suppress(OSError, ValueError, AttributeError):  # the step may have closed it
             sys.stdout.flush()
-        if outcome != "requeued":
+        if outcome is not Outcome.REQUEUED:
             self._leave_result(outcome, error, value)
         ended = time.time()
-        report = {
-            **identity(self.attempt),
-            "outcome": outcome,
-            "exit_code": code,
-            "started": started,
-            "ended": ended,
-            "elapsed_s": round(ended - started, 3),
-            "ranks": self.ranks,
-            "error": error,
-            "peak_memory_bytes": _peak_memory_bytes(),
-            "peak_gpu_memory_bytes": self.gpu.peak_bytes(),
-        }
+        report = EndMarker(
+            outcome,
+            code,
+            identity(),
+            started=started,
+            ended=ended,
+            elapsed_s=round(ended - started, 3),
+            ranks=self.ranks,
+            error=error,
+            peak_memory_bytes=_peak_memory_bytes(),
+            peak_gpu_memory_bytes=self.gpu.peak_bytes(),
+        )
         markers.write_report(self.step_dir, self.attempt, self.rank, report)
         os.umask(self.umask)
         # The interpreter still has to end: a thread that hangs must not keep the job from ending.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
-    def _leave_result(self, outcome: str, error: dict[str, str] | None, value: Any) -> None:
+    def _leave_result(self, outcome: Outcome, error: StepError | None, value: Any) -> None:
         payload = import_payload()
-        path = self.step_dir / f"{self.job_id}_{self.rank}_result.pkl"
-        if outcome == "succeeded":
+        path = self.step_dir / step_files.result(self.job_id, self.rank)
+        if outcome is Outcome.SUCCEEDED:
             payload.write_result(path, "success", value)
             with suppress(FileNotFoundError):
-                (self.step_dir / payload.CHECKPOINT).unlink()
+                (self.step_dir / step_files.CHECKPOINT).unlink()
         else:
-            payload.write_result(path, "error", error["traceback"] if error else outcome)
+            payload.write_result(path, "error", error.traceback if error else outcome.value)
 
 
-def _context(run: TrustedDir) -> dict[str, Any]:
-    """What a step needs before it loads its payload."""
-    number = Attempt.from_environment().submission
-    with suppress(ValueError):
-        context = json.loads(run.read_bytes(f"submissions/{number}.context.json"))
-        if isinstance(context, dict):
-            return context
-    return {}
+def _context(run: TrustedDir) -> Context:
+    return context.read_trusted(run, Attempt.from_environment().submission)
 
 
 def import_payload() -> Any:
@@ -190,27 +185,23 @@ def _sigterm_follows() -> bool:
     return False
 
 
-def _read_exit(stop: SystemExit, *, requeued: bool) -> tuple[str, int]:
+def _read_exit(stop: SystemExit, *, requeued: bool) -> tuple[Outcome, int]:
     """Submitit leaves with -1 after it has requeued its own job; a step may use sys.exit too."""
     if stop.code is None or stop.code == 0:
-        return "succeeded", 0
+        return Outcome.SUCCEEDED, 0
     if stop.code == -1 and requeued:
-        return "requeued", EXIT_REQUEUED
-    return "failed", stop.code & 0xFF or 1 if isinstance(stop.code, int) else 1
+        return Outcome.REQUEUED, EXIT_REQUEUED
+    return Outcome.FAILED, stop.code & 0xFF or 1 if isinstance(stop.code, int) else 1
 
 
-def _error(problem: BaseException) -> dict[str, str]:
+def _error(problem: BaseException) -> StepError:
     own = (str(Path(__file__).parents[1]), f"{os.sep}submitit{os.sep}core{os.sep}")
     trace = problem.__traceback__
     while trace is not None and any(part in trace.tb_frame.f_code.co_filename for part in own):
         trace = trace.tb_next  # the step's author wants to see the step's own frames
     shown = problem.with_traceback(trace) if trace is not None else problem
     trace_text = "".join(traceback.format_exception(shown))
-    return {
-        "type": type(problem).__name__,
-        "message": _text_of(problem),
-        "traceback": trace_text[-TRACE_CHARACTERS:],
-    }
+    return StepError(type(problem).__name__, _text_of(problem), trace_text[-TRACE_CHARACTERS:])
 
 
 def _text_of(problem: BaseException) -> str:

@@ -27,7 +27,7 @@ from planit.job.dependents import cancel_dependents, release_dependents
 from planit.job.step import refuse_untrusted, run_step
 from planit.record import trust
 from planit.record.files import close_log, is_shared
-from planit.record.markers import Attempt
+from planit.record.markers import Attempt, Outcome
 from planit.record.trust import TrustedDir
 from planit.record.umask import closed_umask
 
@@ -98,9 +98,9 @@ def _end(step_dir: Path, code: int) -> int:
     What was terminated or killed may have been requeued: then what waits for it goes on waiting.
     """
     outcome, code = ending.end_step(step_dir, Attempt.from_environment(), code)
-    if outcome == "failed":
+    if outcome is Outcome.FAILED:
         _cancel_dependents()
-    elif outcome == "succeeded":
+    elif outcome is Outcome.SUCCEEDED:
         with suppress(OSError, ValueError):
             release_dependents(gate.Place.from_environment())
     return code

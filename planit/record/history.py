@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from planit.errors import RunError
-from planit.record.files import read_json
+from planit.record import submissions
 from planit.record.jobs import JobRef
 from planit.record.run_dir import RunDir
+from planit.record.submissions import SubmittedStage
 
 
 @dataclass(frozen=True)
@@ -97,14 +98,15 @@ def read(run: RunDir) -> History:
         _apply(history, event)
     history.problems += run.journal.problems()
     history.unreadable = {number for number, _ in history.jobs}
-    for number in run.submissions():
-        content = read_json(run.submission_file(number))
-        if not isinstance(content, dict) or not isinstance(content.get("stages"), list):
-            history.problems.append(f"submissions/{number}.json is not readable")
+    for number in submissions.numbers(run.path):
+        stages = submissions.read(run.path, number)
+        if stages is None:
+            path = submissions.path_of(run.path, number).relative_to(run.path)
+            history.problems.append(f"{path} is not readable")
             continue
         history.last_submission = max(history.last_submission, number)
         history.unreadable.discard(number)
-        _place(history, number, content["stages"])
+        _place(history, number, stages)
     return history
 
 
@@ -152,14 +154,14 @@ def _apply(history: History, event: dict[str, Any]) -> None:
         history.cancelled |= dict.fromkeys(event.get("steps", ()), number)
 
 
-def _place(history: History, number: int, stages: list[dict[str, Any]]) -> None:
-    names = {stage["number"]: stage["tasks"] for stage in stages}
+def _place(history: History, number: int, stages: list[SubmittedStage]) -> None:
+    names = {stage.number: stage.tasks for stage in stages}
     for stage in stages:
-        whole = [n for kind, p in stage["edges"] if kind == "afterok" for n in names[p]]
-        aligned = [names[p] for kind, p in stage["edges"] if kind == "aftercorr"]
-        job = history.jobs.get((number, stage["number"]))
+        whole = [n for kind, p in stage.edges if kind == "afterok" for n in names[p]]
+        aligned = [names[p] for kind, p in stage.edges if kind == "aftercorr"]
+        job = history.jobs.get((number, stage.number))
         shared = tuple(whole)
-        for index, name in enumerate(stage["tasks"]):
+        for index, name in enumerate(stage.tasks):
             parents = shared + tuple(tasks[index] for tasks in aligned)
             if number == 1:
                 history.parents[name] = parents
@@ -167,10 +169,10 @@ def _place(history: History, number: int, stages: list[dict[str, Any]]) -> None:
                 continue  # what was taken back leaves the state that it had before
             history.placements[name] = Placement(
                 submission=number,
-                stage=stage["number"],
-                cluster=(job.cluster if job else None) or stage.get("cluster"),
+                stage=stage.number,
+                cluster=(job.cluster if job else None) or stage.cluster,
                 job=job,
-                index=index if stage["array"] else None,
+                index=index if stage.array else None,
                 parents=parents,
-                options=stage["options"],
+                options=stage.options,
             )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from planit.errors import RunError, did_you_mean
 from planit.record.files import slug_of
-from planit.record.run_dir import RunDir
+from planit.record.run_dir import RunDir, is_run, manifests
 
 DEFAULT_BASE = Path("planit_runs")
 
@@ -21,7 +21,7 @@ _MAX_NAMED = 5
 def all_runs(base: Path) -> list[RunDir]:
     """All run directories below `base`, the newest first."""
     found = []
-    for manifest in base.glob("*/*/manifest.json"):
+    for manifest in manifests(base):
         with suppress(OSError):  # removed at this moment
             found.append((_age(manifest), RunDir(manifest.parent)))
     return [run for _, run in sorted(found, key=lambda pair: pair[0], reverse=True)]
@@ -72,7 +72,7 @@ def lookup(base: Path, word: str, *, whole: bool = False) -> RunDir | None:
     Raises:
         RunError: it means several, or is a beginning where that is not enough.
     """
-    if ("/" in word or word in (".", "..")) and (Path(word) / "manifest.json").is_file():
+    if ("/" in word or word in (".", "..")) and is_run(Path(word)):
         return RunDir(Path(word).absolute())
     if not word:
         raise RunError("an empty word is not a run", hint="planit runs lists them")

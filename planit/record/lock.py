@@ -21,6 +21,7 @@ from typing import Any, Self
 from planit.errors import RunError
 from planit.record.files import open_file
 
+_NAME = "lock"
 SIGN_OF_LIFE_S = 15.0
 DEAD_AFTER_S = 120.0
 
@@ -33,7 +34,7 @@ class RunLock:
     """
 
     def __init__(self, run_path: Path) -> None:
-        self._path = run_path / "lock"
+        self._path = run_path / _NAME
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -85,9 +86,9 @@ class RunLock:
 
         A plain rename could hit the fresh lock of somebody who was quicker.
         """
-        grave = self._path.with_name(f"lock.dead.{dead.identity}")
+        old = self._path.with_name(f"{_NAME}.dead.{dead.identity}")
         with contextlib.suppress(OSError):
-            os.link(self._path, grave)
+            os.link(self._path, old)
             self._path.unlink()
 
     def _live(self) -> None:
@@ -148,5 +149,5 @@ def _read(path: Path) -> _Found | None:
 
 def owner_of(run_path: Path) -> str | None:
     """Who works on a run at this moment, or None."""
-    found = _read(run_path / "lock")
+    found = _read(run_path / _NAME)
     return found.name if found is not None and found.is_alive else None

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from planit.record import step_files
 from planit.record.history import History, Leaf
 from planit.record.run_dir import RunDir
 
@@ -18,7 +19,6 @@ _MEMORY_COMPLAINT = re.compile(
     r"^slurmstepd\S*: error: .*(exceeded (job )?memory limit|oom[-_ ]?kill)",
     re.IGNORECASE | re.MULTILINE,
 )
-_LOG = re.compile(r"\d+(?:_\d+)?_(\d+)_log\.out")
 
 
 def log_files(run: RunDir, past: History, leaf: Leaf) -> list[Path]:
@@ -30,12 +30,12 @@ def log_files(run: RunDir, past: History, leaf: Leaf) -> list[Path]:
     if place is None or place.key is None:
         return []
     folder = run.step_dir(leaf.slug)
-    files = [folder / f"{place.key}_0_log.out"]
-    ranks = sorted(folder.glob(f"{place.key}_*_log.out"), key=_rank)
+    files = [folder / step_files.log(place.key)]
+    ranks = sorted(folder.glob(step_files.log(place.key, "*")), key=_rank)
     files += [path for path in ranks if path not in files]
     if place.index is not None and place.job is not None:
         folder = run.stage_dir(place.submission, place.stage).path
-        said = folder / f"{place.index}_{place.job.job_id}.out"
+        said = folder / step_files.array_log(place.index, place.job.job_id)
         if said.exists() and said.stat().st_size:
             files.append(said)
     return files
@@ -44,13 +44,16 @@ def log_files(run: RunDir, past: History, leaf: Leaf) -> list[Path]:
 def older_logs(run: RunDir, past: History, leaf: Leaf) -> list[Path]:
     """The logs of a step's earlier jobs, the oldest first."""
     newest = set(log_files(run, past, leaf))
-    files = [path for path in run.step_dir(leaf.slug).glob("*_log.out") if path not in newest]
+    files = [
+        path
+        for path in run.step_dir(leaf.slug).glob(step_files.log("*", "*"))
+        if path not in newest
+    ]
     return sorted(files, key=lambda path: path.stat().st_mtime)
 
 
 def _rank(path: Path) -> int:
-    match = _LOG.fullmatch(path.name)
-    return int(match[1]) if match else 0
+    return step_files.rank_of(path.name)
 
 
 def has_memory_complaint(run: RunDir, past: History, leaf: Leaf) -> bool:

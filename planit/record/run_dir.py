@@ -12,7 +12,10 @@
         submissions/<n>.jobs.json
                                  the jobs that may run (see `planit.record.tickets`)
         stages/<n>.<stage>/      of an sbatch call: script, tasks (see `planit.record.stage_dir`)
-        steps/<slug>/            of a step: payload, script, log, markers, result
+        steps/<slug>/            of a step: its call, log, markers and result
+                                 (see `planit.record.step_files`)
+        local/                   of the engine on this machine (see `planit.record.local_files`)
+        lock, states.json        who works on it (see `planit.record.lock`); a cache of states
 
 Only the worker, and `StepJob` for results, unpickle anything in it, through `planit.record.trust`.
 """
@@ -22,7 +25,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from planit.errors import RunError
-from planit.record import trust
+from planit.record import submissions, trust
 from planit.record.files import (
     dir_mode,
     is_group,
@@ -44,6 +47,8 @@ from planit.record.journal import Journal
 from planit.record.stage_dir import StageDir
 
 SCHEMA = 1
+CODE, MANIFEST, STATES = "code", "manifest.json", "states.json"
+_JOURNAL, _STEPS = "journal.jsonl", "steps"
 
 
 def new_run_id() -> str:
@@ -89,7 +94,7 @@ class RunDir:
             with trust.opened(run.path) as made:
                 _drop_default_acl(made.fd)
                 set_mode(made.fd, dir_mode(shared=shared))
-            for folder in ("steps", "submissions"):
+            for folder in (_STEPS, submissions.FOLDER):
                 make_dir(run.path / folder)
             return run
 
@@ -99,44 +104,47 @@ class RunDir:
 
     @cached_property
     def journal(self) -> Journal:
-        return Journal(self.path / "journal.jsonl")
+        return Journal(self.path / _JOURNAL)
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
         """What was asked for. Raises RunError if the folder holds no (whole) manifest."""
-        manifest = read_json(self.path / "manifest.json")
+        manifest = read_json(self.path / MANIFEST)
         if not isinstance(manifest, dict) or "tree" not in manifest:
-            raise RunError(f"{self.path} is not a run directory: it has no readable manifest.json")
+            raise RunError(f"{self.path} is not a run directory: it has no readable {MANIFEST}")
         return manifest
 
     def write_manifest(self, manifest: dict[str, Any]) -> None:
-        write_json(self.path / "manifest.json", {"schema": SCHEMA, **manifest})
+        write_json(self.path / MANIFEST, {"schema": SCHEMA, **manifest})
 
     def step_dir(self, slug: str) -> Path:
-        return self.path / "steps" / slug
+        return self.path / _STEPS / slug
+
+    @property
+    def code(self) -> Path:
+        """Where the project's sources are frozen."""
+        return self.path / CODE
 
     def stage_dir(self, submission: int, stage: int) -> StageDir:
         return StageDir(self.path, submission, stage)
 
-    def submission_file(self, submission: int) -> Path:
-        return self.path / "submissions" / f"{submission}.json"
-
-    def submissions(self) -> list[int]:
-        """The numbers of the submissions that left a file, the newest last."""
-        files = (self.path / "submissions").glob("*.json")
-        return sorted(int(path.stem) for path in files if path.stem.isdigit())
-
-    def context_file(self, submission: int) -> Path:
-        return self.path / "submissions" / f"{submission}.context.json"
-
     def tag(self, submission: int, stage: int) -> str:
         """The text in a job's comment by which it is found again; unique to the run and stage."""
-        return f"{self.tag_prefix}{submission}.{stage}"
+        return f"{self.tag_prefix(submission)}{stage}"
 
-    @property
-    def tag_prefix(self) -> str:
-        """What the tags of all jobs of the run begin with."""
-        return f"planit:{self.run_id}:"
+    def tag_prefix(self, submission: int | None = None) -> str:
+        """What the tags of all jobs of a submission, or of the run, begin with."""
+        return f"planit:{self.run_id}:" + ("" if submission is None else f"{submission}.")
+
+
+def is_run(path: Path) -> bool:
+    """Whether a folder is a run directory: the manifest comes last, so it is whole."""
+    return (path / MANIFEST).is_file()
+
+
+def manifests(base: Path) -> Iterator[Path]:
+    """The manifest of each run below `base`."""
+    return base.glob(f"*/*/{MANIFEST}")
 
 
 def _refuse_closed(folders: Iterable[Path]) -> None:

@@ -16,8 +16,7 @@ from typing import Any
 
 from planit.record.files import make_dir, read_json, write_json, write_new
 
-SCRIPT, TASKS = "script.sh", "tasks"
-_AFTER = "after.json"
+_FOLDER, _SCRIPT, _TASKS, _AFTER = "stages", "script.sh", "tasks", "after.json"
 
 
 @dataclass(frozen=True)
@@ -57,15 +56,15 @@ class StageDir:
 
     @property
     def path(self) -> Path:
-        return self.run_path / "stages" / f"{self.submission}.{self.number}"
+        return self.run_path / _FOLDER / f"{self.submission}.{self.number}"
 
     @property
     def script(self) -> Path:
-        return self.path / SCRIPT
+        return self.path / _SCRIPT
 
     @property
     def tasks_file(self) -> Path:
-        return self.path / TASKS
+        return self.path / _TASKS
 
     def write(self, tasks: Sequence[tuple[str, str]], after: After) -> None:
         """Write the list of tasks (slug and name of each, in order) and what they wait for."""
@@ -116,7 +115,7 @@ class StageDir:
 def stage_dirs(run_path: Path) -> list[StageDir]:
     """All stages of all submissions, in order."""
     found = []
-    for path in (run_path / "stages").iterdir():
+    for path in (run_path / _FOLDER).iterdir():
         submission, dot, number = path.name.partition(".")
         if dot and submission.isdigit() and number.isdigit():
             found.append(StageDir(run_path, int(submission), int(number)))

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from planit.record.files import read_json, write_json
 from planit.record.jobs import JobRef
+from planit.record.submissions import FOLDER
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Ticket:
 
 def path_of(run_path: Path, submission: int) -> Path:
     """Where the ticket of a submission is."""
-    return run_path / "submissions" / f"{submission}.jobs.json"
+    return run_path / FOLDER / f"{submission}.jobs.json"
 
 
 def issue(

@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from planit.errors import RunError
+from planit.record.submissions import FOLDER as SUBMISSIONS
 
 TRUST_GROUP = "PLANIT_TRUST_GROUP"
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
@@ -144,8 +145,8 @@ def refuse_untrusted(run_path: Path) -> Path:
     """
     with opened(run_path) as run:
         run.check_entries()
-        if run.holds("submissions"):
-            with run.subdir("submissions") as submissions:
+        if run.holds(SUBMISSIONS):
+            with run.subdir(SUBMISSIONS) as submissions:
                 submissions.check_entries()
         return run.path
 

@@ -13,10 +13,9 @@ from planit.errors import RunError
 from planit.record import trust
 from planit.record.files import read_json, write_json
 from planit.record.history import Placement
-from planit.record.run_dir import RunDir
+from planit.record.run_dir import STATES, RunDir
 from planit.status.states import State, StepStatus
 
-_NAME = "states.json"
 _IDENTITY = ("state", "job", "cluster", "attempt")
 _FINDINGS = ("elapsed_s", "node", "cause", "error")
 _KEPT = ("queued", "missing_since", "forgotten")
@@ -28,7 +27,7 @@ class CachedStates:
 
     def __init__(self, run: RunDir) -> None:
         self._run_path = run.path
-        content = read_json(run.path / _NAME)
+        content = read_json(run.path / STATES)
         steps = content.get("steps") if isinstance(content, dict) else None
         names = set(State)
         self._steps: dict[str, dict[str, Any]] = {
@@ -80,7 +79,7 @@ class CachedStates:
                 cached[step.name] = {**_of_step(step), **own}
         if cached and cached != self._steps:
             with suppress(OSError, RunError), trust.opened(self._run_path) as trusted:
-                write_json(trusted.proc / _NAME, {"steps": cached})
+                write_json(trusted.proc / STATES, {"steps": cached})
 
     def _of(self, name: str, place: Placement) -> dict[str, Any]:
         cached = self._steps.get(name, {})

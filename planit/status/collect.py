@@ -18,7 +18,7 @@ from planit.record import history as histories
 from planit.record import lock, log_files, markers
 from planit.record.history import History, Leaf, Placement
 from planit.record.jobs import JobView
-from planit.record.markers import Attempt, Tries
+from planit.record.markers import Attempt, Outcome, Tries
 from planit.record.run_dir import RunDir
 from planit.status.cache import CachedStates
 from planit.status.causes import with_causes
@@ -129,7 +129,8 @@ class _Collector:
         if self.cache.final(name, place, tries.count) is not None:
             return True
         last = self._newest(name, tries)
-        return last is not None and tries.outcome(last) == "succeeded"
+        end = tries.ends.get(last) if last is not None else None
+        return end is not None and end.outcome is Outcome.SUCCEEDED
 
     def _note_strays(self) -> None:
         """Jobs of the run in the queue that its record does not name; they refuse to run."""
@@ -138,7 +139,7 @@ class _Collector:
             view.key.partition("_")[0]
             for cluster, views in self.queued.items()
             for view in views.values()
-            if self.run.tag_prefix in (view.comment or "")
+            if self.run.tag_prefix() in (view.comment or "")
             and view.is_live
             and (cluster, view.key.partition("_")[0]) not in record
         }
@@ -181,7 +182,7 @@ class _Collector:
         answer, view = self._answer(place)
         last = self._newest(name, tries)
         waits = view is not None and view.state == "PENDING"
-        if not waits and (last is None or tries.outcome(last) is None):
+        if not waits and (last is None or last not in tries.ends):
             tries = markers.read(
                 self.run.step_dir(leaf.slug)
             )  # may have ended since the first time
@@ -191,8 +192,7 @@ class _Collector:
             has_job=place.key is not None,
             cancelled=self.history.was_cancelled(name),
             started=self._has_started(name, tries),
-            outcome=tries.outcome(last) if last is not None else None,
-            end=tries.end(last) if last is not None else {},
+            end=tries.ends.get(last) if last is not None else None,
             answer=answer,
             view=view,
             missing_s=self._missing_s(name, place) if answer is Answer.UNKNOWN else 0.0,
@@ -200,7 +200,7 @@ class _Collector:
         )
         if answer not in (Answer.NOT_ASKED, Answer.NO_ANSWER, Answer.QUEUED):
             self.notes.setdefault(name, {})["forgotten"] = True
-        if evidence.started and not evidence.is_live and evidence.outcome != "succeeded":
+        if evidence.started and not evidence.is_live and evidence.outcome is not Outcome.SUCCEEDED:
             complaint = log_files.has_memory_complaint(self.run, self.history, leaf)
             evidence = replace(evidence, memory_complaint=complaint)
         return evidence
@@ -241,13 +241,14 @@ def _apply(status: StepStatus, decision: Verdict, e: Evidence) -> StepStatus:
     )
     if decision.state is State.NOT_SUBMITTED or e.aborted is not None:
         return replace(status, job=None if e.aborted is not None else status.job)
-    if decision.by_marker:
+    if decision.by_marker and e.end is not None:
+        error = e.end.error if decision.state is not State.DONE else None
         return replace(
             status,
-            job=status.job or e.end.get("job_id"),
-            elapsed_s=e.end.get("elapsed_s"),
-            node=e.end.get("node") or e.end.get("host"),
-            error=e.end.get("error") if decision.state is not State.DONE else None,
+            job=status.job or e.end.job.job_id,
+            elapsed_s=e.end.elapsed_s,
+            node=e.end.job.node or e.end.job.host,
+            error=None if error is None else error.as_json(),
         )
     if e.view is None or decision.stale:
         return status

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from planit.record.markers import EndMarker, Outcome
 from planit.status.evidence import Answer, Evidence
 from planit.status.states import State, printable
 
@@ -71,24 +70,24 @@ def decide(e: Evidence) -> Verdict:  # noqa: C901, PLR0911, PLR0912 (a table: on
     if not e.has_job:
         return Verdict(State.NOT_SUBMITTED, "the submission stopped before it")
     # Its end marker says how it ended; a requeue by hand makes that the past.
-    if e.outcome == "succeeded":
+    if e.outcome is Outcome.SUCCEEDED:
         return _requeued(e) or Verdict(State.DONE, by_marker=True)
-    if e.outcome == "blocked":
+    if e.outcome is Outcome.BLOCKED:
         return _live(e) or Verdict(State.BLOCKED, _error_line(e.end), by_marker=True)
     if _ran_out_of_memory(e):
         return Verdict(State.OUT_OF_MEMORY, "out of memory", by_marker=e.outcome is not None)
-    if e.outcome == "failed" and e.answer is Answer.NO_ANSWER:
+    if e.outcome is Outcome.FAILED and e.answer is Answer.NO_ANSWER:
         return Verdict(State.FAILED, _error_line(e.end), by_marker=True, stale=True)
-    if e.outcome == "failed":
+    if e.outcome is Outcome.FAILED:
         return _live(e) or Verdict(State.FAILED, _error_line(e.end), by_marker=True)
     # It has not ended by itself: the scheduler knows.
     if e.answer is Answer.NO_ANSWER:
         return Verdict(_last_known(e), stale=True)
     if e.view is not None:
         return _from_scheduler(e)
-    if e.outcome == "terminated":
+    if e.outcome is Outcome.TERMINATED:
         return Verdict(State.CANCELLED, "terminated by SIGTERM")
-    if e.outcome == "killed":
+    if e.outcome is Outcome.KILLED:
         return Verdict(State.FAILED, _error_line(e.end), by_marker=True)
     if e.cancelled:
         return Verdict(State.CANCELLED, "cancelled by planit")
@@ -134,7 +133,7 @@ def _cause(state: State, e: Evidence) -> str:
         return _PLAIN_CAUSES[state]
     if state is State.CANCELLED:
         return "cancelled while it ran" if e.started else "cancelled before it ran"
-    if e.outcome == "killed":
+    if e.outcome is Outcome.KILLED:
         return _error_line(e.end)
     if not e.started:
         return "the job ended before the step began: see its log (setup lines, worker)"
@@ -148,9 +147,9 @@ def _ran_out_of_memory(e: Evidence) -> bool:
     """
     if not e.memory_complaint or (_live(e) is not None):
         return False
-    if e.outcome == "failed":
-        words = str((e.end.get("error") or {}).get("message", ""))
-        return e.end.get("exit_code") == _SIGKILL_EXIT or "SIGKILL" in words
+    if e.outcome is Outcome.FAILED:
+        words = e.end.error.message if e.end is not None and e.end.error is not None else ""
+        return (e.end is not None and e.end.exit_code == _SIGKILL_EXIT) or "SIGKILL" in words
     return e.view is None or SLURM_STATES.get(e.view.state) in (State.FAILED, State.CANCELLED)
 
 
@@ -159,11 +158,11 @@ def _last_known(e: Evidence) -> State:
     return State.RUNNING if state is State.PENDING and e.started else state
 
 
-def _error_line(end: Mapping[str, Any]) -> str:
-    error = end.get("error")
-    if not isinstance(error, dict):
+def _error_line(end: EndMarker | None) -> str:
+    error = None if end is None else end.error
+    if error is None:
         return "no reason given"
-    lines = str(error.get("message", "")).strip().splitlines() or [""]
-    if error.get("type") in ("Blocked", "Killed", "EndedEarly"):  # planit's own words
+    lines = error.message.strip().splitlines() or [""]
+    if error.type in ("Blocked", "Killed", "EndedEarly"):  # planit's own words
         return printable(lines[0])
-    return printable(f"{error.get('type', 'Error')}: {lines[0]}".rstrip(": "))
+    return printable(f"{error.type}: {lines[0]}".rstrip(": "))

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from planit.record.jobs import JobView
+from planit.record.markers import EndMarker, Outcome
 from planit.status.states import State
 
 
@@ -31,7 +30,7 @@ class Evidence:
         has_job: whether its newest submission got a job id.
         cancelled: whether its newest job was cancelled through planit.
         started: whether the newest job has left a start marker.
-        outcome, end: of the newest job's last attempt: its end marker.
+        end: the end marker of the newest job's last attempt.
         answer: what the scheduler said of the job.
         view: the job as the scheduler shows it, if it does.
         missing_s: seconds since the scheduler was first asked in vain; 0 for the first time.
@@ -44,13 +43,17 @@ class Evidence:
     has_job: bool = True
     cancelled: bool = False
     started: bool = False
-    outcome: str | None = None
-    end: Mapping[str, Any] = field(default_factory=dict)
+    end: EndMarker | None = None
     answer: Answer = Answer.NOT_ASKED
     view: JobView | None = None
     missing_s: float = 0.0
     last: State | None = None
     memory_complaint: bool = False
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How the last attempt ended by its marker."""
+        return None if self.end is None else self.end.outcome
 
     @property
     def is_live(self) -> bool:

@@ -8,16 +8,15 @@ release is. Whoever was killed during the release left a submission that runs: i
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Any
 
 from planit.backends.base import Backend, Tagged, TaggedJob, refuse_left
 from planit.errors import RunError
 from planit.record import history as histories
-from planit.record import markers, tickets
-from planit.record.files import read_json
+from planit.record import markers, submissions, tickets
 from planit.record.history import History
 from planit.record.jobs import JobRef
 from planit.record.run_dir import RunDir
+from planit.record.submissions import SubmittedStage
 from planit.submit.submission import release
 
 STOPPED = "it had stopped in the middle"
@@ -39,13 +38,13 @@ def finish_interrupted(run: RunDir, history: History, backend: Backend, *, finis
     if not history.incomplete:
         return history
     number = history.last_submission
-    stages = _stages(run, number)
-    found = _queued(history, backend, f"{run.tag_prefix}{number}.", stages)
+    stages = submissions.read(run.path, number) or []
+    found = _queued(history, backend, run.tag_prefix(number), stages)
     jobs = _of_record(run, history, number, stages, found)
     if stages and (_has_run(run, history, number) or (finish and len(jobs) == len(stages))):
         found.refuse_no_answer()
         _cancel(backend, [job for job in found.jobs if job.live and job.ref not in jobs.values()])
-        names = [name for stage in stages for name in stage["tasks"]]
+        names = [name for stage in stages for name in stage.tasks]
         release(run, number, backend, jobs, names)
     else:
         tickets.revoke(run.path, number, STOPPED)
@@ -67,7 +66,7 @@ def clear_strays(run: RunDir, history: History, backend: Backend) -> tuple[JobRe
     Raises:
         SchedulerError: Slurm does not answer, or does not cancel them.
     """
-    found = _queued(history, backend, run.tag_prefix, [])
+    found = _queued(history, backend, run.tag_prefix(), [])
     places = history.placements.values()
     ours = {place.job for place in places if place.submission not in history.aborted}
     strays = [job for job in found.jobs if job.live and job.ref not in ours]
@@ -76,27 +75,21 @@ def clear_strays(run: RunDir, history: History, backend: Backend) -> tuple[JobRe
     return tuple(job.ref for job in strays)
 
 
-def _stages(run: RunDir, number: int) -> list[dict[str, Any]]:
-    content = read_json(run.submission_file(number))
-    stages = content.get("stages") if isinstance(content, dict) else None
-    return stages if isinstance(stages, list) else []
-
-
 def _queued(
     history: History,
     backend: Backend,
     prefix: str,
-    stages: Collection[dict[str, Any]],
+    stages: Collection[SubmittedStage],
 ) -> Tagged:
     """The jobs in the queue whose tags begin with `prefix`, on every cluster of the run."""
-    clusters: dict[str | None, None] = {stage.get("cluster"): None for stage in stages}
+    clusters: dict[str | None, None] = {stage.cluster: None for stage in stages}
     clusters |= {job.cluster: None for job in history.jobs.values()}
     clusters |= {place.cluster: None for place in history.placements.values()}
     return backend.tagged(prefix, clusters or {None: None})
 
 
 def _of_record(
-    run: RunDir, history: History, number: int, stages: list[dict[str, Any]], found: Tagged
+    run: RunDir, history: History, number: int, stages: list[SubmittedStage], found: Tagged
 ) -> dict[int, JobRef]:
     """The live job of each stage: the one in the journal, else one that only Slurm knows of."""
     live: dict[str, list[JobRef]] = {}
@@ -105,16 +98,16 @@ def _of_record(
             live.setdefault(job.tag, []).append(job.ref)
     chosen: dict[int, JobRef] = {}
     for stage in stages:
-        candidates = live.get(run.tag(number, stage["number"]), [])
-        recorded = history.jobs.get((number, stage["number"]))
+        candidates = live.get(run.tag(number, stage.number), [])
+        recorded = history.jobs.get((number, stage.number))
         if recorded in candidates:
-            chosen[stage["number"]] = recorded
+            chosen[stage.number] = recorded
         elif candidates and recorded is None:
-            chosen[stage["number"]] = job_ref = candidates[0]
+            chosen[stage.number] = job_ref = candidates[0]
             run.journal.append(
                 "submitted",
                 number=number,
-                stage=stage["number"],
+                stage=stage.number,
                 job=job_ref.job_id,
                 cluster=job_ref.cluster,
             )
@@ -133,10 +126,10 @@ def _cancel(backend: Backend, jobs: Iterable[TaggedJob]) -> None:
 def refuse_unreadable(run: RunDir, history: History) -> None:
     """Raise RunError if nobody can tell any more what a submission consists of."""
     unreadable = set(history.unreadable)
-    if history.incomplete and not _stages(run, history.last_submission):
+    if history.incomplete and not submissions.read(run.path, history.last_submission):
         unreadable.add(history.last_submission)
     for number in sorted(unreadable):
         raise RunError(
-            f"{run.submission_file(number)} cannot be read",
+            f"{submissions.path_of(run.path, number)} cannot be read",
             hint="planit cancel, without a step, clears what is queued of the run",
         )

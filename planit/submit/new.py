@@ -19,6 +19,7 @@ from planit.record.lock import RunLock
 from planit.record.manifest import describe_run
 from planit.record.run_dir import RunDir
 from planit.record.stage_dir import Needed
+from planit.record.step_files import PAYLOAD
 from planit.submit import prepare
 from planit.submit.prepare import StageFiles
 from planit.submit.submission import Progress, Submission, no_progress
@@ -75,7 +76,7 @@ class NewRun:
         pickled = prepare.pickle_calls(graph, calls, self.max_requeues)
         run = RunDir.create(self.base, self.plan, self.share)
         for name, content in pickled.items():
-            write_new(make_dir(run.step_dir(names_to_slugs[name])) / "payload.pkl", content)
+            write_new(make_dir(run.step_dir(names_to_slugs[name])) / PAYLOAD, content)
         # The manifest comes last: a folder that has one is whole.
         manifest = describe_run(self.plan, self.root, names_to_slugs, self.source)
         with RunLock(run.path):

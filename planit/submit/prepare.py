@@ -17,9 +17,12 @@ from planit.job.call import Call
 from planit.job.code import take_snapshot
 from planit.nodes.functions import dotted_path
 from planit.nodes.walltime import whole_minutes
-from planit.record.files import write_json, write_new
+from planit.record import context, submissions
+from planit.record.context import Context
+from planit.record.files import write_new
 from planit.record.run_dir import RunDir
 from planit.record.stage_dir import After, Needed
+from planit.record.submissions import SubmittedStage
 from planit.record.trust import accepts_group
 from planit.record.umask import current_umask
 
@@ -57,10 +60,9 @@ def write_context(
         call.function.__module__ for call in calls.values() if hasattr(call.function, "__module__")
     }
     modules |= {path.partition(".")[0] for path in paths if path}
-    sources = take_snapshot(run.path / "code", {str(module) for module in modules if module})
+    sources = take_snapshot(run.code, {str(module) for module in modules if module})
     entries = [os.path.abspath(entry or ".") for entry in sys.path]
-    context = {"sys_path": entries, "snapshot": sources, "umask": current_umask()}
-    write_json(run.context_file(submission), {"backend": dict(backend), **context})
+    context.write(run.path, submission, Context(entries, sources, current_umask(), backend))
 
 
 @dataclass(frozen=True)
@@ -131,18 +133,17 @@ def write_submission(
 ) -> None:
     """Record which step is which job of which stage."""
     stages = [
-        {
-            "number": stage.number,
-            "name": stage.name,
-            "cluster": stage.resources.cluster,
-            "array": stage.is_array,
-            "tasks": [task.name for task in stage.tasks],
-            "edges": [[edge.kind, edge.parent] for edge in stage.edges],
-            "options": stage.resources.options,
-            "max_concurrent": stage.max_concurrent,
-            "script": str(files[stage.number].script.relative_to(run.path)),
-            "checkpoints": files[stage.number].checkpoints,
-        }
+        SubmittedStage(
+            number=stage.number,
+            name=stage.name,
+            cluster=stage.resources.cluster,
+            array=stage.is_array,
+            tasks=[task.name for task in stage.tasks],
+            edges=[(edge.kind.value, edge.parent) for edge in stage.edges],
+            options=stage.resources.options,
+            max_concurrent=stage.max_concurrent,
+            checkpoints=files[stage.number].checkpoints,
+        )
         for stage in graph.stages
     ]
-    write_json(run.submission_file(submission), {"stages": stages})
+    submissions.write(run.path, submission, stages)

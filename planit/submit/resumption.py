@@ -21,15 +21,14 @@ from planit.job.code import importable
 from planit.job.command import CommandCall
 from planit.nodes import Resources, Task, tasks
 from planit.nodes.functions import resolve
+from planit.record import context, trust
 from planit.record import history as histories
-from planit.record import trust
-from planit.record.files import read_json
 from planit.record.history import History
 from planit.record.jobs import JobRef
 from planit.record.lock import RunLock
-from planit.record.recorded import StoredStep, stored_tree
 from planit.record.run_dir import RunDir
 from planit.record.stage_dir import Needed
+from planit.record.submitted_tree import SubmittedStep, submitted_tree
 from planit.status.collect import run_status
 from planit.status.states import RunStatus, State, StepStatus
 from planit.submit.cancellation import jobs_of, refuse_unknown
@@ -113,8 +112,7 @@ class Resume:
 
     def _import_path(self, history: History) -> list[str]:
         """Where the functions were imported from last: a resume may be called from anywhere."""
-        context = read_json(self.run.context_file(history.last_submission)) or {}
-        return list(context.get("sys_path", []))
+        return list(context.read(self.run.path, history.last_submission).sys_path)
 
     def _look(self, history: History) -> RunStatus:
         status = run_status(self.run, self.backend.client, history=history, ask_all=True)
@@ -163,7 +161,7 @@ class Resume:
         manifest = self.run.manifest
         live = _live_parents(history, status, rerun)
         resources = self._resources(history, rerun)
-        tree = stored_tree(manifest["tree"], resources, rerun)
+        tree = submitted_tree(manifest["tree"], resources, rerun)
         graph = lower(
             tree,
             key_of=lambda task: f"{resources[task.name].key} {task.launches} {live[task.name]}",
@@ -178,7 +176,7 @@ class Resume:
             number,
             self.backend,
             slugs={leaf.name: leaf.slug for leaf in history.leaves},
-            calls={task.name: _stored_call(task) for task, _ in tasks(tree)},
+            calls={task.name: _call_of(task) for task, _ in tasks(tree)},
             progress=self.progress,
             extra=_dependencies(graph, live, history),
             also=_needed(graph, live, history),
@@ -296,7 +294,7 @@ def _needed(
     }
 
 
-def _stored_call(task: Task) -> Call:
+def _call_of(task: Task) -> Call:
     """The function of a stored step, for its code and whether it can checkpoint.
 
     What the job imports to build arguments is imported here too, so that its code is frozen.
@@ -305,7 +303,7 @@ def _stored_call(task: Task) -> Call:
         PlanError: any of it cannot be imported, so the job would fail at once.
     """
     function: Any = CommandCall("")
-    if isinstance(task, StoredStep) and task.kind != "Command" and _is_path(task.func):
+    if isinstance(task, SubmittedStep) and task.kind != "Command" and _is_path(task.func):
         try:
             function = resolve(str(task.func))
             for target in task.targets:

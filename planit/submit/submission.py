@@ -91,7 +91,7 @@ class Submission:
             SchedulerError: Slurm does not answer.
         """
         tags = {self.run.tag(self.number, stage): job for stage, job in self.jobs.items()}
-        self.backend.confirm(f"{self.run.tag_prefix}{self.number}.", tags)
+        self.backend.confirm(self.run.tag_prefix(self.number), tags)
 
     def _take_back(self, graph: Graph, error: BaseException) -> None:
         """Cancel all that is in, also what sbatch accepted without our hearing of it.
@@ -101,7 +101,7 @@ class Submission:
         """
         reason = str(error) or type(error).__name__
         tickets.revoke(self.run.path, self.number, reason)
-        prefix = f"{self.run.tag_prefix}{self.number}."
+        prefix = self.run.tag_prefix(self.number)
         found = self.backend.tagged(prefix, {stage.resources.cluster for stage in graph.stages})
         jobs = [job.ref for job in found.jobs if job.live]
         left = [f"job {job}: {why}" for job, why in self.backend.cancel(jobs).items()]

@@ -13,7 +13,7 @@ from planit.job import gate
 from planit.job.gate import BlockedError, NotOfRecordError, Place
 from planit.record import markers, tickets
 from planit.record.jobs import JobRef
-from planit.record.markers import Attempt
+from planit.record.markers import Attempt, EndMarker, Outcome, StartMarker
 from planit.record.run_dir import RunDir
 from planit.record.stage_dir import After, Needed
 
@@ -47,9 +47,9 @@ def ended(run: RunDir, slug: str, outcome: str, attempt: str = "1.0") -> None:
     folder.mkdir(parents=True, exist_ok=True)
     submission, restart = attempt.split(".")
     number = Attempt(int(submission), int(restart))
-    markers.write_start(folder, number, {})
+    markers.write_start(folder, number, StartMarker())
     if outcome != "running":
-        markers.write_end(folder, number, {"outcome": outcome})
+        markers.write_end(folder, number, EndMarker(Outcome(outcome)))
 
 
 def test_a_task_of_an_array_needs_only_the_parent_of_its_own_branch(run: RunDir) -> None:
@@ -64,7 +64,7 @@ def test_a_join_needs_every_branch(run: RunDir) -> None:
     ended(run, "train0", "succeeded")
     ended(run, "train1", "succeeded")
     gate.check(join(run), 0)
-    markers.write_end(run.step_dir("train1"), Attempt(1, 0), {"outcome": "killed"})
+    markers.write_end(run.step_dir("train1"), Attempt(1, 0), EndMarker(Outcome.KILLED))
     with pytest.raises(BlockedError, match="train1 killed"):
         gate.check(join(run), 0)
 

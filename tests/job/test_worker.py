@@ -16,7 +16,6 @@ import pytest
 
 from planit import Command, SlurmArgs, Step
 from planit.graph import lower
-from planit.job import payload
 from planit.job.call import call_of
 from planit.nodes import Task
 from planit.record import tickets
@@ -24,6 +23,7 @@ from planit.record.files import make_dir, write_new
 from planit.record.jobs import JobRef
 from planit.record.run_dir import RunDir
 from planit.record.stage_dir import After
+from planit.record.step_files import CHECKPOINT, PAYLOAD
 from planit.submit import prepare
 from tests.helpers import ROOT, mode_of
 
@@ -36,7 +36,7 @@ def begin(tmp_path: Path, task: Task, **env: str) -> tuple[subprocess.Popen[str]
     calls = {task.name: call_of(task)}
     pickled = prepare.pickle_calls(lower(task), calls, 0)
     folder = make_dir(run.step_dir("s"))
-    write_new(folder / payload.PAYLOAD, pickled[task.name])
+    write_new(folder / PAYLOAD, pickled[task.name])
     prepare.write_context(run, 1, calls, {})
     run.stage_dir(1, 0).write([("s", task.name)], After())
     tickets.issue(run.path, 1, {0: JobRef(None, "1")}, [task.name])
@@ -186,7 +186,7 @@ def test_checkpoint_is_closed_too_so_that_the_next_attempt_trusts_it(tmp_path: P
         process.communicate(timeout=30)
     finally:
         os.umask(before)
-    saved = folder / payload.CHECKPOINT
+    saved = folder / CHECKPOINT
     assert mode_of(saved) == 0o600
 
 

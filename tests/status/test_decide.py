@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from planit.record.jobs import JobView
+from planit.record.markers import EndMarker
 from planit.status.decide import LOST_AFTER_S, SLURM_STATES, decide
 from planit.status.evidence import Answer, Evidence
 from planit.status.states import State
@@ -21,6 +22,13 @@ def view(state: str, reason: str | None = None, **more: Any) -> JobView:
 
 def end(kind: str = "ValueError", message: str = "broken", code: int = 1) -> dict[str, Any]:
     return {"exit_code": code, "error": {"type": kind, "message": message}}
+
+
+def evidence_of(outcome: str | None = None, end: Any = None, **more: Any) -> Evidence:
+    """Evidence with an end marker as it is on disk."""
+    marker = EndMarker.from_json({"outcome": outcome, **(end or {})})
+    assert (marker is None) is (outcome is None)
+    return Evidence(end=marker, **more)
 
 
 def row(expected: State, cause: str | None = None, **evidence: Any) -> Any:
@@ -150,21 +158,21 @@ ROWS = [
 def test_the_state_and_its_cause(
     expected: State, cause: str | None, evidence: dict[str, Any]
 ) -> None:
-    decision = decide(Evidence(**evidence))
+    decision = decide(evidence_of(**evidence))
     assert (decision.state, decision.cause) == (expected, cause)
 
 
 def test_what_nobody_answered_is_stale() -> None:
     stale = [
         Evidence(answer=NO_ANSWER),
-        Evidence(answer=NO_ANSWER, outcome="failed", end=end()),
+        evidence_of(answer=NO_ANSWER, outcome="failed", end=end()),
         Evidence(answer=UNKNOWN, missing_s=1),
     ]
     assert [decide(evidence).stale for evidence in stale] == [True, True, True]
     sure = [
-        Evidence(answer=NO_ANSWER, outcome="succeeded"),
+        evidence_of(answer=NO_ANSWER, outcome="succeeded"),
         Evidence(answer=UNKNOWN, missing_s=LOST_AFTER_S),
-        Evidence(answer=UNKNOWN, outcome="failed", end=end()),
+        evidence_of(answer=UNKNOWN, outcome="failed", end=end()),
     ]
     assert [decide(evidence).stale for evidence in sure] == [False, False, False]
 

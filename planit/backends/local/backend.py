@@ -24,8 +24,10 @@ from planit.backends.local.machine import Machine, Request
 from planit.backends.submitit_jobs import ClusterWatcher
 from planit.errors import ConfigError, PlanError, SchedulerError, SubmissionError, suggest
 from planit.graph import Graph
-from planit.record.files import make_dir, open_log
+from planit.record import local_files
+from planit.record.files import open_log
 from planit.record.jobs import JobRef
+from planit.record.run_dir import RunDir
 
 _START_TIMEOUT_S = 60.0
 _LEAVE_TIMEOUT_S = 5.0
@@ -169,11 +171,11 @@ class LocalBackend:
         found: dict[str, TaggedJob] = {
             tag: TaggedJob(job, tag, live=True) for tag, job in self._submitted.items()
         }
-        run_id = self.client.run_path.name if self.client.run_path else ""
+        run = RunDir(self.client.run_path or Path())
         for engine in self.client.engines().values():
             alive = engine.is_alive
             for stage in engine.stages:
-                tag = f"planit:{run_id}:{stage}"
+                tag = run.tag(*map(int, stage.split(".")))
                 live = alive and not engine.is_over(stage)
                 found[tag] = TaggedJob(JobRef(None, stage), tag, live)
         return Tagged(tuple(job for tag, job in found.items() if tag.startswith(prefix)))
@@ -191,7 +193,8 @@ class LocalBackend:
         assert path is not None
         if self.client.engine(self.number) is not None or not list(jobs):
             return
-        log = make_dir(path / "local").joinpath(f"{self.number}.log")
+        local_files.make(path)
+        log = local_files.log(path, self.number)
         owner, self._hold = (-1, -1) if self.detach else os.pipe()
         command = [sys.executable, "-P", "-m", "planit.backends.local", str(path), str(self.number)]
         here = {k: v for k, v in os.environ.items() if k not in _OF_A_RANK}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Any
 
 from planit.backends.local import events
 from planit.backends.local.descendants import end_marked
-from planit.record.files import make_dir, write_json
+from planit.record import local_files
 from planit.record.jobs import JobRef, JobView
 
 KILL_WAIT_S = 30.0  # Slurm's default
@@ -31,12 +30,11 @@ class LocalClient:
         """The engine of a submission, if it was started."""
         if self.run_path is None:
             return None
-        return events.read(events.path_of(self.run_path, number))
+        return events.read(local_files.events(self.run_path, number))
 
     def engines(self) -> dict[int, events.EngineStatus]:
         """The engines that were started, by submission."""
-        paths = self.run_path.glob("local/*.jsonl") if self.run_path is not None else ()
-        numbers = sorted(int(path.stem) for path in paths if path.stem.isdigit())
+        numbers = local_files.with_engine(self.run_path) if self.run_path is not None else ()
         found = {number: self.engine(number) for number in numbers}
         return {number: engine for number, engine in found.items() if engine is not None}
 
@@ -73,17 +71,15 @@ class LocalClient:
 
     def ask(self, number: int, request: Mapping[str, Any]) -> Path:
         """Leave a request for an engine: a file that it removes when it has done it."""
-        folder = make_dir((self.run_path or Path()) / "local" / "requests")
-        path = folder / f"{number}-{time.time_ns():020}-{secrets.token_hex(2)}.json"
-        write_json(path, request)
-        return path
+        assert self.run_path is not None
+        return local_files.ask(self.run_path, number, request)
 
     def forbid(self, number: int) -> bool:
         """Keep the engine of a submission from starting; False if it has."""
         if self.run_path is None:
             return False
-        make_dir(self.run_path / "local")
-        return events.forbid(events.path_of(self.run_path, number))
+        local_files.make(self.run_path)
+        return events.forbid(local_files.events(self.run_path, number))
 
     def _until_over(
         self, number: int, jobs: Sequence[JobRef], request: Path, end: float

@@ -29,7 +29,7 @@ from typing import Any
 from planit.backends.local.board import Board, LocalTask
 from planit.backends.local.children import fork_step, signal_group, spawn_step
 from planit.backends.local.descendants import Leftovers, children
-from planit.backends.local.events import EventWriter, path_of
+from planit.backends.local.events import EventWriter
 from planit.backends.local.machine import Machine
 from planit.backends.local.workload import read_stages
 from planit.errors import PlanError, PlanitError
@@ -37,11 +37,11 @@ from planit.job.code import install_snapshot
 from planit.job.ending import end_step
 from planit.job.step import import_payload
 from planit.nodes.functions import resolve
+from planit.record import context, fields, local_files, step_files, trust
 from planit.record import history as histories
-from planit.record import trust
-from planit.record.files import make_dir, open_log, read_json
+from planit.record.files import open_log
 from planit.record.lock import SIGN_OF_LIFE_S
-from planit.record.markers import Attempt
+from planit.record.markers import Attempt, Outcome
 from planit.record.run_dir import RunDir
 from planit.record.umask import closed_umask
 
@@ -105,7 +105,7 @@ class Engine:
             PlanitError: a step can never run on this machine; nothing was started.
         """
         os.umask(closed_umask())  # of logs; a step gets the user's own back
-        self.requests = make_dir(self.run.path / "local" / "requests")
+        local_files.make(self.run.path)
         self.machine = Machine.found(self.settings)
         stages = read_stages(self.run, self.number)
         self.machine.refuse((stage.tasks[0].name, stage.request) for stage in stages)
@@ -115,11 +115,13 @@ class Engine:
         signal.signal(signal.SIGTERM, self._on_sigterm)
         signal.set_wakeup_fd(self.wakeup, warn_on_full_buffer=False)
         sizes = [(one.number, len(one.tasks) if one.is_array else None) for one in stages]
-        self.events = EventWriter(path_of(self.run.path, self.number), self.guardians, sizes)
+        self.events = EventWriter(
+            local_files.events(self.run.path, self.number), self.guardians, sizes
+        )
         self.private = [wake, self.wakeup, self.events.descriptor]
         self.private += [self.owner] if self.owner >= 0 else []
         self.board = Board(stages, self._blocked)
-        self.context = read_json(self.run.context_file(self.number)) or {}
+        self.context = context.read(self.run.path, self.number)
         self.forks = self.settings.get("isolation") != "spawn"
         if self.forks:
             self._warm_up()
@@ -130,8 +132,8 @@ class Engine:
     def _warm_up(self) -> None:
         """Import what the steps will import; what cannot be is left for the step to complain."""
         known = set(sys.path)
-        sys.path += [entry for entry in self.context.get("sys_path", []) if entry not in known]
-        install_snapshot(trust.opened(self.run.path), self.context.get("snapshot"))
+        sys.path += [entry for entry in self.context.sys_path if entry not in known]
+        install_snapshot(trust.opened(self.run.path), self.context.snapshot)
         import_payload()
         for path in histories.functions(self.run.manifest["tree"]):
             with contextlib.suppress(PlanError):
@@ -193,7 +195,7 @@ class Engine:
     def _start(self, task: LocalTask, gpus: list[str]) -> int:
         """Start a step's process; its pid. Raises what can go wrong with files and processes."""
         environment = self._environment(task, gpus)
-        log = open_log(self.run.step_dir(task.slug) / f"{task.key}_0_log.out")
+        log = open_log(self.run.step_dir(task.slug) / step_files.log(task.key))
         try:
             if task.stage.script is not None:
                 return spawn_step(environment, log, ["/bin/bash", task.stage.script])
@@ -254,7 +256,7 @@ class Engine:
     def _ended(self, child: _Child) -> None:
         task, code = child.task, child.code
         outcome, code = self._end_marker(task, code if code >= 0 else 128 - code)
-        requeued = outcome == "requeued"
+        requeued = outcome is Outcome.REQUEUED
         if requeued and not child.cancelled and not self.draining:
             self.events.write(task.key, "PENDING", name=task.name)
             self.board.again(task)
@@ -269,14 +271,14 @@ class Engine:
         self.failed |= code != 0
         self.board.end(task, succeeded=code == 0)
 
-    def _end_marker(self, task: LocalTask, code: int) -> tuple[str, int]:
+    def _end_marker(self, task: LocalTask, code: int) -> tuple[Outcome, int]:
         """Outcome and exit code of a step whose process has ended; without a marker it failed."""
         attempt = Attempt(self.number, task.restarts)
         try:
             return end_step(self.run.step_dir(task.slug), attempt, code, job=task.key)
         except OSError as error:
             sys.stderr.write(f"{task.name}: its end could not be written: {error}\n")
-            return "failed", code or 1
+            return Outcome.FAILED, code or 1
 
     def _blocked(self, task: LocalTask) -> None:
         self.events.write(task.key, "CANCELLED", name=task.name, blocked=True)
@@ -305,10 +307,9 @@ class Engine:
 
     def _read_requests(self) -> None:
         """Other processes ask by leaving a file: to cancel steps, to finish, to stop."""
-        for path in sorted(self.requests.glob(f"{self.number}-*.json")):
-            content = read_json(path) or {}
+        for path, content in local_files.asked(self.run.path, self.number):
             if content.get("action") == "cancel":
-                self._cancel(set(content.get("jobs", ())))
+                self._cancel(set(fields.texts(content, "jobs")))
             elif content.get("action") in ("finish", "stop"):
                 self._stop(at_once=content["action"] == "stop")
             path.unlink(missing_ok=True)  # which tells those who wait that it was done

@@ -1,7 +1,7 @@
 """What the engine says of its steps, in a file that any process can read.
 
-``local/<n>.jsonl`` in the run directory: a first line about the engine, then a line per change.
-States are named as Slurm names them, so that everything that reads squeue's words reads these.
+The first line is about the engine; then there is a line per change. States are named as Slurm
+names them, so that everything that reads squeue's words reads these.
 """
 
 from __future__ import annotations
@@ -185,11 +185,6 @@ class Follower:
                 event = json.loads(line)
                 if isinstance(event, dict):
                     yield event
-
-
-def path_of(run_path: Path, number: int) -> Path:
-    """Where the engine of a submission writes."""
-    return run_path / "local" / f"{number}.jsonl"
 
 
 def read(path: Path) -> EngineStatus | None:

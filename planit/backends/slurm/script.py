@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from planit.errors import PlanError
-from planit.record.markers import end_file_in_bash
+from planit.record import step_files
+from planit.record.run_dir import RunDir
 from planit.record.trust import TRUST_GROUP
 
 # submitit's parameter names that are not options of sbatch.
@@ -115,8 +116,8 @@ def _directives(spec: ScriptSpec) -> list[str]:
 
 def _log_pattern(spec: ScriptSpec) -> str:
     if spec.task_list is not None:
-        return f"{_no_pattern(spec.task_list.parent)}/%a_%A.out"
-    return f"{_no_pattern(spec.step_dir)}/%j_0_log.out"
+        return f"{_no_pattern(spec.task_list.parent)}/{step_files.ARRAY_LOG_PATTERN}"
+    return f"{_no_pattern(spec.step_dir)}/{step_files.JOB_LOG_PATTERN}"
 
 
 def _no_pattern(path: Path | None) -> str:
@@ -147,13 +148,14 @@ def _environment(spec: ScriptSpec) -> list[str]:
         ]
     else:
         tasks = shlex.quote(str(spec.task_list))
+        step_dir = RunDir(Path("$PLANIT_RUN_DIR")).step_dir("$planit_slug")
         lines += [
             "planit_line=$((SLURM_ARRAY_TASK_ID + 1))",
             f'planit_task=$(sed -n "${{planit_line}}p" {tasks})',
             "IFS=$'\\t' read -r planit_slug PLANIT_STEP <<< \"$planit_task\"",
-            'export PLANIT_STEP PLANIT_STEP_DIR="$PLANIT_RUN_DIR/steps/$planit_slug"',
+            f'export PLANIT_STEP PLANIT_STEP_DIR="{step_dir}"',
             "planit_job=${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}",
-            'exec >> "$PLANIT_STEP_DIR/${planit_job}_0_log.out" 2>&1',
+            f'exec >> "$PLANIT_STEP_DIR/{step_files.log("${planit_job}")}" 2>&1',
             "# So that squeue and sacct show which branch this task is.",
             'timeout 10 scontrol update JobId="$planit_job" JobName="$PLANIT_STEP" &> /dev/null',
         ]
@@ -182,7 +184,9 @@ def _body(spec: ScriptSpec) -> list[str]:
     if spec.here:
         return [_WAIT, *_user_lines(spec), 'exit "$planit_code"']
     worker = f"{spec.python} -P -u -m planit.job.worker"
-    end = end_file_in_bash("$PLANIT_STEP_DIR", f"{spec.attempt}.${{SLURM_RESTART_COUNT:-0}}")
+    end = step_files.end_marker_in_bash(
+        "$PLANIT_STEP_DIR", f"{spec.attempt}.${{SLURM_RESTART_COUNT:-0}}"
+    )
     if _is_simple(spec):
         run = [f"planit_run {worker} run", "planit_code=$?"]
     else:
@@ -222,7 +226,7 @@ def _user_lines(spec: ScriptSpec) -> list[str]:
     setup = list(spec.options.get("setup") or [])
     teardown = list(spec.options.get("teardown") or [])
     return [
-        f'planit_exit="$PLANIT_STEP_DIR/exit-{_attempt(spec)}"',
+        f'planit_exit="{step_files.exit_code_in_bash("$PLANIT_STEP_DIR", _attempt(spec))}"',
         "planit_lines() {",
         "planit_forward",
         "set -e",
@@ -257,7 +261,7 @@ def _command(spec: ScriptSpec) -> str:
     if spec.task_list is not None:
         job = "${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}"
     extra = shlex.join(spec.options.get("srun_args") or [])
-    output = f'"$PLANIT_STEP_DIR/{job}_%t_log.out"'
+    output = f'"$PLANIT_STEP_DIR/{step_files.log(job, "%t")}"'
     words = ["srun --unbuffered --kill-on-bad-exit=1 --open-mode=append --output", output, extra]
     return " ".join(word for word in [*words, worker] if word)
 

@@ -8,7 +8,7 @@ from typing import Any
 from planit.nodes import Chain, Node, Parallel, Resources, Task
 
 
-class StoredStep(Task):
+class SubmittedStep(Task):
     """A step of an earlier submission: its call is pickled in the run directory already.
 
     Attributes:
@@ -29,7 +29,7 @@ class StoredStep(Task):
         self.slurm_args = resources.options
 
 
-def stored_tree(
+def submitted_tree(
     tree: Mapping[str, Any], resources: Mapping[str, Resources], keep: Collection[str]
 ) -> Node:
     """The tree with only the steps in `keep`; groups that become empty are left out.
@@ -46,7 +46,7 @@ def _kept(
 ) -> Node | None:
     if "children" not in tree:
         name = tree["name"]
-        return StoredStep(tree, resources[name]) if name in keep else None
+        return SubmittedStep(tree, resources[name]) if name in keep else None
     children = [_kept(child, resources, keep) for child in tree["children"]]
     nodes = [child for child in children if child is not None]
     if len(nodes) < 2:

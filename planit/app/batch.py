@@ -80,8 +80,8 @@ def _run(
         if isinstance(backend, InProcess):
             run_here(plan, config, backend)
         else:
-            source = {"overrides": [list(row) for row in overrides]}
-            run, plan.jobs = submit(plan, config, backend, source)
+            rows = [list(row) for row in overrides]
+            run, plan.jobs = submit(plan, config, backend, rows)
             run.wait()
     except StepsFailedError as error:
         failed = error

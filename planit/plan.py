@@ -41,7 +41,7 @@ class Plan:
         if not isinstance(name, str) or not name.strip() or not name.isprintable():
             raise PlanError(f"the name of a plan must be non-empty text, not {name!r}")
         if not isinstance(root, Node):
-            shown = "no root" if root is None else f"the root {root!r}, which is no node"
+            shown = "no root" if root is None else f"the root {root!r}, which is not a node"
             raise PlanError(f"plan {name!r} has {shown}", hint=not_a_node_hint(root, "Chain"))
         check_unique_names(root)
         self.name = name
@@ -96,7 +96,7 @@ class Plan:
             SubmissionError: Slurm refused a step; everything submitted before it was cancelled.
         """
         from planit.backends import executors, registry
-        from planit.backends.base import InProcess
+        from planit.backends.in_process import InProcess
 
         view = executors.view(executor)
         given = {"slurm": {"kill_on_invalid_dep": kill_on_invalid_dep}, "local": dict(local or {})}

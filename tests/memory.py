@@ -11,12 +11,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from planit.backends.base import Dependency, Tagged, TaggedJob
-from planit.backends.submitit_jobs import ClusterWatcher
+from planit.backends.base import Dependency, StageOnDisk, Tagged, TaggedJob
+from planit.backends.slurm.backend import SlurmBackend
 from planit.errors import SchedulerError, SubmissionError
-from planit.graph import Graph
+from planit.graph import Graph, Stage
 from planit.record.jobs import JobRef, JobView
 
 HELD = "JobHeldUser"
@@ -51,7 +51,7 @@ class MemoryScheduler:
     next_id: int = 1
 
     name = "memory"
-    look_every_s = 0.01
+    poll_interval_s = 0.01
 
     # What a test does to it.
 
@@ -83,13 +83,28 @@ class MemoryScheduler:
         return self
 
     def settings(self) -> dict[str, Any]:
-        return {"kill_on_invalid_dep": True, "python": self.python}
+        return {"python": self.python}
+
+    def with_settings(self, changes: Mapping[str, Any]) -> Self:
+        return replace(self, **changes)
+
+    def attached(self) -> Self:
+        return self
+
+    def attached_run(self) -> None:
+        pass
 
     def check(self, graph: Graph, run_path: Path | None = None) -> None:
         self.calls["check", None] += 1
 
-    def begin(self, run_path: Path, number: int) -> None:
+    def open_run(self, run_path: Path) -> None:
         pass
+
+    def ranks(self, stage: Stage) -> int:
+        return 1
+
+    def script(self, stage: StageOnDisk) -> str:
+        return SlurmBackend(python=self.python).script(stage)
 
     def default_cluster(self) -> str | None:
         return self.cluster
@@ -145,10 +160,11 @@ class MemoryScheduler:
                     if view.reason == HELD:
                         self.jobs[own] = replace(view, reason=reason)
 
-    def watcher(self, cluster: str | None) -> ClusterWatcher:
-        return ClusterWatcher(self, cluster)
-
     # Client
+
+    @property
+    def source(self) -> int:
+        return id(self)
 
     def queue(self, cluster: str | None) -> dict[str, JobView]:
         self.calls["queue", cluster] += 1

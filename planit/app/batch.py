@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from planit.app.config.plans import Plans
 from planit.app.submitting import chosen_backend, run_here, submit
 from planit.app.sweeps.settings import merge_rows, sweep_settings
-from planit.backends.base import InProcess
+from planit.backends.in_process import InProcess
 from planit.errors import ConfigError, StepsFailedError, suggest
 from planit.graph import Branch, label_of
 from planit.nodes import Node, tasks

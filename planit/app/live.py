@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from planit.backends.base import AttachedRun, StepEvent
+from planit.backends.attached import AttachedRun, StepEvent
 from planit.record import history as histories
 from planit.record import step_files
 from planit.record.run_dir import RunDir

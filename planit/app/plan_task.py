@@ -13,7 +13,7 @@ from planit.app.config.compose import given_overrides
 from planit.app.config.plans import Plans, plan_of
 from planit.app.sweeps.frozen import FrozenSweep
 from planit.app.sweeps.settings import merge_rows, sweep_settings
-from planit.backends.base import InProcess
+from planit.backends.in_process import InProcess
 from planit.errors import ConfigError, suggest
 from planit.graph import Branch
 from planit.plan import Plan

@@ -14,7 +14,8 @@ from planit.record.index import DEFAULT_BASE
 from planit.status.states import printable
 
 if TYPE_CHECKING:
-    from planit.backends.base import Backend, InProcess
+    from planit.backends.base import Backend
+    from planit.backends.in_process import InProcess
     from planit.run import Run
 
 
@@ -25,7 +26,7 @@ def chosen_backend(config: DictConfig) -> Backend | InProcess:
         ConfigError: there is no such backend or setting, or a value is not of its kind.
     """
     from planit.backends import registry
-    from planit.backends.base import InProcess
+    from planit.backends.in_process import InProcess
 
     given = {str(k): v for k, v in (config.get("backend") or {}).items() if v is not None}
     name, detach = str(given.pop("name", "auto")), given.pop("detach", False)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
+from typing import Any, Protocol, Self
 
+from planit.backends.attached import AttachedRun
 from planit.errors import SchedulerError
 from planit.graph import Graph, Stage
-from planit.nodes import Node
 from planit.record.jobs import JobRef, JobView
 from planit.record.run_dir import RunDir
 from planit.record.stage_dir import StageDir
-
-if TYPE_CHECKING:
-    from submitit.core.core import Job
 
 _SHOWN = 5  # jobs in an error
 
@@ -151,54 +148,6 @@ class CachedQueue:
         return self.client.cancel(jobs)
 
 
-@dataclass(frozen=True)
-class StepEvent:
-    """A change of a step's state.
-
-    Attributes:
-        key: its job id.
-        state: in Slurm's words.
-        elapsed_s: how long it ran, once it has ended.
-        blocked: whether it can never run because of a step before it.
-    """
-
-    key: str
-    name: str
-    state: str
-    elapsed_s: float | None = None
-    blocked: bool = False
-
-    @property
-    def is_final(self) -> bool:
-        return not JobView(self.key, self.state).is_live
-
-
-class AttachedRun(Protocol):
-    """A submission that ends when this process does, to be followed by it.
-
-    Attributes:
-        number: of the submission.
-        steps: the last change of each step so far, by key.
-    """
-
-    @property
-    def number(self) -> int: ...
-    @property
-    def steps(self) -> Mapping[str, StepEvent]: ...
-
-    def is_running(self) -> bool:
-        """Whether a process of it is left."""
-
-    def new_events(self) -> list[StepEvent]:
-        """The changes since the last call, in order."""
-
-    def finish(self) -> None:
-        """Start no more steps; those that run go on to their end."""
-
-    def stop(self) -> None:
-        """Start no more steps, and end those that run."""
-
-
 class Backend(Protocol):
     """Takes stages as jobs, held until all are in.
 
@@ -297,44 +246,3 @@ class Backend(Protocol):
 
     def cancel(self, jobs: Iterable[JobRef]) -> dict[JobRef, str]:
         """Cancel jobs, as `Client.cancel` does."""
-
-
-class PreparedPlan(Protocol):
-    """A plan that waits to be run in this process.
-
-    Attributes:
-        jobs: submitit's jobs by step, in the order of the plan.
-    """
-
-    @property
-    def jobs(self) -> Mapping[str, Job[Any]]: ...
-
-    def in_threads(self) -> None:
-        """Run it, parallel branches in threads. Raises StepsFailedError."""
-
-    def one_by_one(self, starts: Callable[[str], None]) -> None:
-        """Run it in this thread; `starts` is called before each step. Raises StepsFailedError."""
-
-
-@runtime_checkable
-class InProcess(Protocol):
-    """A backend without a record: it runs whole plans in this process.
-
-    Attributes:
-        name: as in ``backend.name``.
-    """
-
-    @property
-    def name(self) -> str: ...
-
-    def prepare(self, plan: str, root: Node, folder: Path) -> PreparedPlan:
-        """Make the jobs of a plan; nothing runs yet.
-
-        Args:
-            plan: its name.
-            root: its tree.
-            folder: for submitit's own files.
-
-        Raises:
-            PlanError: the plan is wrong.
-        """

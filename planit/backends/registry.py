@@ -7,7 +7,8 @@ import shutil
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from planit.backends.base import Backend, InProcess
+from planit.backends.base import Backend
+from planit.backends.in_process import InProcess
 from planit.backends.settings import refuse_unknown_settings
 from planit.errors import ConfigError, RunError, suggest
 from planit.record import context, submissions

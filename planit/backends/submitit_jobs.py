@@ -73,7 +73,6 @@ class ClusterWatcher:
 
     def __init__(self, client: Client, cluster: str | None) -> None:
         self.client = client
-        self.num_calls = 0
         self._cluster = cluster
         self._states: dict[str, str] = {}
         self._missing_since: dict[str, float] = {}
@@ -88,7 +87,10 @@ class ClusterWatcher:
         """The state in Slurm's words; "UNKNOWN" without an answer, "LOST" after two minutes."""
         if job_id not in self._states:
             self.register_job(job_id)
-        self.update_if_long_enough(mode)
+        age = time.time() - self._registered  # asked less often, the older the youngest job is
+        pause = {"force": 0.0, "standard": min(_MAX_POLL_S, max(_MIN_POLL_S, age / 2))}
+        if mode != "cache" and time.time() - self._asked >= pause[mode]:
+            self._update()
         return self._states[job_id]
 
     def get_info(self, job_id: str, mode: str = "standard") -> dict[str, str]:
@@ -99,19 +101,11 @@ class ClusterWatcher:
         """Whether the job has ended."""
         return _has_ended(job_id, self.get_state(job_id, mode))
 
-    def update_if_long_enough(self, mode: str) -> None:
-        """Ask if `mode` wants it; less often, the older the youngest job is."""
-        age = time.time() - self._registered
-        pause = {"force": 0.0, "standard": min(_MAX_POLL_S, max(_MIN_POLL_S, age / 2))}
-        if mode != "cache" and time.time() - self._asked >= pause[mode]:
-            self.update()
-
-    def update(self) -> None:
+    def _update(self) -> None:
         """Ask for all jobs that have not ended."""
         open_jobs = {key for key, state in self._states.items() if not _has_ended(key, state)}
         if not open_jobs:
             return
-        self.num_calls += 1
         self._asked = time.time()
         try:
             views = self.client.queue(self._cluster)

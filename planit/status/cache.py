@@ -1,6 +1,6 @@
-"""``states.json``: what was found out about a run's steps, so that nobody asks twice.
+"""``states.json``: what was found about a run's steps, so that nothing is asked for twice.
 
-It is a cache beside the journal and the markers: without it everything is found out again.
+It is a cache beside the journal and the markers: without it everything is found again.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class CachedStates:
         return State(cached["state"]) if cached else None
 
     def missing_since(self, name: str, place: Placement) -> float | None:
-        """When the scheduler was first asked for a step's job in vain (seconds since 1970)."""
+        """When queue and accounting first left a step's job out (seconds since 1970)."""
         since = self._of(name, place).get("missing_since")
         return float(since) if isinstance(since, int | float) else None
 
@@ -64,7 +64,7 @@ class CachedStates:
     def write(
         self, steps: Iterable[StepStatus], evidence: Mapping[str, Evidence], at: float
     ) -> None:
-        """Keep what was found out at a time (seconds since 1970) for the next status.
+        """Keep what was found at a time (seconds since 1970) for the next status.
 
         A run that is another user's is not written to.
         """
@@ -80,7 +80,7 @@ class CachedStates:
     def _entry(self, step: StepStatus, evidence: Evidence, at: float) -> dict[str, Any]:
         keys = (*_IDENTITY, *_FINDINGS, *(["queued"] if step.queued else []))
         entry = {key: value for key in keys if (value := getattr(step, key)) is not None}
-        if step.stale:  # nothing new was found out, but for how long
+        if step.stale:  # nothing new was found, but for how long
             entry = self._same(step.name, step.job, step.cluster) or entry
         if evidence.is_forgotten:
             entry["forgotten"] = True

@@ -1,4 +1,4 @@
-"""Collects what is known of a run's steps: markers, queue, accounting, and an earlier status.
+"""Collects the evidence about a run's steps: markers, queue, accounting, an earlier status.
 
 However many steps a run has, each cluster is asked at most once per tool, and what is final is
 not asked for again.
@@ -26,10 +26,10 @@ _Wanted = Mapping[str | None, set[str]]
 
 @dataclass(frozen=True)
 class Collected:
-    """What is known of a run.
+    """The evidence about a run.
 
     Attributes:
-        evidence: of each step by its name, in the order of the plan.
+        evidence: about each step by its name, in the order of the plan.
         at: when it was collected, in seconds since 1970.
         has_run: whether anything of the newest submission has started.
         problems: what could not be read or asked, a line each.
@@ -151,7 +151,7 @@ def _evidence(
     cache: CachedStates,
     at: float,
 ) -> Evidence:
-    """What is known of a step that was submitted, and that may not have ended for good."""
+    """The evidence about a step that was submitted, and that may not have ended for good."""
     place, reason = history.placements[leaf.name], None
     answer, view = Answer.NOT_ASKED, None
     if place.submission in history.aborted:
@@ -179,7 +179,7 @@ def _evidence(
 
 
 def _by_markers(place: Placement, tries: Tries) -> Evidence:
-    """What the markers of a step tell about its newest job."""
+    """What the markers of a step show of its newest job."""
     last = tries.last
     if last is None or last.submission != place.submission:
         return Evidence(starts=tries.count)

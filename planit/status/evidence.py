@@ -1,4 +1,4 @@
-"""What is known of one step, from everybody who can know something; no judgement yet."""
+"""The evidence about one step: record, markers, queue, accounting, log, an earlier status."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Answer(enum.Enum):
     NO_ANSWER = "no answer"
     QUEUED = "in the queue"
     ACCOUNTED = "in the accounting"
-    UNKNOWN = "unknown to both"
+    UNKNOWN = "in neither"
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a step's job ended, as an earlier status found out; nobody is asked again.
+    """How a step's job ended, as an earlier status found it; it is not asked for again.
 
     Attributes:
         elapsed_s: seconds that it ran.
@@ -40,7 +40,7 @@ class Ended:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of a step.
+    """The evidence about a step; `decide` makes a state of it.
 
     Attributes:
         submitted: whether the step was ever to be submitted.
@@ -53,7 +53,7 @@ class Evidence:
         end: the end marker of the newest job's last attempt.
         answer: what the scheduler answered about the job.
         view: the job as the scheduler shows it, if it does.
-        missing_s: seconds since the scheduler was first asked in vain; 0 for the first time.
+        missing_s: seconds since queue and accounting first left the job out; 0 for the first time.
         last: the state that an earlier status found.
         memory_complaint: whether Slurm wrote into the log that the job used too much memory.
     """
@@ -89,5 +89,5 @@ class Evidence:
 
     @property
     def is_forgotten(self) -> bool:
-        """Whether the queue has forgotten the job, so that nobody can requeue it by hand."""
+        """Whether the queue has dropped the job, so that it cannot be requeued by hand."""
         return self.cached is not None or self.answer in (Answer.ACCOUNTED, Answer.UNKNOWN)

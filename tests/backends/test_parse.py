@@ -135,19 +135,19 @@ def test_an_empty_queue_is_an_answer_if_its_header_is_there() -> None:
     ],
 )
 def test_an_answer_of_squeue_that_is_not_whole_is_none(answer: str, why: str) -> None:
-    with pytest.raises(SchedulerError, match=why):
+    with pytest.raises(SchedulerError, match=f"squeue.*{why}"):
         parse.queue(answer)
 
 
 @pytest.mark.parametrize("answer", ["", "12|COMPLETED|5|n1|0\n", ACCOUNT + "12|COMPL"])
 def test_an_answer_of_sacct_that_is_not_whole_is_none(answer: str) -> None:
-    with pytest.raises(SchedulerError):
+    with pytest.raises(SchedulerError, match=r"^sacct"):
         parse.accounting(answer)
 
 
 @pytest.mark.parametrize("answer", ["", "A = b\n", "Configuration data as of now\nMaxArr"])
 def test_a_configuration_that_is_not_whole_is_none(answer: str) -> None:
-    with pytest.raises(SchedulerError):
+    with pytest.raises(SchedulerError, match=r"^scontrol show config"):
         parse.config(answer)
 
 

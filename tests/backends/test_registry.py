@@ -9,7 +9,8 @@ import pytest
 
 from planit import ConfigError, Run
 from planit.backends import registry
-from planit.backends.base import Backend, CachedQueue, InProcess
+from planit.backends.base import Backend, CachedQueue
+from planit.backends.in_process import InProcess
 from planit.backends.local.backend import LocalBackend
 from planit.backends.slurm.backend import SlurmBackend
 from planit.errors import RunError, SchedulerError

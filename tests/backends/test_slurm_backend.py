@@ -10,15 +10,16 @@ from pathlib import Path
 import pytest
 
 from planit import Chain, Step
-from planit.backends.base import Dependency, Tagged, TaggedJob, refuse_left
+from planit.backends.base import CachedQueue, Dependency, Tagged, TaggedJob, refuse_left
 from planit.backends.slurm.backend import SlurmBackend
 from planit.backends.slurm.client import SlurmClient
 from planit.errors import PlanError, SchedulerError, SubmissionError
 from planit.graph import lower
 from planit.graph.lowering import DEFAULT_MAX_ARRAY_SIZE
-from planit.record.jobs import JobRef
+from planit.record.jobs import JobRef, JobView
 from tests.backends.tools import CONFIG, DOWN, QUEUE, UNKNOWN, Tools, job
 from tests.helpers import nothing
+from tests.memory import MemoryScheduler
 from tests.runs import ARGS, BETA
 
 TAG = "planit:r1:1.0"
@@ -333,19 +334,14 @@ def test_the_settings_make_the_same_backend_again(tools: Tools) -> None:
     }
     other = SlurmBackend(kill_on_invalid_dep=False, python="apptainer exec x python")
     assert SlurmBackend(**other.settings()).settings() == other.settings()
-    assert (other.name, other.look_every_s, other.retry_wait_s) == ("slurm", 10.0, 1.0)
+    assert (other.name, other.poll_interval_s, other.retry_wait_s) == ("slurm", 10.0, 1.0)
 
 
 def test_jobs_are_released_and_cancelled_by_the_client(backend: SlurmBackend, tools: Tools) -> None:
     backend.release([ref("1")])
     assert tools.calls("scontrol") == ["release 1"]
     tools.answer("squeue", QUEUE + job("1", "RUNNING"))
-    assert backend.cancel([ref("1")]) == {ref("1"): "still RUNNING, and scancel is silent"}
-
-
-def test_jobs_of_a_cluster_share_one_watcher(backend: SlurmBackend) -> None:
-    assert backend.watcher(None) is backend.watcher(None)
-    assert backend.watcher("beta") is not backend.watcher(None)
+    assert backend.cancel([ref("1")]) == {ref("1"): "still RUNNING, and scancel printed nothing"}
 
 
 # What is left of a cancellation
@@ -362,3 +358,21 @@ def test_jobs_that_are_left_are_an_error_that_names_five() -> None:
     )
     with pytest.raises(SchedulerError, match=r"1 job\(s\) are not known to be gone: 0@beta: x \("):
         refuse_left({ref("0", "beta"): "x"})
+
+
+# One queue for many runs
+
+
+def test_one_queue_is_asked_for_once_for_many_runs() -> None:
+    slurm = MemoryScheduler(no_answer={"beta": "down"})
+    client = CachedQueue(slurm)
+    assert client.source == slurm.source
+    assert client.queue(None) is client.queue(None)
+    for _ in range(2):
+        with pytest.raises(SchedulerError, match="down"):
+            client.queue("beta")
+    assert dict(slurm.calls) == {("queue", None): 1, ("queue", "beta"): 1}
+    slurm.accounts[None, "1"] = JobView("1", "COMPLETED")
+    assert client.accounting(None, ["1", "2"]) == {"1": JobView("1", "COMPLETED")}
+    slurm.stubborn = {ref("1"): "there"}
+    assert client.cancel([ref("1")]) == {ref("1"): "there"}

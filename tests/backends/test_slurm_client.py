@@ -8,12 +8,7 @@ from pathlib import Path
 import pytest
 
 from planit.backends.slurm import parse
-from planit.backends.slurm.client import (
-    RememberingClient,
-    SlurmClient,
-    UnclearSubmissionError,
-    available,
-)
+from planit.backends.slurm.client import SlurmClient, UnclearSubmissionError
 from planit.errors import SchedulerError, SubmissionError, UnknownClusterError
 from planit.record.jobs import JobRef, JobView
 from tests.backends.tools import ACCOUNT, CONFIG, DOWN, QUEUE, UNKNOWN, Tools, job
@@ -118,11 +113,6 @@ def test_a_tool_that_is_not_there_is_named(
     assert "login node" in str(caught.value.hint)
     with pytest.raises(SchedulerError, match="squeue is not on PATH"):
         SlurmClient().queue(None)
-    assert not available()
-
-
-def test_slurm_is_available_where_sbatch_is_on_path(tools: Tools) -> None:
-    assert available()
 
 
 def test_a_tool_that_takes_too_long_gave_no_answer(tools: Tools, script: str) -> None:
@@ -161,6 +151,13 @@ def test_an_answer_that_speaks_of_an_error_is_none(client: SlurmClient, tools: T
         client.queue(None)
 
 
+def test_what_is_not_utf_8_is_replaced(client: SlurmClient, tools: Tools) -> None:
+    tools.answer("squeue", QUEUE)
+    line = job("12", "RUNNING", comment="caf?").encode().replace(b"?", b"\xe9")
+    (tools.folder / "squeue.out").write_bytes(QUEUE.encode() + line)
+    assert client.queue(None)["12"].comment == "caf\N{REPLACEMENT CHARACTER}"
+
+
 def test_a_cluster_that_slurm_does_not_know_is_told_from_one_that_is_down(
     client: SlurmClient, tools: Tools
 ) -> None:
@@ -185,16 +182,6 @@ def test_the_accounting_is_asked_for_each_job_once(client: SlurmClient, tools: T
     assert tools.calls("sacct") == [f"-M beta -X -P -o {parse.ACCOUNT_FIELDS} -j 12,7"]
     assert client.accounting(None, []) == {}
     assert client.calls["sacct"] == 1
-
-
-def test_one_queue_is_remembered_for_many_runs(tools: Tools) -> None:
-    client = RememberingClient()
-    tools.answer("squeue", QUEUE + job("12", "RUNNING"))
-    assert client.queue(None) == client.queue(None)
-    client.queue("beta")
-    assert client.calls["squeue"] == 2
-    client.fresh_queue(None)
-    assert client.calls["squeue"] == 3
 
 
 # scontrol show config, sacctmgr
@@ -328,7 +315,7 @@ def test_on_a_cluster_that_slurm_does_not_know_there_is_nothing_to_cancel(
 
 def test_an_array_is_there_as_long_as_a_task_is(client: SlurmClient, tools: Tools) -> None:
     tools.answer("squeue", QUEUE + job("1_0", "CANCELLED") + job("1_2", "PENDING"))
-    assert left(client, one("1")) == {"1": "still PENDING, and scancel is silent"}
+    assert left(client, one("1")) == {"1": "still PENDING, and scancel printed nothing"}
     assert left(client, one("1_0"), one("1_1")) == {}
 
 
@@ -338,7 +325,7 @@ def test_what_scancel_says_of_other_jobs_is_not_a_reason(client: SlurmClient, to
     task = "scancel: error: Kill job error on job id 1_2: No\n"
     tools.answer("scancel", "", other + task)
     assert left(client, one("1"), one("1_2")) == {
-        "1": "still RUNNING, and scancel is silent",
+        "1": "still RUNNING, and scancel printed nothing",
         "1_2": "still RUNNING, scancel: Kill job error on job id 1_2: No",
     }
     tools.answer("scancel", "", f"{other}scancel: error: slurm is busy\n")

@@ -193,7 +193,7 @@ def test_all_jobs_of_a_cluster_are_asked_for_in_one_call() -> None:
         watcher.register_job(key)
     assert [watcher.get_state(key) for key in "123"] == ["RUNNING", "PENDING", "FAILED"]
     assert watcher.get_info("3") == {"JobID": "3", "State": "FAILED"}
-    assert (client.asked, watcher.num_calls) == (1, 1)
+    assert client.asked == 1
     client.states["1"] = "COMPLETED"
     assert not watcher.is_done("1", mode="cache")
     assert watcher.is_done("1", mode="force")

@@ -69,6 +69,8 @@ def _edits(tree: ast.AST) -> Iterator[_Edit]:
     stack: list[ast.AST] = [tree]
     while stack:
         node = stack.pop()
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
         if isinstance(node, ast.expr | ast.stmt):
             for change in _CHANGES:
                 yield from change(node)
@@ -88,8 +90,6 @@ def _passed_over(node: ast.AST) -> list[ast.AST]:
         left += node.decorator_list
     if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
         left += [one for one in node.body if _is_documentation(one)]
-    if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-        left += ast.iter_child_nodes(node)
     return left
 
 

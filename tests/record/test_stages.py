@@ -39,7 +39,7 @@ def test_tasks_and_what_they_wait_for_come_back_as_they_were_written(run: RunDir
     stage = written(run, 7, tasks, after)
     assert stage.path == run.path / "stages" / "1.7"
     assert (stage.tasks(), stage.after()) == (tasks, after)
-    assert stage.script.parent == stage.tasks_file.parent == stage.path
+    assert (stage.script, stage.tasks_file) == (stage.path / "script.sh", stage.path / "tasks")
 
 
 def test_a_stage_that_waits_for_nobody_says_so(run: RunDir) -> None:

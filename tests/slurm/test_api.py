@@ -97,7 +97,7 @@ def test_a_failed_steps_job_has_its_exception_and_a_blocked_ones_is_cancelled(
 def test_a_job_on_another_cluster_has_its_state_result_and_files(submitted: Submitted) -> None:
     far = submitted.far
     assert far.result() == "beta"
-    assert far.state == "COMPLETED"
+    until(lambda: far.state == "COMPLETED")
     assert far.paths.stdout.read_text() == "noted beta\n" == far.stdout() == far.stderr()
     assert far.paths.submission_file.is_file()
     assert far.paths.submitted_pickle.is_file()

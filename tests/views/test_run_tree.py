@@ -105,7 +105,7 @@ def test_what_is_wrong_with_a_run_is_below_its_tree() -> None:
     )
     assert rest == [
         "Being submitted at this moment by process 1.",
-        "Stale: the scheduler does not answer; these are the last known states.",
+        "Stale: the scheduler does not answer; these are the states it showed last.",
         "Note: x",
         "Note: y",
     ]

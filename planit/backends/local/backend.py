@@ -19,8 +19,8 @@ from typing import ClassVar
 
 from planit.backends.base import Dependency, StageOnDisk, Tagged, TaggedJob
 from planit.backends.local import events
-from planit.backends.local.attached import EngineRun
 from planit.backends.local.client import KILL_WAIT_S, LocalClient, number_of
+from planit.backends.local.engine_run import EngineRun
 from planit.backends.local.machine import Machine, Request
 from planit.backends.settings import Configurable
 from planit.backends.shell import WAIT, lines_around

@@ -32,7 +32,7 @@ _BATCH = 500  # ids per scontrol or scancel call, far below the kernel's limit o
 
 
 class UnclearSubmissionError(SubmissionError):
-    """sbatch succeeded, but what it printed does not tell for certain which job it made."""
+    """sbatch succeeded, but what it printed does not name its job for certain."""
 
 
 @dataclass
@@ -178,7 +178,7 @@ class SlurmClient:
             UnknownClusterError: Slurm has no such cluster.
             SchedulerError: there is no answer, or not certainly a whole one.
         """
-        user = str(os.geteuid())  # the name may be told otherwise, by LOGNAME for instance
+        user = str(os.geteuid())  # the name may be set to another, by LOGNAME for instance
         command = ["squeue", *_on(cluster), "-t", "all", "-u", user, "-o", parse.QUEUE_FIELDS]
         return parse.queue(self._ask(command, cluster))
 
@@ -267,7 +267,11 @@ def _about(key: str, complaints: Sequence[str]) -> str:
     """Scancel's complaints about a job: the lines that name it, or else those that name none."""
     named = [line for line in complaints if re.search(rf"\bid {re.escape(key)}\b(?![_.])", line)]
     lines = named or [line for line in complaints if not re.search(r"\bid \d", line)]
-    return f", scancel: {parse.words(chr(10).join(lines))}" if lines else ", and scancel is silent"
+    return (
+        f", scancel: {parse.words(chr(10).join(lines))}"
+        if lines
+        else ", and scancel printed nothing"
+    )
 
 
 def _words(done: subprocess.CompletedProcess[str], tool: str) -> str:

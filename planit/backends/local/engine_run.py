@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from planit.backends.base import StepEvent
+from planit.backends.attached import StepEvent
 from planit.backends.local import events
 from planit.backends.local.client import LocalClient
 from planit.record import local_files
@@ -43,17 +43,14 @@ class EngineRun:
         return engine is not None and engine.is_alive
 
     def new_events(self) -> list[StepEvent]:
-        """The changes since the last call, in order."""
         found = [_event(change) for change in self._follower.new()]
         self.steps |= {event.key: event for event in found}
         return found
 
     def finish(self) -> None:
-        """Start no more steps; those that run go on to their end."""
         self.client.ask(self.number, {"action": "finish"})
 
     def stop(self) -> None:
-        """Start no more steps, and end those that run."""
         self.client.ask(self.number, {"action": "stop"})
 
 

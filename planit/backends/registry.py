@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from planit.backends.base import Backend
+from planit.backends.configurable import refuse_unknown_settings
 from planit.backends.in_process import InProcess
-from planit.backends.settings import refuse_unknown_settings
 from planit.errors import ConfigError, RunError, suggest
 from planit.record import context, submissions
 

@@ -49,7 +49,7 @@ class PlanTask:
         names: dict[str, None] = {}
         settings = sweep_settings(config)
         for branch in branches:
-            plan = plans.of(branch.config, branch.content)
+            plan = plans.of(branch)
             names[plan.name] = None
             rows.append(Branch(branch.values, plan.root))
         self._act(Plan("+".join(names), merge_rows(rows, settings)), config, overrides)

@@ -25,4 +25,4 @@ def apply_values(overrides: list[Override], config: DictConfig) -> None:
     Raises:
         HydraException: a key that does not exist, or a value that it does not take.
     """
-    ConfigLoaderImpl._apply_overrides_to_config(overrides, config)  # the only way
+    ConfigLoaderImpl._apply_overrides_to_config(overrides, config)  # noqa: SLF001 (no public name)

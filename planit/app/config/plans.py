@@ -42,11 +42,13 @@ class Composed:
         config: the configuration; of many branches the same object, so use it before the next.
         content: what its plan is built from, where that is known without `config`, which then does
             not hold this branch's values.
+        preset_keys: those of its plan, where they are known without `config`.
     """
 
     values: Mapping[str, str]
     config: DictConfig
     content: Resolved | None = None
+    preset_keys: Mapping[str, str] | None = None
 
 
 class Plans:
@@ -56,28 +58,28 @@ class Plans:
         self._config = OmegaConf.create()
         self._builder = Builder(lambda name: presets.by_name(self._config, name), _swept_values)
 
-    def of(self, config: DictConfig, content: Resolved | None = None) -> Plan:
-        """The plan in a composed configuration.
-
-        Args:
-            config: the configuration.
-            content: what its plan is built from, where that was resolved before.
+    def of(self, branch: Composed) -> Plan:
+        """The plan of a configuration of a sweep.
 
         Raises:
             ConfigError: with the config key of whatever is wrong.
         """
-        self._config = config
-        content = content or resolved(config)
+        self._config = branch.config
+        content = branch.content or resolved(branch.config, branch.preset_keys)
         return self._builder.plan(content.plan, content.preset_keys)
 
 
 def plan_of(config: DictConfig) -> Plan:
     """The plan in one composed configuration."""
-    return Plans().of(config)
+    return Plans().of(Composed({}, config))
 
 
-def resolved(config: DictConfig) -> Resolved:
-    """What the plan of a composed configuration is built from. Raises ConfigError."""
+def resolved(config: DictConfig, keys: Mapping[str, str] | None = None) -> Resolved:
+    """What the plan of a composed configuration is built from; `keys` are its preset keys.
+
+    Raises:
+        ConfigError: there is no plan, or a value of it is missing or cannot be resolved.
+    """
     node = config.get("plan")
     if node is None:
         raise ConfigError("the configuration has no plan", hint=OTHER_PROGRAM)
@@ -92,7 +94,7 @@ def resolved(config: DictConfig) -> Resolved:
         raise as_config_error(error) from error
     assert isinstance(content, dict)
     plan = {str(key): value for key, value in content.items()}
-    return Resolved(plan, preset_keys(Written(config)))
+    return Resolved(plan, preset_keys(Written(config)) if keys is None else keys)
 
 
 def _swept_values(text: str, key: str) -> list[Any]:

@@ -28,13 +28,18 @@ class Written:
         """
         first, *rest = key.split(".")
         if first not in self._parts:
-            part = OmegaConf.masked_copy(self._config, [first] if first in self else [])
-            content: Any = OmegaConf.to_container(part, resolve=False)
-            self._parts[first] = content.get(first)
+            self._parts[first] = self._read(first) if first in self else None
         content = self._parts[first]
         while rest and isinstance(content, dict):
             content = content.get(rest.pop(0))
         return content, rest
+
+    def _read(self, key: str) -> Any:
+        if OmegaConf.is_interpolation(self._config, key) or OmegaConf.is_missing(self._config, key):
+            part: Any = OmegaConf.to_container(OmegaConf.masked_copy(self._config, key))
+            return part[key]
+        node = self._config[key]
+        return OmegaConf.to_container(node, resolve=False) if OmegaConf.is_config(node) else node
 
     def follow(self, value: Any) -> tuple[str | None, Any]:
         """What a value stands for that only refers to something else, and the key of that."""

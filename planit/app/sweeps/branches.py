@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -22,9 +22,9 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
 from planit.app.config.hydra_internals import apply_values
-from planit.app.config.plans import Composed, Resolved
-from planit.app.config.written import Written
-from planit.app.sweeps.template import Template, is_near
+from planit.app.config.plans import Composed
+from planit.app.config.written import Written, preset_keys
+from planit.app.sweeps.template import Template, is_near, is_plain
 from planit.errors import ConfigError
 
 
@@ -65,10 +65,7 @@ def compose_branches(
         fixed = tuple(choice.text for choice in row if not choice.is_late)
         if fixed not in bases:
             bases[fixed] = _Base(loader, master, fixed, axes)
-        yield Composed(
-            {choice.key: choice.text.partition("=")[2] for choice in row if choice.swept},
-            *bases[fixed].branch(row),
-        )
+        yield bases[fixed].branch(row)
 
 
 class _Base:
@@ -85,24 +82,28 @@ class _Base:
         late = [choice.parsed for axis in axes for choice in axis if choice.is_late]
         self._in_place = all(_is_plain(value) for value in late)
         self._template: Template | None = None
+        self._preset_keys: Mapping[str, str] | None = None
         if self._is_certain and all(_is_literal(value) for value in late):
-            keys = dict.fromkeys(value.key_or_group for value in late)
-            self._template = Template.find(self._config, written, list(keys))
+            keys = list(dict.fromkeys(value.key_or_group for value in late))
+            self._template = Template.find(self._config, written, keys)
+            if all(is_plain(written, key) for key in keys):  # then no reference comes or goes
+                self._preset_keys = preset_keys(written)
 
-    def branch(self, row: Sequence[_Choice]) -> tuple[DictConfig, Resolved | None]:
+    def branch(self, row: Sequence[_Choice]) -> Composed:
         """A branch's configuration, and the content of its plan if a template gives it."""
+        swept = {choice.key: choice.text.partition("=")[2] for choice in row if choice.swept}
         late = [choice.parsed for choice in row if choice.is_late]
         if not self._is_certain:
             whole = self._loader.load_sweep_config(self._master, [choice.text for choice in row])
             HydraConfig.instance().set_config(whole)
-            return whole, None
+            return Composed(swept, whole)
         if self._template is not None:
             values = {value.key_or_group: value.value() for value in late}
-            return self._config, self._template.with_values(values)
+            return Composed(swept, self._config, self._template.with_values(values))
         # Every branch sets the same keys, so that plain values can be set in place.
         config = self._config if self._in_place else copy.deepcopy(self._config)
         apply_values(late, config)
-        return config, None
+        return Composed(swept, config, None, self._preset_keys)
 
 
 def _axes(loader: ConfigLoader, arguments: Sequence[str]) -> _Axes:

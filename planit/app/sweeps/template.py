@@ -70,14 +70,20 @@ def _set(copied: dict[Path, Any], path: Path, value: Any) -> None:
     container[path[-1]] = value
 
 
+def is_plain(written: Written, key: str) -> bool:
+    """Whether a key holds a value that refers to nothing."""
+    content, rest = written.at(key)
+    return not rest and not isinstance(content, dict | list) and "${" not in str(content)
+
+
 _VALUES = ("text", 0, 0.5, True, None)
 
 
 def _is_free(config: DictConfig, written: Written, key: str) -> bool:
     """Whether a key holds whatever it is set to: no type converts the value. Tried out."""
-    before, rest = written.at(key)
-    if rest or isinstance(before, dict | list) or "${" in str(before):
+    if not is_plain(written, key):
         return False
+    before, _ = written.at(key)
     try:
         for value in _VALUES:
             OmegaConf.update(config, key, value)

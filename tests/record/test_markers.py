@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,18 @@ def test_the_newest_attempt_tells_how_the_task_ended(
         else:
             files.write_end(int(number), EndMarker(Outcome(how[0])))
     assert files.final_outcome() == outcome
+
+
+def test_an_attempt_that_an_old_listing_does_not_show_yet_is_found_by_name(
+    files: TaskFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files.write_end(0, EndMarker(Outcome.REQUEUED))
+    listing = os.listdir(files.folder)
+    files.write_start(3, StartMarker(started=1.0))
+    monkeypatch.setattr("os.listdir", lambda _path: listing)
+    assert files.final_outcome() is None
+    files.write_end(3, EndMarker(Outcome.SUCCEEDED))
+    assert files.final_outcome() is Outcome.SUCCEEDED
 
 
 def test_whether_anything_of_a_submission_has_started(files: TaskFiles) -> None:

@@ -156,6 +156,15 @@ def test_what_was_asked_for_is_rerun_though_it_is_done(
     assert actions(resume(run, slurm, only=["b"])) == {"a": "keep", "b": "rerun", "c": "keep"}
 
 
+def test_what_waits_and_is_not_rerun_stays_in_the_queue(
+    slurm: MemoryScheduler, tmp_path: Path
+) -> None:
+    run = submitted(slurm, tmp_path, Parallel(a("bad"), a("waits"), a("far", BETA)))
+    failed(run, slurm, "bad")
+    assert actions(resume(run, slurm)) == {"bad": "rerun", "waits": "wait", "far": "wait"}
+    assert slurm.live() == ["1_1", "2", "3"]
+
+
 def test_what_failed_and_was_not_asked_for_is_kept(slurm: MemoryScheduler, tmp_path: Path) -> None:
     run = submitted(slurm, tmp_path, Parallel(a("a"), a("b")))
     failed(run, slurm, "a", "b")
@@ -293,21 +302,22 @@ def test_a_function_that_is_gone_is_refused_by_the_name_of_its_step(
 def test_a_step_behind_a_running_one_waits_for_its_job(
     slurm: MemoryScheduler, tmp_path: Path
 ) -> None:
-    run = submitted(slurm, tmp_path, Chain(Parallel(a("runs"), a("bad"), a("ok")), a("join")))
+    run = submitted(slurm, tmp_path, Chain(Parallel(a("bad"), a("runs"), a("ok")), a("join")))
     begin(run, "runs")
-    slurm.set("1_0", "RUNNING")
+    slurm.set("1_1", "RUNNING")
     failed(run, slurm, "bad")
     done(run, slurm, "ok")
     gone(run, slurm, "join")
     assert actions(resume(run, slurm)) == {
         "runs": "wait", "bad": "rerun", "ok": "keep", "join": "rerun",
     }  # fmt: skip
+    assert slurm.live() == ["1_1", "3", "4"]
     assert after(run, slurm, "bad") == []
-    assert set(after(run, slurm, "join")) == {"afterok:3", "afterok:1_0"}
+    assert set(after(run, slurm, "join")) == {"afterok:3", "afterok:1_1"}
     place = history(run).placements["join"]
     needed = run.stage_dir(2, place.stage).needed(0)
     assert needed is not None
-    assert Needed("runs", "runs", 1, 0, 0) in needed
+    assert Needed("runs", "runs", 1, 0, 1) in needed
     assert {one.name for one in needed} == {"runs", "bad"}
 
 

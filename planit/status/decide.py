@@ -97,7 +97,7 @@ def decide(e: Evidence) -> Verdict:  # noqa: C901, PLR0911, PLR0912 (a table: on
     # Neither queue nor accounting show it. One answer that leaves it out proves nothing.
     if e.missing_s < LOST_AFTER_S:
         return Verdict(_last_state(e), "Slurm does not show the job", stale=True)
-    return Verdict(State.LOST, "Slurm no longer knows the job, and it left no end marker")
+    return Verdict(State.LOST, "Slurm no longer has the job, and it left no end marker")
 
 
 def _requeued(e: Evidence) -> Verdict | None:
@@ -140,7 +140,7 @@ def _cause(state: State, e: Evidence) -> str:
         return _error_line(e.end)
     if not e.started:
         return "the job ended before the step began: see its log (setup lines, worker)"
-    return f"the job ended without an end marker (Slurm says {e.view.state})"
+    return f"the job ended without an end marker (state in Slurm: {e.view.state})"
 
 
 def _ran_out_of_memory(e: Evidence) -> bool:

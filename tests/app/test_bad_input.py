@@ -119,9 +119,9 @@ BAD: list[tuple[str, str, str | None]] = [
      "set plan.steps.train_bert.slurm.account=..."),
     # functions
     ("submit plan=func_missing backend=debug", "step 'a': os has no 'getcwdd'", "getcwd"),
-    ("submit plan=func_module", "step 'a': no module named 'no_such_module'", "installed"),
-    ("submit plan=func_value", "step 'a': os.sep is a str, not something that can be called", None),
-    ("submit plan=func_argument", "step 'a': ", None),
+    ("submit backend=local plan=func_module", "step 'a': no module named 'no_such_module'", "installed"),
+    ("submit backend=local plan=func_value", "step 'a': os.sep is a str, not something that can be called", None),
+    ("submit backend=local plan=func_argument", "step 'a': ", None),
     ("plan=func_number", "func must be a callable or a dotted path, not 3", "without calling it"),
     ("plan=no_func", "plan.steps.a: Step has no func", "set plan.steps.a.func"),
     ("plan=no_args", "plan.steps.a: Step has no slurm_args", "set plan.steps.a.slurm_args"),

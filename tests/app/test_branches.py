@@ -228,7 +228,7 @@ def test_a_field_of_a_preset_that_steps_are_swept_over_is_not_lost(loader: Confi
 class _Typed:
     lr: float = 0.1
     seed: int = 0
-    word: str = "x"
+    word: str | None = "x"
     free: Any = None
     counts: dict[str, int] = field(default_factory=lambda: {"a": 1})
 

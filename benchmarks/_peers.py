@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks._common import last_line, say
+from benchmarks.measuring import last_line, say
 
 PEER_PACKAGES = {
     "hydra-submitit-launcher": ["hydra-submitit-launcher", "hydra-core>=1.3,<1.4.0.dev0"],

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from benchmarks._common import (
+from benchmarks.measuring import (
     ROOT,
     Sample,
     arguments,

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
-from benchmarks._common import arguments, print_table, say, scratch
+from benchmarks.measuring import arguments, print_table, say, scratch
 from planit.job import gate
 from planit.record import markers, tickets
 from planit.record.files import make_dir

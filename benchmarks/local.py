@@ -27,7 +27,9 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from benchmarks._common import (
+from benchmarks._local_peers import PEER_PACKAGES, write_programs
+from benchmarks._peers import peer_environment
+from benchmarks.measuring import (
     Sample,
     arguments,
     interleaved,
@@ -40,8 +42,6 @@ from benchmarks._common import (
     scratch,
     seconds_of,
 )
-from benchmarks._local_peers import PEER_PACKAGES, write_programs
-from benchmarks._peers import peer_environment
 
 TIMEOUT_S = 900
 LIMIT = "make -j2 (the limit)"

@@ -23,7 +23,7 @@ from statistics import median
 from typing import Any
 from unittest import mock
 
-from benchmarks._common import Slurm, arguments, print_table, private_slurm, say, scratch
+from benchmarks.measuring import Slurm, arguments, print_table, private_slurm, say, scratch
 from planit.backends.slurm.backend import SlurmBackend
 from planit.backends.slurm.client import SlurmClient
 from planit.nodes import Chain, Node, Parallel, SlurmArgs, Step, tasks
@@ -37,7 +37,7 @@ from planit.record.markers import (
     StepError,
 )
 from planit.record.run_dir import RunDir
-from planit.status.collect import run_status
+from planit.status.run_status import run_status
 from planit.status.states import RunStatus
 from planit.submit.new import NewRun
 

@@ -20,7 +20,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from benchmarks._common import (
+from benchmarks._peers import peer_environment, write_programs
+from benchmarks.measuring import (
     Sample,
     Slurm,
     arguments,
@@ -33,7 +34,6 @@ from benchmarks._common import (
     scratch,
     seconds_of,
 )
-from benchmarks._peers import peer_environment, write_programs
 
 LIMIT = "sbatch --array (the limit)"
 NEVER = 10**9

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from planit.plan import Plan
     from planit.run import Run
 
+    __version__: str
+
 __all__ = [
     "Chain",
     "Command",
@@ -38,6 +40,7 @@ __all__ = [
     "StepsFailedError",
     "SubmissionError",
     "Sweep",
+    "__version__",
 ]
 
 _ELSEWHERE = {"Plan": "planit.plan", "Run": "planit.run"}
@@ -49,10 +52,23 @@ def __getattr__(name: str) -> Any:
 
     if name not in __all__:
         raise AttributeError(f"module 'planit' has no attribute {name!r}")
-    default = "planit.errors" if name.endswith("Error") else "planit.nodes"
-    value = getattr(importlib.import_module(_ELSEWHERE.get(name, default)), name)
+    if name == "__version__":
+        value = _version()
+    else:
+        default = "planit.errors" if name.endswith("Error") else "planit.nodes"
+        value = getattr(importlib.import_module(_ELSEWHERE.get(name, default)), name)
     globals()[name] = value
     return value
+
+
+def _version() -> str:
+    """The version of the installed distribution; "unknown" in a checkout that is not installed."""
+    from importlib import metadata
+
+    try:
+        return metadata.version("planit-slurm")
+    except metadata.PackageNotFoundError:
+        return "unknown"
 
 
 def __dir__() -> list[str]:

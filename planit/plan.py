@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from planit.errors import PlanError, suggest
+from planit.errors import PlanError
 from planit.nodes import Node, check_unique_names
 from planit.nodes.tree import not_a_node_hint
 from planit.views.plan_tree import tree_text
@@ -41,7 +41,7 @@ class Plan:
         if not isinstance(name, str) or not name.strip() or not name.isprintable():
             raise PlanError(f"the name of a plan must be non-empty text, not {name!r}")
         if not isinstance(root, Node):
-            shown = "no root" if root is None else f"the root {root!r}, which is no node"
+            shown = "no root" if root is None else f"the root {root!r}, which is not a node"
             raise PlanError(f"plan {name!r} has {shown}", hint=not_a_node_hint(root, "Chain"))
         check_unique_names(root)
         self.name = name
@@ -92,15 +92,19 @@ class Plan:
         Raises:
             PlanError: the plan is wrong: a function, its arguments, an edge between two clusters, a
                 step that this machine has not enough for.
+            ConfigError: `local` has a key or a value that the backend does not take.
             SubmissionError: Slurm refused a step; everything submitted before it was cancelled.
         """
-        from planit.backends import executors
+        from planit.backends import executors, registry
+        from planit.backends.in_process import InProcess
 
         view = executors.view(executor)
-        if view.kind == "debug":
-            self.jobs = self._submit_debug(executor)
+        given = {"slurm": {"kill_on_invalid_dep": kill_on_invalid_dep}, "local": dict(local or {})}
+        backend = registry.create(view.kind, {**view.settings, **given.get(view.kind, {})})
+        if isinstance(backend, InProcess):
+            prepared = backend.prepare(self.name, self.root, view.folder)
+            self._wait, self.jobs = prepared.in_threads, list(prepared.jobs.values())
         else:
-            backend = _backend(view, kill_on_invalid_dep, local or {})
             self.jobs = self._submit_run(view, backend, share)
         return self.jobs
 
@@ -114,13 +118,6 @@ class Plan:
         if self._wait is None:
             raise PlanError(f"plan {self.name!r} was not submitted", hint="call submit first")
         self._wait()
-
-    def _submit_debug(self, executor: Any) -> list[Job[Any]]:
-        from planit.backends.debug.backend import debugged
-
-        waiting = debugged(self.name, self.root, executor)
-        self._wait = waiting.in_threads
-        return list(waiting.jobs.values())
 
     def _submit_run(
         self, view: ExecutorView, backend: Backend, share: str | None
@@ -141,20 +138,6 @@ class Plan:
         self.run = Run(started.path, backend=backend)
         self._wait = self.run.wait
         return list(jobs)
-
-
-def _backend(view: ExecutorView, kill_on_invalid_dep: bool, local: Mapping[str, Any]) -> Backend:
-    if view.kind == "local":
-        from planit.backends.local.backend import SETTINGS, LocalBackend
-
-        for key in local:
-            if key not in SETTINGS:
-                hint = suggest(str(key), SETTINGS)
-                raise PlanError(f"submit: local has an unknown key {key!r}", hint=hint)
-        return LocalBackend(python=view.python, **local)
-    from planit.backends.slurm.backend import SlurmBackend
-
-    return SlurmBackend(kill_on_invalid_dep=kill_on_invalid_dep, python=view.python)
 
 
 def _shows_info(source: logging.Logger) -> bool:

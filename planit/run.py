@@ -7,21 +7,20 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from planit.backends import registry
 from planit.backends.base import Backend
-from planit.backends.local.backend import SETTINGS, LocalBackend
-from planit.backends.slurm.backend import SlurmBackend
 from planit.errors import RunError, StepsFailedError
 from planit.nodes import Resources
 from planit.nodes.slurm_args import changed
-from planit.record import context, index, submissions
+from planit.record import index
 from planit.record.run_dir import RunDir
-from planit.status.collect import run_status
+from planit.status.run_status import run_status
 from planit.status.states import RunStatus, State
 from planit.submit.cancellation import Cancelled, cancel
 from planit.submit.resumption import Edit, Resume, ResumeDecision
 
 _FIRST_PAUSE_S = 0.5
-_PAUSES_PER_LOOK = 4  # waiting for many steps leaves most of the time to the steps
+_PAUSE_PER_POLL = 4  # times as long as the poll took: the steps need the machine, too
 
 
 class Run:
@@ -34,7 +33,7 @@ class Run:
 
     def __init__(self, path: Path, *, backend: Backend | None = None) -> None:
         self._dir = RunDir(Path(path))
-        self.backend = backend or _backend_of(self._dir)
+        self.backend = backend or registry.of_run(self._dir)
 
     @classmethod
     def open(cls, run: str | None = None, *, base: str | Path = index.DEFAULT_BASE) -> Run:
@@ -97,8 +96,8 @@ class Run:
                 `SlurmArgs`, or submitit's names for them. None unsets a field.
             resources: new submission parameters by step, or what gives them for those of all that
                 is rerun; they win over `slurm`.
-            dry_run: only tell what would be done.
-            progress: told how many of how many jobs are submitted.
+            dry_run: return what would be done, and do nothing.
+            progress: called with (done, total): how many stages are submitted.
 
         Raises:
             RunError: an unknown or running step, or somebody else is working on the run.
@@ -114,28 +113,29 @@ class Run:
     def wait(
         self,
         *,
-        most_s: float | None = None,
-        seen: Callable[[RunStatus], None] | None = None,
+        max_poll_interval_s: float | None = None,
+        on_status: Callable[[RunStatus], None] | None = None,
     ) -> RunStatus:
         """Block until every step is final; the states then.
 
         Args:
-            most_s: longest pause between two looks, in seconds; by default 10, and 1 for a run
-                on this machine. Where looking takes long, the pauses are longer too.
-            seen: told each status on the way.
+            max_poll_interval_s: longest pause between two polls, in seconds; by default 10, and 1
+                for a run on this machine. Where a poll takes long, the pauses are longer too.
+            on_status: called with the status of each poll.
 
         Raises:
             StepsFailedError: names every step that failed, with its traceback.
             RunError: the submission stopped in the middle, so nothing more will happen.
         """
-        most_s = self.backend.look_every_s if most_s is None else most_s
-        pause = min(_FIRST_PAUSE_S, most_s)
+        max_pause = max_poll_interval_s
+        max_pause = self.backend.poll_interval_s if max_pause is None else max_pause
+        pause = min(_FIRST_PAUSE_S, max_pause)
         while True:
             began = time.monotonic()
             status = self.status()
             took = time.monotonic() - began
-            if seen is not None:
-                seen(status)
+            if on_status is not None:
+                on_status(status)
             if status.incomplete:
                 raise RunError(
                     f"the submission of run {self.run_id} stopped in the middle",
@@ -143,8 +143,8 @@ class Run:
                 )
             if status.is_final:
                 break
-            time.sleep(max(pause, _PAUSES_PER_LOOK * took))
-            pause = min(most_s, pause * 1.5)
+            time.sleep(max(pause, _PAUSE_PER_POLL * took))
+            pause = min(max_pause, pause * 1.5)
         if not status.succeeded:
             raise failure_of(status)
         return status
@@ -173,16 +173,3 @@ def _edit(
         return {**new, **(resources({**now, **new}) if callable(resources) else resources or {})}
 
     return edit
-
-
-def _backend_of(run: RunDir) -> Backend:
-    """Submit again as the run was submitted last."""
-    newest = max(submissions.numbers(run.path), default=1)
-    settings = context.read(run.path, newest).backend
-    if settings.get("name") == "local":
-        here = {key: settings[key] for key in (*SETTINGS, "python") if key in settings}
-        backend = LocalBackend(**here)
-        backend.begin(run.path, 0)
-        return backend
-    kept = ("kill_on_invalid_dep", "python")
-    return SlurmBackend(**{key: settings[key] for key in kept if key in settings})

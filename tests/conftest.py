@@ -9,6 +9,13 @@ import pytest
 pytest_plugins = ["tests.cluster.fixtures"]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what uses the private Slurm, so that ``-m "not slurm"`` runs the rest."""
+    for item in items:
+        if "slurm" in getattr(item, "fixturenames", ()):
+            item.add_marker("slurm")
+
+
 @pytest.fixture
 def empty_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder that is the working directory, so that whatever is left behind shows."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import sysconfig
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,9 +49,9 @@ def borrow_packages(environment: Path) -> None:
     A path file's own entries are not searched for more path files, so the editable install of
     planit in the lending environment stays out.
     """
-    lender = sysconfig.get_paths()["purelib"]
+    lenders = [path for path in sys.path if path.endswith("site-packages")]
     site = next(environment.glob("lib/python*/site-packages"))
-    write(site / "borrowed.pth", f"{lender}\n")
+    write(site / "borrowed.pth", "\n".join(lenders) + "\n")
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +63,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     call(sys.executable, "-m", "venv", "--without-pip", str(environment), cwd=folder)
     borrow_packages(environment)
     python = str(environment / "bin" / "python")
-    pip = ["-m", "pip", "--disable-pip-version-check", "install", "--no-deps", "--no-index"]
-    call(python, *pip, "--ignore-installed", str(wheel), cwd=folder)
+    pip = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check"]
+    words = ["install", "--no-deps", "--no-index", "--ignore-installed", str(wheel)]
+    call(*pip, *words, cwd=folder)
     return Installed(wheel, environment)
 
 

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from planit.app.config.plans import Composed, Plans
 from planit.app.submitting import chosen_backend, run_here, submit
 from planit.app.sweeps.settings import merge_rows, sweep_settings
+from planit.backends.in_process import InProcess
 from planit.errors import ConfigError, StepsFailedError, suggest
 from planit.graph import Branch, label_of
 from planit.nodes import Node, tasks
@@ -75,12 +76,12 @@ def _run(
     """Run a plan to its end; gives each step's return value by name, or raises what failed."""
     failed: StepsFailedError | None = None
     try:
-        chosen = chosen_backend(config)
-        if chosen == "debug":
-            run_here(plan, config)
+        backend = chosen_backend(config)
+        if isinstance(backend, InProcess):
+            run_here(plan, config, backend)
         else:
             rows = [list(row) for row in overrides]
-            run, _, plan.jobs = submit(plan, config, chosen, rows)
+            run, plan.jobs = submit(plan, config, backend, rows)
             run.wait()
     except StepsFailedError as error:
         failed = error

@@ -1,4 +1,4 @@
-"""Shows a run on this machine while it runs, and what Ctrl-C does to it."""
+"""Shows a run that ends with this process while it runs, and what Ctrl-C does to it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from planit.backends.local import events
-from planit.backends.local.backend import LocalBackend
-from planit.backends.local.events import FINAL
+from planit.backends.attached import AttachedRun, StepEvent
 from planit.record import history as histories
-from planit.record import local_files, step_files
+from planit.record import step_files
 from planit.record.run_dir import RunDir
 from planit.run import Run
 from planit.status.decide import SLURM_STATES
@@ -31,29 +29,27 @@ _SHOWN = 12  # running steps with their last line
 _MOST_IN_TREE = 40  # steps of a plan whose tree is shown while it runs
 
 
-def follow(run: Run, backend: LocalBackend) -> int:
-    """Show a local run until its engine has ended; the exit code.
+def follow(run: Run, attached: AttachedRun) -> int:
+    """Show a run until its processes have ended; the exit code.
 
     The first Ctrl-C lets running steps finish and starts no more; the second ends them. Either
     way the run can be resumed.
     """
-    number = backend.number
-    show = _Lively(run, number) if _shows_motion() else _Plain()
-    said = events.Follower(local_files.events(run.path, number))
+    show = _Lively(run, attached) if _shows_motion() else _Plain(attached)
     asked = 0
     with _interrupts() as interrupts, show.on():
-        while backend.is_going_on():
-            show.update(said)
+        while attached.is_running():
+            show.update()
             if interrupts and asked == 0:
                 show.say("Finishing the running steps; Ctrl-C again ends them")
-                backend.client.ask(number, {"action": "finish"})
+                attached.finish()
                 asked = 1
             elif len(interrupts) > 1 and asked == 1:
                 show.say("Ending the running steps")
-                backend.client.ask(number, {"action": "stop"})
+                attached.stop()
                 asked = 2
             time.sleep(_PAUSE_S)
-        show.update(said)
+        show.update()
     status = run.status()
     for step in status.steps:
         if step.state.is_failure:
@@ -83,6 +79,9 @@ def _interrupts() -> Iterator[list[float]]:
 class _Plain:
     """A line whenever a step starts or ends."""
 
+    def __init__(self, attached: AttachedRun) -> None:
+        self.attached = attached
+
     @contextmanager
     def on(self) -> Iterator[None]:
         yield
@@ -90,39 +89,39 @@ class _Plain:
     def say(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
-    def update(self, said: events.Follower) -> None:
-        for event in said.look():
-            self.say(f"{_word(event)} {printable(str(event.get('name', event['key'])))}")
+    def update(self) -> None:
+        for event in self.attached.new_events():
+            self.say(f"{_word(event)} {printable(event.name)}")
 
 
-def _state(event: dict[str, Any]) -> str:
+def _state(event: StepEvent) -> str:
     """A step's state in the words of `planit status`."""
-    return (State.BLOCKED if event.get("blocked") else SLURM_STATES[event["state"]]).lower()
+    return (State.BLOCKED if event.blocked else SLURM_STATES[event.state]).lower()
 
 
-def _word(event: dict[str, Any]) -> str:
+def _word(event: StepEvent) -> str:
     """What has happened to a step."""
     word = {"running": "started", "pending": "requeued"}.get(_state(event), _state(event))
-    elapsed = event.get("elapsed_s") if event["state"] in FINAL else None
+    elapsed = event.elapsed_s if event.is_final else None
     return f"{word:<9} {elapsed:7.1f} s " if elapsed is not None else f"{word:<9} {'':9} "
 
 
 class _Lively:
     """The tree with states, a bar with an estimate, and the last line of each running step."""
 
-    def __init__(self, run: Run, number: int) -> None:
+    def __init__(self, run: Run, attached: AttachedRun) -> None:
         from rich.console import Console
         from rich.live import Live
         from rich.progress import BarColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
-        self.number = number
+        self.attached = attached
         self.run = run
         self.directory = RunDir(run.path)
         past = histories.read(self.directory)
         self.slugs = {leaf.name: leaf.slug for leaf in past.leaves}
         columns = ("{task.description}", BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
         self.bar = Progress(*columns)
-        total = sum(place.submission == number for place in past.placements.values())
+        total = sum(place.submission == attached.number for place in past.placements.values())
         self.task = self.bar.add_task("", total=total)
         self.live = Live(self.bar, console=Console(stderr=True), refresh_per_second=5)
         self.words = ""
@@ -136,17 +135,17 @@ class _Lively:
     def say(self, text: str) -> None:
         self.words = text
 
-    def update(self, said: events.Follower) -> None:
-        said.look()
-        states = said.states.values()
-        counts = Counter(map(_state, states))
-        ended = sum(event["state"] in FINAL for event in states)
+    def update(self) -> None:
+        self.attached.new_events()
+        steps = self.attached.steps.values()
+        counts = Counter(map(_state, steps))
+        ended = sum(event.is_final for event in steps)
         shown = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
         self.bar.update(self.task, completed=ended, description=shown)
-        running = [event for event in states if event["state"] == "RUNNING"]
+        running = [event for event in steps if event.state == "RUNNING"]
         self.live.update(self._body(running))
 
-    def _body(self, running: list[dict[str, Any]]) -> RenderableType:
+    def _body(self, running: list[StepEvent]) -> RenderableType:
         from rich.console import Group
         from rich.text import Text
 
@@ -157,9 +156,9 @@ class _Lively:
             tree = status_text(self.run.status(), self.directory.manifest["tree"])
             lines.insert(0, colored(tree))
         for event in running[:_SHOWN]:
-            name = str(event["name"])
-            log = self.directory.step_dir(self.slugs.get(name, name)) / step_files.log(event["key"])
-            text = Text(f"  {name}  ", style="cyan", no_wrap=True, overflow="ellipsis")
+            folder = self.directory.step_dir(self.slugs.get(event.name, event.name))
+            log = folder / step_files.log(event.key)
+            text = Text(f"  {event.name}  ", style="cyan", no_wrap=True, overflow="ellipsis")
             lines.append(text.append(_last_line(log), style="dim"))
         if len(running) > _SHOWN:
             lines.append(Text(f"  and {len(running) - _SHOWN} more"))

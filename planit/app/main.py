@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+import planit
 from planit.app import verbs
 from planit.errors import ConfigError, PlanitError, suggest
 
@@ -74,7 +75,7 @@ def _dispatch(words: list[str]) -> int:
     if not words or words[0] == "help":
         return _usage(0 if words else 2)
     if words[0] in ("--version", "-V"):
-        print(f"planit {verbs.version()}")
+        print(f"planit {planit.__version__}")
         return 0
     name = "describe"
     if words[0].isidentifier():

@@ -12,6 +12,7 @@ from planit.app import submitting
 from planit.app.config.compose import given_overrides
 from planit.app.config.plans import Plans, plan_of
 from planit.app.sweeps.settings import merge_rows, sweep_settings
+from planit.backends.in_process import InProcess
 from planit.errors import ConfigError, suggest
 from planit.graph import Branch
 from planit.plan import Plan
@@ -72,10 +73,10 @@ class PlanTask:
         if chosen == "describe":
             print(tree_text(plan.name, plan.root))
             return
-        backend_name = submitting.chosen_backend(config)
-        if backend_name == "debug":
-            submitting.run_here(plan, config)
+        backend = submitting.chosen_backend(config)
+        if isinstance(backend, InProcess):
+            submitting.run_here(plan, config, backend)
             return
-        run, backend, _ = submitting.submit(plan, config, backend_name, overrides)
-        if (code := submitting.see_through(run, backend)) != 0:
+        run, _ = submitting.submit(plan, config, backend, overrides)
+        if (code := submitting.see_through(run)) != 0:
             raise SystemExit(code)

@@ -1,4 +1,4 @@
-"""Hands a plan to the backend that the configuration chooses, and says what was done."""
+"""Hands a plan to the backend that the configuration chooses, and tells what was done."""
 
 from __future__ import annotations
 
@@ -10,36 +10,29 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from planit.app.config.written import as_written
-from planit.errors import ConfigError, suggest
 from planit.plan import Plan
 from planit.record.index import DEFAULT_BASE
 from planit.status.states import printable
 
 if TYPE_CHECKING:
     from planit.backends.base import Backend
+    from planit.backends.in_process import InProcess
     from planit.run import Run
 
-_BACKENDS = ("auto", "slurm", "local", "debug")
 
-
-def chosen_backend(config: DictConfig) -> str:
-    """``backend.name``; "auto" is Slurm where there is sbatch, and this machine elsewhere.
+def chosen_backend(config: DictConfig) -> Backend | InProcess:
+    """The backend that the configuration describes; null stands for a setting's default.
 
     Raises:
-        ConfigError: there is no such backend.
+        ConfigError: there is no such backend or setting, or a value is not of its kind.
     """
-    from planit.backends.slurm.client import available
+    from planit.backends import registry
+    from planit.backends.in_process import InProcess
 
-    name = _wanted(config)
-    if name not in _BACKENDS:
-        raise ConfigError(f"backend.name={name} is unknown", hint=suggest(name, _BACKENDS))
-    if name != "auto":
-        return name
-    return "slurm" if available() else "local"
-
-
-def _wanted(config: DictConfig) -> str:
-    return str((config.get("backend") or {}).get("name", "auto"))
+    given = {str(k): v for k, v in (config.get("backend") or {}).items() if v is not None}
+    name, detach = str(given.pop("name", "auto")), given.pop("detach", False)
+    backend = registry.create(name, given)
+    return backend if detach or isinstance(backend, InProcess) else backend.attached()
 
 
 def runs_dir(config: DictConfig) -> Path:
@@ -47,12 +40,9 @@ def runs_dir(config: DictConfig) -> Path:
     return Path(str(config.get("runs_dir") or DEFAULT_BASE))
 
 
-def run_here(plan: Plan, config: DictConfig) -> None:
+def run_here(plan: Plan, config: DictConfig, backend: InProcess) -> None:
     """Run a plan in this process, step by step."""
-    from planit.backends.debug.backend import debugged
-    from planit.backends.executors import debug_executor
-
-    waiting = debugged(plan.name, plan.root, debug_executor(runs_dir(config) / plan.name))
+    waiting = backend.prepare(plan.name, plan.root, runs_dir(config) / plan.name)
     plan.jobs = list(waiting.jobs.values())
     print(f"Running the {len(plan.jobs)} step(s) of plan {plan.name} in this process", flush=True)
     waiting.one_by_one(
@@ -62,9 +52,9 @@ def run_here(plan: Plan, config: DictConfig) -> None:
 
 
 def submit(
-    plan: Plan, config: DictConfig, chosen: str, overrides: Sequence[Any]
-) -> tuple[Run, Backend, list[Any]]:
-    """Submit to the `chosen` backend, say what was done; the run and the steps' jobs."""
+    plan: Plan, config: DictConfig, backend: Backend, overrides: Sequence[Any]
+) -> tuple[Run, list[Any]]:
+    """Submit to a backend, and print what was done; the run and the steps' jobs."""
     from planit.run import Run
     from planit.submit.new import NewRun
 
@@ -72,13 +62,13 @@ def submit(
         plan=plan.name,
         root=plan.root,
         base=runs_dir(config),
-        backend=_backend(config, chosen),
+        backend=backend,
         source={"config": as_written(config), "overrides": list(overrides)},
         progress=show_progress,
         share=config.get("share"),
     )
     run, jobs = new.start()
-    if chosen == "local" and _wanted(config) == "auto":
+    if (config.get("backend") or {}).get("name", "auto") == "auto" and backend.name == "local":
         print("No sbatch on PATH: running on this machine (backend=local)", file=sys.stderr)
     ids = list(dict.fromkeys(job.job_id.partition("_")[0] for job in jobs))
     print(f"Submitted plan {plan.name}: {len(jobs)} step(s) as {len(ids)} job(s)")
@@ -89,30 +79,17 @@ def submit(
         f"See planit status{elsewhere}, planit logs{elsewhere} STEP, planit cancel{elsewhere}",
         flush=True,
     )
-    return Run(run.path, backend=new.backend), new.backend, list(jobs)
+    return Run(run.path, backend=backend), list(jobs)
 
 
-def see_through(run: Run, backend: Backend) -> int:
-    """Show a run on this machine to its end, unless it goes on in the background; the exit code."""
-    from planit.backends.local.backend import LocalBackend
-
-    if not isinstance(backend, LocalBackend) or backend.detach:
+def see_through(run: Run) -> int:
+    """Show a run that ends with this process until it has ended; the exit code."""
+    attached = run.backend.attached_run()
+    if attached is None:
         return 0
     from planit.app.live import follow
 
-    return follow(run, backend)
-
-
-def _backend(config: DictConfig, chosen: str) -> Backend:
-    settings = config.get("backend") or {}
-    if chosen == "slurm":
-        from planit.backends.slurm.backend import SlurmBackend
-
-        return SlurmBackend(kill_on_invalid_dep=bool(settings.get("kill_on_invalid_dep", True)))
-    from planit.backends.local.backend import SETTINGS, LocalBackend
-
-    given = {key: settings[key] for key in (*SETTINGS, "detach") if settings.get(key) is not None}
-    return LocalBackend(**{"detach": False, **given})
+    return follow(run, attached)
 
 
 def show_progress(done: int, count: int) -> None:

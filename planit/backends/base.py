@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol, Self
 
+from planit.backends.attached import AttachedRun
 from planit.errors import SchedulerError
-from planit.graph import Graph
+from planit.graph import Graph, Stage
 from planit.record.jobs import JobRef, JobView
-
-if TYPE_CHECKING:
-    from planit.backends.submitit_jobs import ClusterWatcher
+from planit.record.run_dir import RunDir
+from planit.record.stage_dir import StageDir
 
 _SHOWN = 5  # jobs in an error
 
@@ -42,7 +42,7 @@ class TaggedJob:
 
 @dataclass(frozen=True)
 class Tagged:
-    """The jobs of a look by tag, and the clusters that did not answer, each with the reason."""
+    """The jobs found by tag, and the clusters that did not answer, each with the reason."""
 
     jobs: tuple[TaggedJob, ...] = ()
     no_answer: Mapping[str | None, str] = field(default_factory=dict)
@@ -57,7 +57,7 @@ class Tagged:
 
 
 def refuse_left(left: Mapping[JobRef, str]) -> None:
-    """Raise SchedulerError if a cancellation left jobs that are not known to be gone."""
+    """Raise SchedulerError if a cancellation left jobs that may still be there."""
     if not left:
         return
     shown = [f"{job}: {why}" for job, why in list(left.items())[:_SHOWN]]
@@ -68,11 +68,40 @@ def refuse_left(left: Mapping[JobRef, str]) -> None:
     )
 
 
+@dataclass(frozen=True)
+class StageOnDisk:
+    """A stage of a submission, and where its steps are.
+
+    Attributes:
+        submission: its number.
+        step_dirs: the folders of its steps, in order.
+        checkpoints: whether one of them can save itself when it is warned.
+    """
+
+    run: RunDir
+    submission: int
+    stage: Stage
+    step_dirs: tuple[Path, ...]
+    checkpoints: bool = False
+
+    @property
+    def folder(self) -> StageDir:
+        """The stage's own folder."""
+        return self.run.stage_dir(self.submission, self.stage.number)
+
+
 class Client(Protocol):
-    """Answers what states jobs are in."""
+    """Answers what states jobs are in.
+
+    Attributes:
+        source: equal for clients that ask the same scheduler.
+    """
+
+    @property
+    def source(self) -> Hashable: ...
 
     def queue(self, cluster: str | None) -> dict[str, JobView]:
-        """All jobs that the scheduler still knows, by key; a positive answer only.
+        """All jobs that the scheduler still has, by key; a positive answer only.
 
         Raises:
             UnknownClusterError: there is no such cluster.
@@ -80,7 +109,7 @@ class Client(Protocol):
         """
 
     def accounting(self, cluster: str | None, keys: Iterable[str]) -> dict[str, JobView]:
-        """What is known of jobs that it has forgotten. Raises SchedulerError."""
+        """What is recorded of jobs that it has forgotten. Raises SchedulerError."""
 
     def cancel(self, jobs: Iterable[JobRef]) -> dict[JobRef, str]:
         """Cancel jobs; those that are not known to be gone, each with the reason.
@@ -89,33 +118,73 @@ class Client(Protocol):
         """
 
 
+@dataclass(frozen=True)
+class CachedQueue:
+    """A client that asks each cluster for its queue once, for however many runs."""
+
+    client: Client
+    _answers: dict[str | None, dict[str, JobView] | SchedulerError] = field(default_factory=dict)
+
+    @property
+    def source(self) -> Hashable:
+        return self.client.source
+
+    def queue(self, cluster: str | None) -> dict[str, JobView]:
+        """The queue, or the error, as it was at the first call."""
+        if cluster not in self._answers:
+            try:
+                self._answers[cluster] = self.client.queue(cluster)
+            except SchedulerError as error:
+                self._answers[cluster] = error
+        answer = self._answers[cluster]
+        if isinstance(answer, SchedulerError):
+            raise answer
+        return answer
+
+    def accounting(self, cluster: str | None, keys: Iterable[str]) -> dict[str, JobView]:
+        return self.client.accounting(cluster, keys)
+
+    def cancel(self, jobs: Iterable[JobRef]) -> dict[JobRef, str]:
+        return self.client.cancel(jobs)
+
+
 class Backend(Protocol):
     """Takes stages as jobs, held until all are in.
 
     Attributes:
         name: as in ``backend.name``.
-        python: shell words that start the Python of the steps.
-        look_every_s: seconds between two looks of somebody who waits.
+        poll_interval_s: longest pause between two polls of somebody who waits, in seconds.
     """
 
     @property
     def name(self) -> str: ...
     @property
-    def python(self) -> str: ...
-    @property
-    def look_every_s(self) -> float: ...
+    def poll_interval_s(self) -> float: ...
     @property
     def client(self) -> Client: ...
 
     def settings(self) -> dict[str, Any]:
         """What makes the same backend again, for the record of the run."""
 
+    def with_settings(self, changes: Mapping[str, Any]) -> Self:
+        """The same backend with some settings changed.
+
+        Raises:
+            ConfigError: there is no such setting, or the value is not of its kind.
+        """
+
+    def attached(self) -> Backend:
+        """The same backend, whose runs end with this process if they can."""
+
+    def attached_run(self) -> AttachedRun | None:
+        """The submission just made, if it ends with this process; None if it goes on by itself."""
+
     def check(self, graph: Graph, run_path: Path | None = None) -> None:
         """Refuse what cannot run here, before anything is changed.
 
         Args:
             graph: what is to be submitted.
-            run_path: the run that it continues, if it is no new one.
+            run_path: the run that it continues, if it is not a new one.
 
         Raises:
             PlanError: a step can never run here.
@@ -123,17 +192,27 @@ class Backend(Protocol):
             SubmissionError: it cannot run beside what still runs of the run.
         """
 
-    def begin(self, run_path: Path, number: int) -> None:
-        """A submission starts."""
+    def open_run(self, run_path: Path) -> None:
+        """All that follows is about this run."""
 
     def default_cluster(self) -> str | None:
         """The cluster for steps that name none; None is the machine's own. Raises ConfigError."""
 
     def max_array_size(self, cluster: str | None) -> int:
-        """The most tasks of one array."""
+        """The largest number of tasks in one array."""
 
     def cluster_name(self, cluster: str | None) -> str | None:
-        """What a cluster is really called; None is the default one."""
+        """The real name of a cluster; None is the default one."""
+
+    def ranks(self, stage: Stage) -> int:
+        """How many processes each step of a stage is started as."""
+
+    def script(self, stage: StageOnDisk) -> str:
+        """The text of the script of a stage, which `submit` is given.
+
+        Raises:
+            PlanError: it cannot be written.
+        """
 
     def submit(
         self,
@@ -159,7 +238,7 @@ class Backend(Protocol):
         """The user's jobs whose tag begins with `prefix`, on each of `clusters` that answers.
 
         One entry per job and tag; several jobs may have one tag. A cluster that the scheduler
-        does not know has no jobs.
+        does not have has no jobs.
         """
 
     def release(self, jobs: Iterable[JobRef]) -> None:
@@ -167,6 +246,3 @@ class Backend(Protocol):
 
     def cancel(self, jobs: Iterable[JobRef]) -> dict[JobRef, str]:
         """Cancel jobs, as `Client.cancel` does."""
-
-    def watcher(self, cluster: str | None) -> ClusterWatcher:
-        """The look-up that the submitit jobs of a cluster share."""

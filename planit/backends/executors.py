@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import copy
-import shlex
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import submitit
-from submitit.core.core import Executor
-from submitit.slurm.slurm import SlurmExecutor
+from submitit import AutoExecutor, DebugExecutor, Executor, LocalExecutor, SlurmExecutor
 
+from planit.backends.submitit_versions import chosen_executor
 from planit.errors import PlanError
 from planit.nodes.checks import check_additional
 from planit.nodes.resources import GENERIC, as_options
 
 _KINDS: dict[str, type[Executor]] = {
     "slurm": SlurmExecutor,
-    "local": submitit.LocalExecutor,
-    "debug": submitit.DebugExecutor,
+    "local": LocalExecutor,
+    "debug": DebugExecutor,
 }
 
 
@@ -30,17 +27,17 @@ class ExecutorView:
     """A user's executor, read once.
 
     Attributes:
-        kind: "slurm", "local" or "debug".
+        kind: the name of planit's backend for it: "slurm", "local" or "debug".
         folder: where it keeps its jobs.
         defaults: parameters set on it, under submitit's names, without what planit sets itself.
-        python: shell words that start Python in a job.
+        settings: of planit's backend: the Python that it starts.
         max_requeues: requeues after a time-out for steps that can checkpoint.
     """
 
     kind: str
     folder: Path
     defaults: dict[str, Any]
-    python: str
+    settings: dict[str, str]
     max_requeues: int
 
 
@@ -48,18 +45,18 @@ def view(executor: Any) -> ExecutorView:
     """Read an executor.
 
     Raises:
-        PlanError: it is none of submitit's, or one that cannot keep the order of a plan.
+        PlanError: it is not one of submitit's, or one that cannot keep the order of a plan.
     """
     if not isinstance(executor, Executor):
         raise PlanError(
             f"submit expects a submitit executor, not {executor!r}",
             hint='for instance submitit.AutoExecutor(folder="slurm_logs")',
         )
-    inner = executor._executor if isinstance(executor, submitit.AutoExecutor) else executor
-    kind = next((kind for kind, known in _KINDS.items() if isinstance(inner, known)), None)
+    inner = chosen_executor(executor) if isinstance(executor, AutoExecutor) else executor
+    kind = next((kind for kind, one in _KINDS.items() if isinstance(inner, one)), None)
     if kind is None:
         raise PlanError(
-            f"submitit's {inner.name()} executor is not known to planit",
+            f"planit has no backend for submitit's {inner.name()} executor",
             hint=f"use one of {', '.join(_KINDS)}",
         )
     if "%" in str(executor.folder):
@@ -71,7 +68,7 @@ def view(executor: Any) -> ExecutorView:
         kind=kind,
         folder=executor.folder,
         defaults=_defaults(_as_for_slurm(kind, executor.parameters)),
-        python=getattr(inner, "python", shlex.quote(sys.executable)),
+        settings={"python": inner.python} if hasattr(inner, "python") else {},
         max_requeues=int(getattr(inner, "max_num_timeout", 0)),
     )
 
@@ -95,8 +92,3 @@ def _defaults(parameters: Mapping[str, Any]) -> dict[str, Any]:
     if more in defaults:
         defaults[more] = check_additional(f"the executor's slurm_{more}", defaults[more])
     return defaults
-
-
-def debug_executor(folder: Path) -> submitit.AutoExecutor:
-    """An executor that runs everything in this process."""
-    return submitit.AutoExecutor(folder=folder, cluster="debug")

@@ -12,42 +12,101 @@ import pickle
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from submitit.core import utils
-from submitit.slurm.slurm import SlurmInfoWatcher, SlurmJob
+from submitit import SlurmJob
+from submitit.core.utils import DelayedSubmission, FailedJobError, JobPaths, UncompletedJobError
 
 from planit.backends.base import refuse_left
 from planit.errors import SchedulerError
-from planit.job.payload import StepPaths, load
-from planit.record import trust
-from planit.record.jobs import JobRef
+from planit.job.payload import load
+from planit.record import step_files, trust
+from planit.record.jobs import JobRef, JobView
 from planit.record.trust import TrustedDir
 
 if TYPE_CHECKING:
+    from submitit.slurm.slurm import SlurmInfoWatcher
+
     from planit.backends.base import Client
 
-_POLL_S = 5.0
+_MIN_POLL_S, _MAX_POLL_S = 2.0, 5.0
 _RESULT_POLL_S = 0.5
-_LOST_AFTER_S = 120.0  # a job that nobody knows is lost when it was asked for in vain so long
+_RESULT_TIMEOUT_S = 15.0  # a network file system may show a result later than the end of its job
+_LOST_AFTER_S = 120.0  # a job without any answer for so long is lost
 
 
-class ClusterWatcher(SlurmInfoWatcher):  # type: ignore[misc, unused-ignore]
-    """submitit's shared state look-up, by one squeue and one sacct call on one cluster."""
+class StepPaths(JobPaths):
+    """submitit's paths of a job, with payload and script where planit keeps them."""
+
+    def __init__(self, step_dir: Path, job_id: str, task_id: int | None, script: Path) -> None:
+        super().__init__(step_dir, job_id=job_id, task_id=task_id)
+        self._step_dir = step_dir
+        self._script = script
+
+    @property
+    def folder(self) -> Path:
+        return self._step_dir
+
+    @property
+    def submitted_pickle(self) -> Path:
+        return self._step_dir / step_files.PAYLOAD
+
+    @property
+    def result_pickle(self) -> Path:
+        return self._step_dir / step_files.result(str(self.job_id), self.task_id)
+
+    @property
+    def stdout(self) -> Path:
+        return self._step_dir / step_files.log(str(self.job_id), self.task_id)
+
+    @property
+    def submission_file(self) -> Path:
+        return self._script
+
+
+class ClusterWatcher:
+    """The states of all registered jobs of a cluster, by one squeue and at most one sacct call.
+
+    Its methods are those that submitit's jobs call on their watcher. `mode` is "force" (ask now),
+    "standard" (ask if the last answer is some seconds old) or "cache" (do not ask).
+    """
 
     def __init__(self, client: Client, cluster: str | None) -> None:
-        super().__init__(delay_s=int(_POLL_S))
         self.client = client
         self._cluster = cluster
+        self._states: dict[str, str] = {}
         self._missing_since: dict[str, float] = {}
+        self._registered = self._asked = 0.0
 
-    def update(self) -> None:
-        """Ask for all jobs that are not known to have ended."""
-        open_jobs = self._registered - self._finished
+    def register_job(self, job_id: str) -> None:
+        """Ask for this job too, from the next time on, which is now."""
+        self._states.setdefault(job_id, "UNKNOWN")
+        self._registered, self._asked = time.time(), 0.0
+
+    def get_state(self, job_id: str, mode: str = "standard") -> str:
+        """The state in Slurm's words; "UNKNOWN" without an answer, "LOST" after two minutes."""
+        if job_id not in self._states:
+            self.register_job(job_id)
+        age = time.time() - self._registered  # asked less often, the older the youngest job is
+        pause = {"force": 0.0, "standard": min(_MAX_POLL_S, max(_MIN_POLL_S, age / 2))}
+        if mode != "cache" and time.time() - self._asked >= pause[mode]:
+            self._update()
+        return self._states[job_id]
+
+    def get_info(self, job_id: str, mode: str = "standard") -> dict[str, str]:
+        """Id and state, under sacct's names."""
+        return {"JobID": job_id, "State": self.get_state(job_id, mode)}
+
+    def is_done(self, job_id: str, mode: str = "standard") -> bool:
+        """Whether the job has ended."""
+        return _has_ended(job_id, self.get_state(job_id, mode))
+
+    def _update(self) -> None:
+        """Ask for all jobs that have not ended."""
+        open_jobs = {key for key, state in self._states.items() if not _has_ended(key, state)}
         if not open_jobs:
             return
-        self._num_calls += 1
-        self._last_status_check = time.time()
+        self._asked = time.time()
         try:
             views = self.client.queue(self._cluster)
         except SchedulerError:
@@ -57,23 +116,38 @@ class ClusterWatcher(SlurmInfoWatcher):  # type: ignore[misc, unused-ignore]
             with suppress(SchedulerError):
                 views = {**self.client.accounting(self._cluster, missing), **views}
         for key in open_jobs:
-            self._note(key, views[key].state if key in views else None)
+            self._states[key] = views[key].state if key in views else self._without_answer(key)
+            if key in views:
+                self._missing_since.pop(key, None)
 
-    def _note(self, key: str, state: str | None) -> None:
-        if state is None:
-            since = self._missing_since.setdefault(key, time.monotonic())
-            state = "LOST" if time.monotonic() - since >= _LOST_AFTER_S else "UNKNOWN"
-        else:
-            self._missing_since.pop(key, None)
-        self._info_dict[key] = {"JobID": key, "State": state}
-        if self.is_done(key, mode="cache"):
-            self._finished.add(key)
+    def _without_answer(self, key: str) -> str:
+        since = self._missing_since.setdefault(key, time.time())
+        return "LOST" if time.time() - since >= _LOST_AFTER_S else "UNKNOWN"
+
+
+def _has_ended(key: str, state: str) -> bool:
+    """Whether a job in this state stays so; one that was preempted may be requeued."""
+    if state in ("UNKNOWN", "PREEMPTED"):
+        return False
+    return state == "LOST" or not JobView(key, state).is_live
 
 
 class StepJob(SlurmJob[Any]):
     """A step of a plan as a submitit job.
 
     Standard output and error share one log, which `stdout` and `stderr` both return.
+
+    Args:
+        step_dir: the step's folder.
+        ref: the job, or the task of an array.
+        watcher: shared by the jobs of a cluster.
+        name: the step's name.
+        script: what sbatch was given.
+        ranks: how many processes the step is started as.
+        rank: which of them this is, if it is only one of them.
+
+    Attributes:
+        ranks: if there are several, a job for each.
     """
 
     def __init__(
@@ -84,22 +158,40 @@ class StepJob(SlurmJob[Any]):
         *,
         name: str,
         script: Path,
-        tasks: int = 1,
-        task: int | None = None,
+        ranks: int = 1,
+        rank: int | None = None,
     ) -> None:
-        self.watcher = watcher
-        self._client = watcher.client
+        self.watcher = cast("SlurmInfoWatcher", watcher)
         self.name = name
         self.cluster = ref.cluster
-        numbers = tuple(range(tasks)) if task is None else (task,)
-        super().__init__(step_dir, ref.job_id, tasks=numbers[:1])
-        self._tasks = numbers
-        self._paths = StepPaths(step_dir, ref.job_id, self.task_id, script)
-        if len(numbers) > 1:
-            self._sub_jobs = [
-                StepJob(step_dir, ref, watcher, name=name, script=script, task=number)
-                for number in numbers
-            ]
+        self.ranks = tuple(
+            StepJob(step_dir, ref, watcher, name=name, script=script, rank=one)
+            for one in range(ranks)
+            if ranks > 1
+        )
+        self._client = watcher.client
+        self._files = StepPaths(step_dir, ref.job_id, rank, script)
+        super().__init__(step_dir, ref.job_id, tasks=(rank or 0,))
+
+    @property
+    def paths(self) -> JobPaths:
+        """The files of the job: log, payload, script and result."""
+        return self._files
+
+    @property
+    def num_tasks(self) -> int:
+        return len(self.ranks) or 1
+
+    @property
+    def task_id(self) -> int | None:
+        """The rank, or None for several."""
+        return None if self.ranks else super().task_id
+
+    def task(self, task_id: int) -> StepJob:
+        """The job of one rank. Raises ValueError if there is no such rank."""
+        if not 0 <= task_id < self.num_tasks:
+            raise ValueError(f"task_id {task_id} must be between 0 and {self.num_tasks - 1}")
+        return self.ranks[task_id] if self.ranks else self
 
     def cancel(self, check: bool = True) -> None:
         """Cancel the job on its own cluster.
@@ -112,51 +204,89 @@ class StepJob(SlurmJob[Any]):
             refuse_left(left)
 
     def done(self, force_check: bool = False) -> bool:
-        """Whether the step has ended: its result is there, or the scheduler says so."""
-        if self._sub_jobs:
-            return all(job.done(force_check) for job in self._sub_jobs)
+        """Whether the step has ended: its result is there, or the scheduler has it as ended."""
+        if self.ranks:
+            return all(job.done(force_check) for job in self.ranks)
         if self._has_result():
             return True
         mode = "force" if force_check else "standard"
-        return bool(self.watcher.is_done(self.job_id, mode=mode))
+        return self.watcher.is_done(self.job_id, mode=mode)
 
-    def submission(self) -> utils.DelayedSubmission:
+    def submission(self) -> DelayedSubmission:
         """The step's call. Raises RunError if another user could have written it."""
         with self._opened() as folder:
-            return load(folder)
+            return load(folder)[0]
 
-    def _get_outcome_and_result(self) -> tuple[str, Any]:
-        """What `result`, `results` and `exception` of submitit 1.5 get the result from.
+    def result(self) -> Any:
+        """Wait for what the step returned; raises as `results` does."""
+        values = self.results()
+        assert not self.ranks, "use `results()`: the step has several ranks"
+        return values[0]
+
+    def results(self) -> list[Any]:
+        """Wait for what each rank of the step returned.
 
         Raises:
+            FailedJobError: the step failed, with its traceback.
+            UncompletedJobError: it left no result.
             RunError: another user could have written it.
-            UncompletedJobError: there is none.
         """
-        end = time.monotonic() + self._results_timeout_s
-        while not self._has_result():
-            if time.monotonic() > end:
-                message = f"job {self.job_id} left no result ({self.state}); it wrote:"
-                raise utils.UncompletedJobError(f"{message}\n{self.stdout()}")
-            time.sleep(_RESULT_POLL_S)
-        with self._opened() as folder, folder.open(self.paths.result_pickle.name) as file:
-            outcome, value = pickle.load(file)
-        return outcome, value
+        self.wait()
+        if self.ranks:
+            return [job.result() for job in self.ranks]
+        outcome, value = self._read_result()
+        if outcome == "error":
+            raise self._failure(value)
+        return [value]
 
-    def _opened(self) -> TrustedDir:
-        folder = self.paths.folder  # <run>/steps/<step>
-        with trust.opened(folder.parents[1]) as run:
-            return run.subdir(f"{folder.parent.name}/{folder.name}")
+    def exception(self) -> UncompletedJobError | None:
+        """Wait for the end; what `results` would raise (of several ranks, the first failure).
 
-    def _has_result(self) -> bool:
-        with suppress(OSError):  # a network file system looks again when a folder is opened
-            os.close(os.open(self.paths.folder, os.O_RDONLY | os.O_DIRECTORY))
-        return bool(self.paths.result_pickle.exists())
+        Raises:
+            RunError: another user could have written the result.
+        """
+        self.wait()
+        if self.ranks:
+            return next((error for job in self.ranks if (error := job.exception())), None)
+        try:
+            outcome, value = self._read_result()
+        except UncompletedJobError as error:
+            return error
+        return self._failure(value) if outcome == "error" else None
+
+    def stdout(self) -> str | None:
+        """What the step wrote; None if it has no log yet."""
+        if self.ranks:
+            logs = [log for job in self.ranks if (log := job.stdout()) is not None]
+            return "\n".join(logs) if logs else None
+        return super().stdout()
 
     def stderr(self) -> str | None:
         """What the step wrote; the same as `stdout`."""
         return self.stdout()
 
-    @property
-    def paths(self) -> utils.JobPaths:
-        """Where log, payload, script and result stand."""
-        return self._paths
+    def _failure(self, trace: str) -> FailedJobError:
+        where = f"step {self.name!r} (job {self.job_id}) failed; its log is {self.paths.stdout}"
+        return FailedJobError(f"{where}\n{trace}")
+
+    def _read_result(self) -> tuple[str, Any]:
+        """Outcome ("success" or "error") and value; raises as `results` does without a result."""
+        end = time.monotonic() + _RESULT_TIMEOUT_S
+        while not self._has_result():
+            if time.monotonic() > end:
+                message = f"job {self.job_id} left no result ({self.state}); it wrote:"
+                raise UncompletedJobError(f"{message}\n{self.stdout()}")
+            time.sleep(_RESULT_POLL_S)
+        with self._opened() as folder, folder.open(self.paths.result_pickle.name) as file:
+            outcome, value = pickle.load(file)
+        return outcome, value
+
+    def _has_result(self) -> bool:
+        with suppress(OSError):  # opening a folder refreshes it on a network file system
+            os.close(os.open(self.paths.folder, os.O_RDONLY | os.O_DIRECTORY))
+        return self.paths.result_pickle.exists()
+
+    def _opened(self) -> TrustedDir:
+        folder = self.paths.folder  # <run>/steps/<step>
+        with trust.opened(folder.parents[1]) as run:
+            return run.subdir(f"{folder.parent.name}/{folder.name}")

@@ -1,9 +1,13 @@
-"""What must happen: stages, typed edges, estimates. Pure: no files, no scheduler."""
+"""What must happen: stages, typed edges, estimates, and which steps may start.
+
+Pure: no files, no processes, no scheduler.
+"""
 
 from planit.graph.estimate import durations
 from planit.graph.lowering import lower
 from planit.graph.merge import Branch, label_of, merge
 from planit.graph.stages import Edge, EdgeKind, Graph, Stage, common_start
+from planit.graph.tracker import Tracker
 
 __all__ = [
     "Branch",
@@ -11,6 +15,7 @@ __all__ = [
     "EdgeKind",
     "Graph",
     "Stage",
+    "Tracker",
     "common_start",
     "durations",
     "label_of",

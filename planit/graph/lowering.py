@@ -157,7 +157,7 @@ class _Lowering:
             raise PlanError(
                 f"step {child.name!r} (cluster {clusters[1]}) waits for step"
                 f" {parent.tasks[0].name!r} (cluster {clusters[0]})",
-                hint="Slurm knows no dependency between clusters: put both on one",
+                hint="Slurm has no dependencies between clusters: put both on one",
             )
 
     def groups(self, children: Sequence[Node]) -> list[list[Node]]:

@@ -79,7 +79,7 @@ def _take_tail(rows: Sequence[_Row], join: set[str]) -> list[Node]:
         if missing:
             last = [node.name for node in [*row.nodes, *tail] if isinstance(node, Task)]
             raise PlanError(
-                f"sweep.join: {min(missing)!r} is no step at the end of branch"
+                f"sweep.join: {min(missing)!r} is not a step at the end of branch"
                 f" {label_of(row.values)}",
                 hint=suggest(min(missing), last[-5:]),
             )
@@ -96,11 +96,11 @@ def _take_tail(rows: Sequence[_Row], join: set[str]) -> list[Node]:
 
 
 def _trie(
-    rows: Sequence[_Row], *, share: bool, known: Mapping[str, str] | None = None
+    rows: Sequence[_Row], *, share: bool, named: Mapping[str, str] | None = None
 ) -> list[Node]:
     """The nodes of these branches, to run one after another.
 
-    `known` are the swept values that the names of the nodes tell already apart from other groups.
+    `named` are the swept values that go into the names of the nodes, to tell them from others.
     """
     shared: list[Node] = []
     if not any(row.nodes for row in rows):
@@ -108,15 +108,15 @@ def _trie(
     groups = _groups(rows, share=share)
     if len(groups) == 1 and len(groups[0]) > 1:
         first = groups[0][0].nodes[0]
-        shared.append(_renamed(first, known or {}))
-        return shared + _trie(_rest(rows), share=share, known=known)
+        shared.append(_renamed(first, named or {}))
+        return shared + _trie(_rest(rows), share=share, named=named)
     children = []
     for group in groups:
         values = group[0].values if len(group) == 1 else _common(group, groups)
         if len(group) == 1:
             nodes = [_renamed(node, values) for node in group[0].nodes]
         else:
-            nodes = _trie(group, share=share, known=values)
+            nodes = _trie(group, share=share, named=values)
         if nodes:
             label = label_of(values) or None
             alone = len(nodes) == 1 and isinstance(nodes[0], Task)
@@ -163,7 +163,7 @@ def _shared(group: Sequence[_Row]) -> dict[str, str]:
 
 
 def _renamed(node: Node, values: Mapping[str, str]) -> Node:
-    """The node with every step's name telling the branch."""
+    """The node with the branch in every step's name."""
     if not values:
         return node
     if isinstance(node, Task):

@@ -77,32 +77,3 @@ class Graph:
     """All stages of a plan; an edge always points to a stage with a smaller number."""
 
     stages: tuple[Stage, ...]
-
-    def task_parents(self) -> dict[str, tuple[str, ...]]:
-        """For each step the steps that must have succeeded before it starts."""
-        whole: dict[int, tuple[str, ...]] = {
-            stage.number: tuple(task.name for task in stage.tasks) for stage in self.stages
-        }
-        parents: dict[str, tuple[str, ...]] = {}
-        for stage in self.stages:
-            ok = [n for e in stage.edges if e.kind is EdgeKind.AFTEROK for n in whole[e.parent]]
-            aligned = [whole[e.parent] for e in stage.edges if e.kind is EdgeKind.AFTERCORR]
-            shared = tuple(ok)
-            for index, task in enumerate(stage.tasks):
-                own = tuple(names[index] for names in aligned)
-                parents[task.name] = shared + own if own else shared
-        return parents
-
-    def task_lanes(self) -> dict[str, tuple[str, ...]]:
-        """For each step the steps that must have ended before it starts, well or not."""
-        whole = {stage.number: tuple(t.name for t in stage.tasks) for stage in self.stages}
-        return {
-            task.name: tuple(
-                name
-                for edge in stage.edges
-                if edge.kind is EdgeKind.AFTERANY
-                for name in whole[edge.parent]
-            )
-            for stage in self.stages
-            for task in stage.tasks
-        }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 # States of a job that has ended (squeue manual, "JOB STATE CODES").
@@ -19,6 +20,9 @@ _ENDED = frozenset(
         "TIMEOUT",
     }
 )
+# Reasons with which a pending job has priority 0, so that it does not start by itself: JobHeldUser,
+# JobHeldAdmin, "launch failed requeued held", "job requeued in held state" and these two.
+_HELD = re.compile("held|JobHoldMaxRequeue|BadConstraints", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,11 @@ class JobView:
     def is_live(self) -> bool:
         """Whether the job waits or runs, so that others can depend on it."""
         return self.state not in _ENDED
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the job waits to be released, by the reason that squeue shows."""
+        return self.state == "PENDING" and _HELD.search(self.reason or "") is not None
 
     @property
     def is_gone(self) -> bool:

@@ -14,9 +14,10 @@ from planit.record.run_dir import RunDir
 
 _FOLLOW_PAUSE_S = 0.5
 _TAIL_BYTES = 8192
-# Slurm's own lines about memory, by its polling and by the kernel's control groups.
+# Slurm's own lines about memory, by its polling and by the kernel's control groups. Slurm 26.05
+# puts the time in brackets before them, 24.11 if LogTimeFormat says format_stderr.
 _MEMORY_COMPLAINT = re.compile(
-    r"^slurmstepd\S*: error: .*(exceeded (job )?memory limit|oom[-_ ]?kill)",
+    r"^(slurmstepd\S*:|\[.*\]) error: .*(exceeded (job )?memory limit|oom[-_ ]?kill)",
     re.IGNORECASE | re.MULTILINE,
 )
 

@@ -12,8 +12,6 @@ from contextlib import suppress
 from pathlib import Path
 
 _OTHERS_WRITE = 0o022
-_ALL_BUT_OWNER = 0o077
-_ALL_BUT_GROUP_READS = 0o037
 
 
 def current_umask() -> int:
@@ -28,8 +26,3 @@ def current_umask() -> int:
 def closed_umask() -> int:
     """The umask, and no writing by group or others."""
     return current_umask() | _OTHERS_WRITE
-
-
-def private_umask(*, shared: bool) -> int:
-    """The umask for a file of a run that somebody else's code makes, such as a checkpoint."""
-    return _ALL_BUT_GROUP_READS if shared else _ALL_BUT_OWNER

@@ -8,14 +8,15 @@ from planit.record.markers import EndMarker, Outcome
 from planit.status.evidence import Answer, Evidence
 from planit.status.states import State, printable
 
-LOST_AFTER_S = 120.0  # a job that nobody knows is lost when it was asked for in vain for so long
+LOST_AFTER_S = 120.0  # a job that queue and accounting leave out for so long is lost
 
-# Slurm's job states (squeue manual, "JOB STATE CODES") as states of a step.
+# Slurm's job states (squeue manual, "JOB STATE CODES", 22.05 to 26.05) as states of a step.
 SLURM_STATES = {
     "COMPLETED": State.DONE,
     "PENDING": State.PENDING,
     "REQUEUED": State.PENDING,
     "REQUEUE_FED": State.PENDING,
+    "EXPEDITING": State.PENDING,  # requeued, to start first; 26.05 shows it, its manual does not
     "REQUEUE_HOLD": State.HELD,
     "SPECIAL_EXIT": State.HELD,
     "RESV_DEL_HOLD": State.HELD,
@@ -46,7 +47,7 @@ class Verdict:
 
     Attributes:
         cause: for what failed or will not run.
-        stale: the state is the last known one, not today's.
+        stale: the state is the last one that was found, not today's.
         by_marker: the end marker decided, and its times and error belong to the state.
         queued: the queue still has the job.
     """
@@ -60,16 +61,18 @@ class Verdict:
 
 def decide(e: Evidence) -> Verdict:  # noqa: C901, PLR0911, PLR0912 (a table: one rule a line)
     """The state of a step. The first rule that fits decides."""
-    # Nothing of it is anywhere.
+    # Nothing of it is anywhere, or an earlier status found how it ended.
     if not e.submitted:
         return Verdict(State.NOT_SUBMITTED)
+    if e.cached is not None:
+        return Verdict(e.cached.state, e.cached.cause)
     if e.aborted is not None and e.cancelled:
         return Verdict(State.CANCELLED, "cancelled by planit")
     if e.aborted is not None:
         return Verdict(State.NOT_SUBMITTED, f"the submission was taken back: {e.aborted}")
     if not e.has_job:
         return Verdict(State.NOT_SUBMITTED, "the submission stopped before it")
-    # Its end marker says how it ended; a requeue by hand makes that the past.
+    # Its end marker decides, unless it was requeued by hand since.
     if e.outcome is Outcome.SUCCEEDED:
         return _requeued(e) or Verdict(State.DONE, by_marker=True)
     if e.outcome is Outcome.BLOCKED:
@@ -80,9 +83,9 @@ def decide(e: Evidence) -> Verdict:  # noqa: C901, PLR0911, PLR0912 (a table: on
         return Verdict(State.FAILED, _error_line(e.end), by_marker=True, stale=True)
     if e.outcome is Outcome.FAILED:
         return _live(e) or Verdict(State.FAILED, _error_line(e.end), by_marker=True)
-    # It has not ended by itself: the scheduler knows.
+    # It has not ended by itself: the scheduler decides.
     if e.answer is Answer.NO_ANSWER:
-        return Verdict(_last_known(e), stale=True)
+        return Verdict(_last_state(e), stale=True)
     if e.view is not None:
         return _from_scheduler(e)
     if e.outcome is Outcome.TERMINATED:
@@ -91,10 +94,10 @@ def decide(e: Evidence) -> Verdict:  # noqa: C901, PLR0911, PLR0912 (a table: on
         return Verdict(State.FAILED, _error_line(e.end), by_marker=True)
     if e.cancelled:
         return Verdict(State.CANCELLED, "cancelled by planit")
-    # Nobody knows it. One answer that leaves it out proves nothing.
+    # Neither queue nor accounting show it. One answer that leaves it out proves nothing.
     if e.missing_s < LOST_AFTER_S:
-        return Verdict(_last_known(e), "Slurm does not show the job", stale=True)
-    return Verdict(State.LOST, "Slurm no longer knows the job, and it left no end marker")
+        return Verdict(_last_state(e), "Slurm does not show the job", stale=True)
+    return Verdict(State.LOST, "Slurm no longer has the job, and it left no end marker")
 
 
 def _requeued(e: Evidence) -> Verdict | None:
@@ -107,7 +110,7 @@ _WAITING = (State.PENDING, State.HELD)
 
 
 def _live(e: Evidence) -> Verdict | None:
-    """The queue's word, if the job has not ended there: it was requeued, or is about to end."""
+    """By the queue, if the job has not ended there: it was requeued, or is about to end."""
     return _from_scheduler(e) if e.is_live and not e.is_ending else None
 
 
@@ -115,7 +118,7 @@ def _from_scheduler(e: Evidence) -> Verdict:
     assert e.view is not None
     state = SLURM_STATES.get(e.view.state, State.RUNNING)
     queued = not state.is_final
-    if state is State.PENDING and "Held" in (e.view.reason or ""):
+    if e.view.is_held:
         return Verdict(State.HELD, e.view.reason, queued=True)
     if state is State.DONE and e.outcome is not None:
         return Verdict(State.FAILED, _error_line(e.end), by_marker=True)
@@ -137,23 +140,23 @@ def _cause(state: State, e: Evidence) -> str:
         return _error_line(e.end)
     if not e.started:
         return "the job ended before the step began: see its log (setup lines, worker)"
-    return f"the job ended without an end marker (Slurm says {e.view.state})"
+    return f"the job ended without an end marker (state in Slurm: {e.view.state})"
 
 
 def _ran_out_of_memory(e: Evidence) -> bool:
-    """Slurm may tell FAILED or CANCELLED where it watched the memory by polling; the log says why.
+    """Where Slurm polls the memory it may show FAILED or CANCELLED; the log has the cause.
 
     A step whose function raised an error of its own failed, whatever else is in its log.
     """
     if not e.memory_complaint or (_live(e) is not None):
         return False
     if e.outcome is Outcome.FAILED:
-        words = e.end.error.message if e.end is not None and e.end.error is not None else ""
-        return (e.end is not None and e.end.exit_code == _SIGKILL_EXIT) or "SIGKILL" in words
+        message = e.end.error.message if e.end is not None and e.end.error is not None else ""
+        return (e.end is not None and e.end.exit_code == _SIGKILL_EXIT) or "SIGKILL" in message
     return e.view is None or SLURM_STATES.get(e.view.state) in (State.FAILED, State.CANCELLED)
 
 
-def _last_known(e: Evidence) -> State:
+def _last_state(e: Evidence) -> State:
     state = e.last or State.PENDING
     return State.RUNNING if state is State.PENDING and e.started else state
 
@@ -163,6 +166,6 @@ def _error_line(end: EndMarker | None) -> str:
     if error is None:
         return "no reason given"
     lines = error.message.strip().splitlines() or [""]
-    if error.type in ("Blocked", "Killed", "EndedEarly"):  # planit's own words
+    if error.type in ("Blocked", "Killed", "EndedEarly"):  # texts of planit's own
         return printable(lines[0])
     return printable(f"{error.type}: {lines[0]}".rstrip(": "))

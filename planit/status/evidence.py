@@ -1,9 +1,11 @@
-"""What is known of one step, from everybody who can know something; no judgement yet."""
+"""The evidence about one step: record, markers, queue, accounting, log, an earlier status."""
 
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from planit.record.jobs import JobView
 from planit.record.markers import EndMarker, Outcome
@@ -11,37 +13,57 @@ from planit.status.states import State
 
 
 class Answer(enum.Enum):
-    """What the scheduler said when it was asked for a step's job."""
+    """What the scheduler answered when it was asked for a step's job."""
 
     NOT_ASKED = "not asked"
     NO_ANSWER = "no answer"
     QUEUED = "in the queue"
     ACCOUNTED = "in the accounting"
-    UNKNOWN = "unknown to both"
+    UNKNOWN = "in neither"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a step's job ended, as an earlier status found it; it is not asked for again.
+
+    Attributes:
+        elapsed_s: seconds that it ran.
+        error: type, message and traceback of the exception that ended it.
+    """
+
+    state: State
+    elapsed_s: float | None = None
+    node: str | None = None
+    cause: str | None = None
+    error: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of a step.
+    """The evidence about a step; `decide` makes a state of it.
 
     Attributes:
         submitted: whether the step was ever to be submitted.
+        cached: how its newest job ended, if an earlier status found that out for good.
         aborted: why its newest submission was taken back, if it was.
         has_job: whether its newest submission got a job id.
         cancelled: whether its newest job was cancelled through planit.
+        starts: how often the step was started, requeues and resumes included.
         started: whether the newest job has left a start marker.
         end: the end marker of the newest job's last attempt.
-        answer: what the scheduler said of the job.
+        answer: what the scheduler answered about the job.
         view: the job as the scheduler shows it, if it does.
-        missing_s: seconds since the scheduler was first asked in vain; 0 for the first time.
-        last: the state that an earlier status saw.
+        missing_s: seconds since queue and accounting first left the job out; 0 for the first time.
+        last: the state that an earlier status found.
         memory_complaint: whether Slurm wrote into the log that the job used too much memory.
     """
 
     submitted: bool = True
+    cached: Ended | None = None
     aborted: str | None = None
     has_job: bool = True
     cancelled: bool = False
+    starts: int = 0
     started: bool = False
     end: EndMarker | None = None
     answer: Answer = Answer.NOT_ASKED
@@ -64,3 +86,8 @@ class Evidence:
     def is_ending(self) -> bool:
         """Whether the job has ended but for Slurm's own clean-up (its KillWait, its epilog)."""
         return self.is_live and self.view is not None and self.view.state == "COMPLETING"
+
+    @property
+    def is_forgotten(self) -> bool:
+        """Whether the queue has dropped the job, so that it cannot be requeued by hand."""
+        return self.cached is not None or self.answer in (Answer.ACCOUNTED, Answer.UNKNOWN)

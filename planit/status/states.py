@@ -1,4 +1,4 @@
-"""What is known of a run and of each of its steps: plain values."""
+"""The states of a run and of its steps: plain values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 class State(enum.StrEnum):
-    """What is known of a step."""
+    """The state of a step."""
 
     DONE = "DONE"
     RUNNING = "RUNNING"
@@ -48,14 +48,14 @@ class StepStatus:
     """One step of a run.
 
     Attributes:
-        state: what is known of it.
+        state: by the table in `planit.status.decide`.
         job: ``12``, or ``12_3`` for an array task; None before it has an id.
         cluster: the cluster that the id belongs to, None for the default one.
         attempt: how often the step was started (requeues and resumes included).
         elapsed_s, requested_s: seconds run so far, and wall time asked for.
         node: where it runs or ran.
         cause: for what failed or will never run, why.
-        stale: the scheduler did not answer, and this is the last that is known.
+        stale: the scheduler did not answer, and this is the last state that was found.
         queued: the scheduler still has the job, even if it can never run.
         ending: the job has ended but for the scheduler's own clean-up.
         error: type, message and traceback of the exception that ended it.

@@ -14,9 +14,11 @@ from planit.record.history import History, Placement
 from planit.record.jobs import JobRef
 from planit.record.lock import RunLock
 from planit.record.run_dir import RunDir
-from planit.status.collect import run_status
+from planit.status.run_status import run_status
 from planit.status.states import RunStatus, StepStatus
 from planit.submit.interrupted import clear_strays, finish_interrupted, refuse_unreadable
+
+_MAX_LISTED = 30  # steps in a hint
 
 
 @dataclass(frozen=True)
@@ -99,11 +101,11 @@ def _is_open(step: StepStatus, history: History) -> bool:
 
 
 def refuse_unknown(history: History, names: Collection[str]) -> None:
-    """Raise RunError for a name that is no step of the run."""
-    known = [leaf.name for leaf in history.leaves]
+    """Raise RunError for a name that is not a step of the run."""
+    steps = [leaf.name for leaf in history.leaves]
     for name in names:
-        if name not in known:
-            shown = known if len(known) <= 30 else known[:30]
+        if name not in steps:
+            shown = steps[:_MAX_LISTED]
             raise RunError(f"no step {name!r} in this run", hint=suggest(name, shown))
 
 

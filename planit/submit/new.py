@@ -1,4 +1,4 @@
-"""A new run of a plan on Slurm: checked, written down, submitted, released."""
+"""A new run of a plan: checked, written down, submitted, released."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from planit.backends.base import Backend, Dependency
-from planit.backends.slurm.script import needs_srun, task_count
-from planit.backends.submitit_jobs import StepJob
+from planit.backends.base import Backend, Dependency, StageOnDisk
+from planit.backends.submitit_jobs import ClusterWatcher, StepJob
 from planit.graph import Graph, lower
 from planit.job.call import Call, call_of
 from planit.nodes import Node, Resources, Task, check_unique_names, tasks
@@ -21,7 +20,6 @@ from planit.record.run_dir import RunDir
 from planit.record.stage_dir import Needed
 from planit.record.step_files import PAYLOAD
 from planit.submit import prepare
-from planit.submit.prepare import StageFiles
 from planit.submit.submission import Progress, Submission, no_progress
 
 
@@ -90,7 +88,7 @@ class NewRun:
                 progress=self.progress,
                 manifest={"run": run.run_id, **manifest},
             )
-        jobs = step_jobs(graph, submitted, self.backend)
+        jobs = step_jobs(submitted, self.backend)
         return run, [jobs[name] for name in calls]
 
 
@@ -122,10 +120,10 @@ def on_default_cluster(resources: Resources, backend: Backend) -> Resources:
 
 @dataclass(frozen=True)
 class Submitted:
-    """The jobs and files of a submission, by stage number."""
+    """The jobs of a submission, by stage number, and its stages."""
 
     jobs: Mapping[int, JobRef]
-    files: Mapping[int, StageFiles]
+    stages: Sequence[StageOnDisk]
 
 
 def submit_stages(
@@ -148,47 +146,43 @@ def submit_stages(
     """
     settings = {"name": backend.name, **backend.settings()}
     prepare.write_context(run, number, calls, settings)
-    files = {
-        stage.number: prepare.write_stage(
+    stages = [
+        prepare.write_stage(
             run,
             stage,
             number,
+            backend,
             slugs=slugs,
             calls=calls,
-            python=backend.python,
             also=(also or {}).get(stage.number, ()),
-            here=backend.name == "local",
-            cancels=bool(settings.get("kill_on_invalid_dep")),
         )
         for stage in graph.stages
-    }
-    prepare.write_submission(run, graph, number, files)
-    backend.begin(run.path, number)
+    ]
+    prepare.write_submission(run, number, stages)
+    backend.open_run(run.path)
     if manifest is not None:
         run.write_manifest(dict(manifest))
     submission = Submission(run, number, backend, extra or {})
-    submission.submit(graph, {n: f.script for n, f in files.items()}, progress)
-    return Submitted(submission.jobs, files)
+    submission.submit(graph, {one.stage.number: one.folder.script for one in stages}, progress)
+    return Submitted(submission.jobs, stages)
 
 
-def step_jobs(graph: Graph, submitted: Submitted, backend: Backend) -> dict[str, StepJob]:
+def step_jobs(submitted: Submitted, backend: Backend) -> dict[str, StepJob]:
     """A submitit job for each step, by name."""
     jobs: dict[str, StepJob] = {}
-    files = submitted.files
-    for stage in graph.stages:
-        ref, options = submitted.jobs[stage.number], stage.resources.options
-        launches = stage.tasks[0].launches
-        ranks = (
-            task_count(options) if needs_srun(options, checkpoints=False, launches=launches) else 1
-        )
+    watchers: dict[str | None, ClusterWatcher] = {}
+    for written in submitted.stages:
+        stage = written.stage
+        ref = submitted.jobs[stage.number]
+        watcher = watchers.setdefault(ref.cluster, ClusterWatcher(backend.client, ref.cluster))
         for index, task in enumerate(stage.tasks):
             own = JobRef(ref.cluster, f"{ref.job_id}_{index}") if stage.is_array else ref
             jobs[task.name] = StepJob(
-                files[stage.number].step_dirs[index],
+                written.step_dirs[index],
                 own,
-                backend.watcher(ref.cluster),
+                watcher,
                 name=task.name,
-                script=files[stage.number].script,
-                tasks=ranks,
+                script=written.folder.script,
+                ranks=backend.ranks(stage),
             )
     return jobs

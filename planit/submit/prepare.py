@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from planit.backends.slurm.script import ScriptSpec, script_text
+from planit.backends.base import Backend, StageOnDisk
 from planit.errors import PlanError
 from planit.graph import EdgeKind, Graph, Stage
 from planit.job import payload
@@ -23,7 +21,6 @@ from planit.record.files import write_new
 from planit.record.run_dir import RunDir
 from planit.record.stage_dir import After, Needed
 from planit.record.submissions import SubmittedStage
-from planit.record.trust import accepts_group
 from planit.record.umask import current_umask
 
 
@@ -33,16 +30,11 @@ def pickle_calls(graph: Graph, calls: Mapping[str, Call], max_requeues: int) -> 
     for stage in graph.stages:
         minutes = whole_minutes(stage.resources.time)
         requeues = int(stage.resources.options.get("max_requeues", max_requeues))
+        limits = payload.Limits(minutes, requeues)
         for task in stage.tasks:
             call = calls[task.name]
             try:
-                pickled[task.name] = payload.dump(
-                    call.in_job,
-                    call.args,
-                    call.kwargs,
-                    time_minutes=minutes,
-                    max_requeues=requeues,
-                )
+                pickled[task.name] = payload.dump(call.in_job, call.args, call.kwargs, limits)
             except Exception as error:
                 raise PlanError(
                     f"step {task.name!r}: its function or arguments cannot be pickled: {error}",
@@ -65,37 +57,24 @@ def write_context(
     context.write(run.path, submission, Context(entries, sources, current_umask(), backend))
 
 
-@dataclass(frozen=True)
-class StageFiles:
-    """The script of a stage, the folders of its steps, and whether one of them can save itself."""
-
-    script: Path
-    step_dirs: tuple[Path, ...]
-    checkpoints: bool = False
-
-
 def write_stage(
     run: RunDir,
     stage: Stage,
     submission: int,
+    backend: Backend,
     *,
     slugs: Mapping[str, str],
     calls: Mapping[str, Call],
-    python: str,
     also: Sequence[Needed] = (),
-    here: bool = False,
-    cancels: bool = False,
-) -> StageFiles:
+) -> StageOnDisk:
     """Write the folder of a stage: its script, its tasks, and what they wait for.
 
-    `also` are steps of earlier submissions that must have succeeded too; `here` says whether
-    planit's local engine runs the stage, and `cancels` whether a step that fails cancels what
-    waits for it.
+    `also` are steps of earlier submissions that must have succeeded too.
     """
     step_dirs = tuple(run.step_dir(slugs[task.name]) for task in stage.tasks)
     checkpoints = any(payload.can_checkpoint(calls[task.name].function) for task in stage.tasks)
-    folder = run.stage_dir(submission, stage.number)
-    folder.write(
+    written = StageOnDisk(run, submission, stage, step_dirs, checkpoints)
+    written.folder.write(
         [(slugs[task.name], task.name) for task in stage.tasks],
         After(
             [(edge.kind, edge.parent) for edge in stage.edges if edge.kind != EdgeKind.AFTERANY],
@@ -103,36 +82,17 @@ def write_stage(
             any(edge.kind == EdgeKind.AFTERANY for edge in stage.edges),
         ),
     )
-    spec = ScriptSpec(
-        name=stage.name,
-        options=stage.resources.options,
-        run_dir=run.path,
-        tag=run.tag(submission, stage.number),
-        python=python,
-        attempt=submission,
-        stage=stage.number,
-        checkpoints=checkpoints,
-        launches=stage.tasks[0].launches,
-        here=here,
-        cancels=cancels,
-        trust_group=accepts_group(),
-    )
-    if stage.is_array:
-        spec = spec.for_array(folder.tasks_file, len(stage.tasks), stage.max_concurrent)
-    else:
-        spec = spec.for_step(stage.tasks[0].name, step_dirs[0])
-    write_new(folder.script, script_text(spec))
-    return StageFiles(folder.script, step_dirs, checkpoints)
+    write_new(written.folder.script, backend.script(written))
+    return written
 
 
 def write_submission(
     run: RunDir,
-    graph: Graph,
     submission: int,
-    files: Mapping[int, StageFiles],
+    stages: Iterable[StageOnDisk],
 ) -> None:
     """Record which step is which job of which stage."""
-    stages = [
+    content = [
         SubmittedStage(
             number=stage.number,
             name=stage.name,
@@ -142,8 +102,9 @@ def write_submission(
             edges=[(edge.kind.value, edge.parent) for edge in stage.edges],
             options=stage.resources.options,
             max_concurrent=stage.max_concurrent,
-            checkpoints=files[stage.number].checkpoints,
+            checkpoints=written.checkpoints,
         )
-        for stage in graph.stages
+        for written in stages
+        for stage in (written.stage,)
     ]
-    submissions.write(run.path, submission, stages)
+    submissions.write(run.path, submission, content)

@@ -29,7 +29,7 @@ from planit.record.lock import RunLock
 from planit.record.run_dir import RunDir
 from planit.record.stage_dir import Needed
 from planit.record.submitted_tree import SubmittedStep, submitted_tree
-from planit.status.collect import run_status
+from planit.status.run_status import run_status
 from planit.status.states import RunStatus, State, StepStatus
 from planit.submit.cancellation import jobs_of, refuse_unknown
 from planit.submit.interrupted import clear_strays, finish_interrupted, refuse_unreadable
@@ -90,9 +90,10 @@ class Resume:
         return decisions
 
     def execute(self) -> list[ResumeDecision]:
-        """Do it. Raises what `planit.submit.submission.Submission.submit` raises, and:
+        """Do it.
 
         Raises:
+            SubmissionError: a stage was refused; all that had been submitted is cancelled.
             RunError: somebody else is working on the run, or a step to rerun is running.
             SchedulerError: Slurm does not answer, so nobody knows what still runs.
         """

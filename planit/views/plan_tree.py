@@ -9,7 +9,7 @@ from planit.graph import durations
 from planit.nodes import Chain, Group, Node, Parallel, Task
 from planit.nodes.walltime import clock
 
-_MOST_BRANCHES = 8
+_MAX_BRANCHES = 8
 
 
 def tree_text(name: str, root: Node) -> str:
@@ -45,7 +45,7 @@ def _lines(root: Node, times: dict[int, timedelta]) -> Iterator[str]:
 def _shown(node: Node) -> Sequence[Node | str]:
     """The children of a node, but of the many branches of a sweep only the first and the last."""
     children = node.children
-    if not isinstance(node, Parallel) or node.label is None or len(children) <= _MOST_BRANCHES:
+    if not isinstance(node, Parallel) or node.label is None or len(children) <= _MAX_BRANCHES:
         return children
     return [children[0], f"… {len(children) - 2} more branches", children[-1]]
 
@@ -57,6 +57,6 @@ def label(node: Node, duration: timedelta) -> str:
     if not isinstance(node, Group):
         return f"{type(node).__name__} [{clock(duration)}]"
     limit = node.max_concurrent if isinstance(node, Parallel) else None
-    most = f", at most {limit} at once" if limit is not None else ""
+    at_most = f", at most {limit} at once" if limit is not None else ""
     sign = "▼" if isinstance(node, Chain) else "⇉"
-    return f"{sign} {node.label or node.kind}{most} [{clock(duration)}]"
+    return f"{sign} {node.label or node.kind}{at_most} [{clock(duration)}]"

@@ -46,7 +46,7 @@ def status_text(status: RunStatus, tree: Mapping[str, Any], *, everything: bool 
     if status.submitting:
         lines.append(f"Being submitted at this moment by {status.submitting}.")
     if status.stale:
-        lines.append("Stale: the scheduler does not answer; these are the last known states.")
+        lines.append("Stale: the scheduler does not answer; these are the states it showed last.")
     lines += [f"Note: {problem}" for problem in status.problems]
     return "\n".join(lines)
 

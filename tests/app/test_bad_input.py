@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers import Done, all_below, run_planit, write
+from tests.helpers import Done, all_below, planit_here, write
 
 HEAD = "_target_: planit.Plan\nname: mine\n"
 STEP_A = "steps:\n  a: {func: os.getcwd, slurm_args: cpu}\n"
@@ -152,7 +152,7 @@ def test_bad_input_gives_one_clear_line(
     project: Path, words: str, says: str, hint: str | None
 ) -> None:
     before = all_below(project)
-    done = run_planit(*words.split(), cwd=project)
+    done = planit_here(*words.split(), cwd=project)
     assert_one_clear_line(done, says, hint)
     assert all_below(project) == before
 

@@ -169,7 +169,7 @@ def sweeps(draw: st.DrawFn) -> list[str]:
 
 
 @given(sweep=sweeps())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_every_branch_equals_what_hydra_composes(loader: ConfigLoader, sweep: list[str]) -> None:
     try:
         master = master_of(loader, sweep)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers import all_below, run_planit, write
+from tests.helpers import all_below, planit_here, run_planit, write
 
 _PLAN = """\
 # @package _global_
@@ -79,7 +79,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def test_a_multirun_is_one_plan(project: Path) -> None:
-    done = run_planit("-m", "plan=mini", "lr=1e-3,1e-4", "seed=0,1", cwd=project)
+    done = planit_here("-m", "plan=mini", "lr=1e-3,1e-4", "seed=0,1", cwd=project)
     assert done.code == 0, done.err
     assert done.out.count("Plan: ") == 1
     assert done.out.count("● get ") == 1
@@ -90,7 +90,7 @@ def test_a_multirun_is_one_plan(project: Path) -> None:
 
 @pytest.mark.parametrize("off", ["share=false", "sweep.share=false"])
 def test_sharing_can_be_turned_off(project: Path, off: str) -> None:
-    done = run_planit("-m", "plan=mini", "seed=0,1", off, cwd=project)
+    done = planit_here("-m", "plan=mini", "seed=0,1", off, cwd=project)
     assert "● get[seed=1]" in done.out
 
 
@@ -108,10 +108,10 @@ def test_tails_are_joined_on_the_command_line_and_in_the_config(project: Path) -
     )
     write(project / "conf/plan/mini.yaml", plan)
     for words in (["seed=0,1"], ["seed=0,1", "sweep.join=[score]"]):
-        done = run_planit("-m", *words, cwd=project)
+        done = planit_here("-m", *words, cwd=project)
         assert done.code == 0, done.err
         assert "● score [" in done.out
-    done = run_planit("-m", "seed=0,1", "sweep.join=[train]", cwd=project)
+    done = planit_here("-m", "seed=0,1", "sweep.join=[train]", cwd=project)
     assert done.code == 2
     assert "sweep.join" in done.err
 
@@ -119,7 +119,7 @@ def test_tails_are_joined_on_the_command_line_and_in_the_config(project: Path) -
 def test_groups_and_plans_can_be_swept(project: Path) -> None:
     other = _PLAN.replace("name: mini", "name: other").replace("score, s", "get, s")
     write(project / "conf/plan/other.yaml", other)
-    done = run_planit("-m", "plan=mini,other", "slurm=cpu,gpu_a100", cwd=project)
+    done = planit_here("-m", "plan=mini,other", "slurm=cpu,gpu_a100", cwd=project)
     assert done.code == 0, done.err
     assert "Plan: mini+other" in done.out
     assert "● train[slurm=gpu_a100] [02:00:00]" in done.out
@@ -133,13 +133,13 @@ def test_the_sweep_can_stand_in_the_config(project: Path) -> None:
         "defaults: [{slurm: gpu_a100}, {slurm@cpu: cpu}, {plan: mini}, _self_]\n"
         "hydra: {sweeper: {params: {lr: '1,2', seed: 'range(0,2)'}}}\n",
     )
-    done = run_planit("-m", cwd=project)
+    done = planit_here("-m", cwd=project)
     assert done.code == 0, done.err
     assert done.out.count("● train[") == 4
 
 
 def test_a_wrong_swept_value_is_one_clear_line(project: Path) -> None:
-    done = run_planit("-m", "plan=mini", "slurm=cpu,gpu_a10", cwd=project)
+    done = planit_here("-m", "plan=mini", "slurm=cpu,gpu_a10", cwd=project)
     assert done.code == 2
     assert done.err.splitlines()[0].startswith("planit: error: unknown SLURM preset 'gpu_a10'")
     assert "Traceback" not in done.err
@@ -162,11 +162,11 @@ def test_a_sweep_node_takes_hydras_syntax(project: Path) -> None:
         '      over: {lr: [1e-3, 2], seed: "range(0,3)"}',
     )
     write(project / "conf/plan/mini.yaml", plan)
-    done = run_planit("plan=mini", cwd=project)
+    done = planit_here("plan=mini", cwd=project)
     assert done.code == 0, done.err
     assert "⇉ Sweep train over lr, seed, at most 2 at once" in done.out
     assert "● train[lr=0.001,seed=2]" in done.out
-    done = run_planit("plan=mini", "plan.steps.train.over.seed=7", cwd=project)
+    done = planit_here("plan=mini", "plan.steps.train.over.seed=7", cwd=project)
     assert done.code == 2
     assert "plan.steps.train" in done.err
 

@@ -135,19 +135,19 @@ def test_an_empty_queue_is_an_answer_if_its_header_is_there() -> None:
     ],
 )
 def test_an_answer_of_squeue_that_is_not_whole_is_none(answer: str, why: str) -> None:
-    with pytest.raises(SchedulerError, match=why):
+    with pytest.raises(SchedulerError, match=f"squeue.*{why}"):
         parse.queue(answer)
 
 
 @pytest.mark.parametrize("answer", ["", "12|COMPLETED|5|n1|0\n", ACCOUNT + "12|COMPL"])
 def test_an_answer_of_sacct_that_is_not_whole_is_none(answer: str) -> None:
-    with pytest.raises(SchedulerError):
+    with pytest.raises(SchedulerError, match=r"^sacct"):
         parse.accounting(answer)
 
 
 @pytest.mark.parametrize("answer", ["", "A = b\n", "Configuration data as of now\nMaxArr"])
 def test_a_configuration_that_is_not_whole_is_none(answer: str) -> None:
-    with pytest.raises(SchedulerError):
+    with pytest.raises(SchedulerError, match=r"^scontrol show config"):
         parse.config(answer)
 
 
@@ -202,6 +202,9 @@ def test_an_unknown_cluster_is_told_from_one_that_is_down() -> None:
     assert not parse.is_unknown_cluster(UNREACHABLE)
     unknown = "squeue: error: No cluster 'beta' known by database.\n"
     assert parse.is_unknown_cluster(unknown + UNREACHABLE)
+    fatal = "squeue: fatal: Could not get cluster information\n"  # 26.05 adds it
+    assert parse.is_unknown_cluster(unknown + UNREACHABLE + fatal)
+    assert not parse.is_unknown_cluster(UNREACHABLE + fatal)
 
 
 def test_an_array_cancelled_before_it_started_is_said_of_each_of_its_tasks() -> None:
@@ -211,6 +214,73 @@ def test_an_array_cancelled_before_it_started_is_said_of_each_of_its_tasks() -> 
     found = parse.with_tasks_of_whole_arrays(views, {"12_0", "12_7", "13_1"})
     assert found.keys() == {"12", "13", "12_0", "12_7"}
     assert found["12_7"].state == "CANCELLED"
+
+
+# What Slurm 26.05.5 printed, lines left out.
+QUEUE_26_05 = f"""\
+CLUSTER: alpha
+{QUEUE}14|N/A|14|CANCELLED|0:00||DependencyNeverSatisfied|(null)
+13|0-1|13_[0-1]|CANCELLED|0:00||JobHeldUser|(null)
+12|4-5%2|12_[4-5%2]|PENDING|0:00||JobArrayTaskLimit|mine planit:r1:1.0
+8|N/A|8|PENDING|0:00||BadConstraints|(null)
+7|N/A|7|PENDING|0:00||launch failed requeued held|(null)
+6|N/A|6|EXPEDITING|0:00||Nodes required for job are DOWN, DRAINED or reserved for jobs in higher\
+ priority partitions|(null)
+5|N/A|5|PENDING|0:00||job requeued in held state|(null)
+12|1|12_1|RUNNING|0:05|n1|None|mine planit:r1:1.0
+"""
+ACCOUNT_26_05 = f"""\
+{ACCOUNT}1|FAILED|1|n1|2026-11-28T00:01:07
+14|CANCELLED|0|None assigned|None
+12_0|CANCELLED by 0|2|n1|2026-11-28T00:09:07
+12_1|RUNNING|5|n1|2026-11-28T00:09:07
+12_[3-4%2]|PENDING|0|None assigned|Unknown
+13_[0-1]|CANCELLED by 0|0|None assigned|None
+22|REQUEUED|4|n1|2026-11-28T00:13:12
+"""
+CONFIG_26_05 = """\
+Configuration data as of 2026-11-28T00:09:13
+AccountingStorageBackupHost = (null)
+MaxArraySize            = 1001
+SLURM_VERSION           = 26.05.5
+"""
+
+
+def test_the_queue_of_slurm_26_05() -> None:
+    views = parse.queue(QUEUE_26_05)
+    assert {key: (view.state, view.is_live, view.is_held) for key, view in views.items()} == {
+        "14": ("CANCELLED", False, False),
+        "13_0": ("CANCELLED", False, False),
+        "13_1": ("CANCELLED", False, False),
+        "12_4": ("PENDING", True, False),
+        "12_5": ("PENDING", True, False),
+        "8": ("PENDING", True, True),
+        "7": ("PENDING", True, True),
+        "6": ("EXPEDITING", True, False),
+        "5": ("PENDING", True, True),
+        "12_1": ("RUNNING", True, False),
+    }
+    mine = JobView("12_1", "RUNNING", 5, "n1", None, "mine planit:r1:1.0")
+    assert views["12_1"] == mine
+
+
+def test_the_accounting_of_slurm_26_05() -> None:
+    views = parse.accounting(ACCOUNT_26_05)
+    assert {key: (view.state, view.node, view.started) for key, view in views.items()} == {
+        "1": ("FAILED", "n1", True),
+        "14": ("CANCELLED", None, False),
+        "12_0": ("CANCELLED", "n1", True),
+        "12_1": ("RUNNING", "n1", True),
+        "12_3": ("PENDING", None, False),
+        "12_4": ("PENDING", None, False),
+        "13_0": ("CANCELLED", None, False),
+        "13_1": ("CANCELLED", None, False),
+        "22": ("REQUEUED", "n1", True),
+    }
+
+
+def test_the_configuration_of_slurm_26_05() -> None:
+    assert parse.config(CONFIG_26_05)["MaxArraySize"] == "1001"
 
 
 def test_dependencies_are_grouped_by_kind_and_named_once() -> None:
@@ -227,6 +297,7 @@ def test_dependencies_are_grouped_by_kind_and_named_once() -> None:
         ("PENDING", True, False),
         ("RUNNING", True, False),
         ("A_STATE_OF_A_LATER_SLURM", True, False),
+        ("EXPEDITING", True, False),
         ("COMPLETING", True, True),
         ("PREEMPTED", False, True),
         ("CANCELLED", False, True),

@@ -18,6 +18,8 @@ import pytest
 from tests.cluster import Cluster, ClusterError, ensure_installed, missing_packages, packages
 from tests.cluster.processes import started_at
 
+pytestmark = pytest.mark.slurm
+
 _REPOSITORY = Path(__file__).resolve().parents[2]
 _OWNER = """
 import os, sys

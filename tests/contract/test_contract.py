@@ -11,12 +11,12 @@ import pytest
 
 from planit import Chain, Command, Parallel, SlurmArgs, Step, Sweep
 from tests.contract import work
-from tests.contract.drivers import ARGS, DEBUG_LACKS, Driver
+from tests.contract.drivers import ARGS, DEBUG_LACKS, ON_SLURM, Driver
 from tests.graph.reference import ancestors
 from tests.slurm.tools import lines, until
 
 
-@pytest.fixture(params=["slurm", "local-fork", "local-spawn", "debug"])
+@pytest.fixture(params=[ON_SLURM, "local-fork", "local-spawn", "debug"])
 def driver(request: pytest.FixtureRequest) -> Driver:
     if request.param == "slurm":
         request.getfixturevalue("slurm")

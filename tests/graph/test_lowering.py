@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from planit import Chain, Node, Parallel, PlanError, SlurmArgs
 from planit.graph import EdgeKind, Graph, lower
 from planit.nodes import Resources, Task, tasks
-from tests.graph.reference import ancestors, closure, run_on_slurm, trees
+from tests.graph.reference import ancestors, closure, parents_of, run_tracked, trees
 from tests.helpers import CPU, GPU, step
 
 SIZES = (1, 2, 3, 1001)
@@ -26,7 +26,7 @@ def lowered(root: Node, most: int) -> Graph:
 @FAST
 @given(root=trees)
 def test_parents_taken_transitively_are_the_order_of_the_tree(root: Node, most: int) -> None:
-    assert closure(lowered(root, most).task_parents()) == ancestors(root)
+    assert closure(parents_of(lowered(root, most))) == ancestors(root)
 
 
 @pytest.mark.parametrize("most", SIZES)
@@ -58,7 +58,7 @@ def test_on_slurm_exactly_the_descendants_of_failed_steps_are_cancelled(
 ) -> None:
     before = ancestors(root)
     failing = frozenset(data.draw(st.sets(st.sampled_from(sorted(before))))) if before else set()
-    states = run_on_slurm(lowered(root, most), frozenset(failing))
+    states = run_tracked(lowered(root, most), frozenset(failing))
     ran_and_failed = {name for name in failing if not before[name] & failing}
     assert {name for name, state in states.items() if state == "CANCELLED"} == {
         name for name in before if before[name] & ran_and_failed
@@ -103,7 +103,7 @@ def test_branches_over_the_limit_of_an_array_are_cut_and_keep_their_partners() -
         ["b2", "b3"],
         ["b4"],
     ]
-    assert graph.task_parents()["b3"] == ("a3",)
+    assert parents_of(graph)["b3"] == ("a3",)
     assert graph.stages[5].edges[0].kind is EdgeKind.AFTEROK  # aftercorr is for arrays only
 
 
@@ -122,7 +122,7 @@ def test_parameters_that_only_the_submission_adds_decide_too() -> None:
 
 def test_an_empty_group_passes_its_parents_on() -> None:
     root = Chain(step("a"), Chain(), Parallel(), Parallel(Chain(), Parallel()), step("b"))
-    assert lower(root).task_parents() == {"a": (), "b": ("a",)}
+    assert parents_of(lower(root)) == {"a": (), "b": ("a",)}
 
 
 @pytest.mark.parametrize("root", [Chain(), Parallel(), Chain(Parallel(), Chain())])
@@ -162,7 +162,7 @@ def test_independent_steps_may_be_on_two_clusters() -> None:
     assert len(lower(Parallel(step("a", ALPHA), step("b", BETA))).stages) == 2
 
 
-def test_the_limit_of_an_array_is_that_of_its_own_cluster() -> None:
+def test_a_stack_is_cut_into_chunks_by_the_limit_of_its_own_cluster() -> None:
     limits = {"alpha": 2, "beta": 3, None: 1001}
     alpha = [step(f"a{i}", ALPHA) for i in range(4)]
     beta = [step(f"b{i}", BETA) for i in range(4)]
@@ -198,4 +198,4 @@ def test_a_wide_plan_of_100_000_steps_is_lowered() -> None:
     root = Chain(step("first"), branches(50_000, lambda i: Chain(step(f"a{i}"), step(f"b{i}"))))
     graph = lower(root)
     assert len(graph.stages) == 1 + 2 * 50  # 50,000 in chunks of 1,001
-    assert graph.task_parents()["b49999"] == ("a49999",)
+    assert parents_of(graph)["b49999"] == ("a49999",)

@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from planit import Chain, Node, Parallel, Sweep
-from planit.graph import EdgeKind, Graph, lower
+from planit.graph import EdgeKind, Graph, Tracker, lower
+from planit.nodes import Task
+from tests.graph.reference import lanes_of, parents_of
 from tests.helpers import CPU, GPU, nothing, step
 
 
@@ -24,8 +26,8 @@ def test_unequal_branches_go_in_lanes_that_a_failure_does_not_block() -> None:
     branches = (step("a"), step("b", GPU), Chain(step("c"), step("d")), step("e", GPU))
     graph = lower(Parallel(*branches, max_concurrent=2))
     assert kinds(graph) == [[], [], [("afterany", 0)], [("afterok", 2)], [("afterany", 1)]]
-    assert graph.task_parents()["c"] == ()
-    assert graph.task_lanes()["c"] == ("a",)
+    assert parents_of(graph)["c"] == ()
+    assert lanes_of(graph)["c"] == ("a",)
 
 
 def test_a_limit_that_no_plan_reaches_changes_nothing() -> None:
@@ -44,7 +46,7 @@ def test_blocks_beyond_the_largest_array_wait_for_each_other() -> None:
 def test_what_follows_waits_for_success_not_just_for_the_end() -> None:
     branches = (step("a"), step("b", GPU), step("c"))
     graph = lower(Chain(Parallel(*branches, max_concurrent=1), step("end")))
-    assert set(graph.task_parents()["end"]) == {"a", "b", "c"}
+    assert set(parents_of(graph)["end"]) == {"a", "b", "c"}
 
 
 @given(st.lists(st.sampled_from(["cpu", "gpu", "both", "empty"]), max_size=8), st.integers(1, 4))
@@ -60,16 +62,13 @@ def _branch(form: str, number: int) -> Node:
 
 
 def _most_at_once(graph: Graph, branches: list[set[str]]) -> int:
-    """Start whatever may start, end one step at a time; the most branches seen running."""
-    parents, lanes = graph.task_parents(), graph.task_lanes()
-    ended: set[str] = set()
-    running: list[str] = []
+    """Start whatever may start, end one step at a time; the most branches that ran at once."""
+    tracker: Tracker[Task] = Tracker(graph.stages)
+    running: list[Task] = []
     most = 0
-    waiting = list(parents)
-    while waiting or running:
-        ready = [n for n in waiting if ended.issuperset({*parents[n], *lanes[n]})]
-        running += ready
-        waiting = [n for n in waiting if n not in ready]
-        most = max(most, sum(1 for names in branches if names.intersection(running)))
-        ended.add(running.pop())
+    while tracker.open:
+        running += iter(tracker.next, None)
+        names = {task.name for task in running}
+        most = max(most, sum(1 for branch in branches if branch & names))
+        tracker.end(running.pop(), succeeded=True)
     return most

@@ -13,6 +13,7 @@ from planit import Chain, Node, Parallel, PlanError, Step
 from planit.graph import Branch, lower, merge
 from planit.nodes import check_unique_names, tasks
 from planit.views.plan_tree import tree_text
+from tests.graph.reference import parents_of
 from tests.helpers import CPU, nothing
 
 
@@ -64,7 +65,7 @@ def test_a_step_is_shared_by_just_the_branches_that_agree_on_it() -> None:
         "train[lr=1,seed=1]",
         "train[lr=2,seed=1]",
     ]
-    parents = lower(root).task_parents()
+    parents = parents_of(lower(root))
     assert parents["train[lr=2,seed=1]"] == ("split[seed=1]",)
 
 
@@ -72,7 +73,7 @@ def test_steps_to_join_run_once_after_every_branch() -> None:
     roots = [Chain(step("train", i), step("evaluate"), step("plot")) for i in range(3)]
     root = merge(sweep(*roots), join=["evaluate", "plot"])
     assert names(root) == ["train[x=0]", "train[x=1]", "train[x=2]", "evaluate", "plot"]
-    assert set(lower(root).task_parents()["evaluate"]) == {f"train[x={i}]" for i in range(3)}
+    assert set(parents_of(lower(root))["evaluate"]) == {f"train[x={i}]" for i in range(3)}
 
 
 def test_a_joined_step_that_differs_is_refused() -> None:
@@ -84,7 +85,7 @@ def test_a_joined_step_that_differs_is_refused() -> None:
 def test_a_joined_step_that_is_not_at_the_end_is_refused_with_a_suggestion() -> None:
     with pytest.raises(PlanError, match="did you mean evaluate") as caught:
         merge(sweep(Chain(step("train"), step("evaluate"))), join=["evalute"])
-    assert "no step at the end" in str(caught.value)
+    assert "is not a step at the end" in str(caught.value)
 
 
 def test_groups_that_differ_by_no_common_value_get_names_of_their_own() -> None:
@@ -121,7 +122,7 @@ def chains(draw: st.DrawFn) -> list[list[tuple[str, int]]]:
 
 def paths(root: Node) -> Iterator[tuple[str, ...]]:
     """What runs before what: each task with its ancestors, by bare name and arguments."""
-    parents = lower(root).task_parents()
+    parents = parents_of(lower(root))
     by_name = {task.name: task for task, _ in tasks(root)}
 
     def describe(name: str) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.helpers import HERE, Done
+from tests.helpers import HERE, Done, planit_here
 from tests.slurm.tools import until
 
 WORK = Path(__file__).with_name("work.py")
@@ -78,7 +78,9 @@ class Project:
         return self.start("submit", f"plan={name}", "backend=local", *words, **options)
 
     def planit(self, *words: str, env: Mapping[str, str] | None = None) -> Done:
-        """``planit WORDS``, waited for."""
+        """``planit WORDS``, waited for; as a process of its own unless it starts nothing."""
+        if words[0] in ("status", "logs", "runs", "cancel") and not env:
+            return planit_here(*words, cwd=self.folder)
         return ended(self.start(*words, env=env or {}))
 
     def lines(self, name: str) -> list[str]:

@@ -80,7 +80,7 @@ FAMILY = {"guardian": [0], "engine": [2], "both": [0, 2]}
 def test_killed_at_any_moment_nothing_is_left_and_no_done_step_runs_again(
     project: Project, whom: str
 ) -> None:
-    kills = int(os.environ.get("PLANIT_TEST_KILLS", "4"))
+    kills = int(os.environ.get("PLANIT_TEST_KILLS", "2"))
     steps = {f"s{i}": {"func": "sleep", "seconds": 0.15} for i in range(12)}
     project.plan(steps, chain(*(parallel(*list(steps)[i : i + 3]) for i in range(0, 12, 3))))
     chance = random.Random(os.environ.get("PLANIT_TEST_SEED", "1"))

@@ -30,7 +30,7 @@ def started(base: Path) -> tuple[LocalBackend, Path]:
 
 def test_jobs_are_found_by_their_tags_whether_submitted_running_or_ended(tmp_path: Path) -> None:
     waiting = LocalBackend(cpus=1)
-    waiting.begin(tmp_path, 7)
+    waiting.open_run(tmp_path)
     tag = f"planit:{tmp_path.name}:7.3"
     job = waiting.submit(tmp_path / "script", tag=tag, cluster=None, after=())
     (found,) = waiting.tagged(f"planit:{tmp_path.name}:", [None]).jobs

@@ -26,7 +26,7 @@ def peak_kb(pid: int) -> int:
 
 
 def test_the_engine_needs_little_memory_for_many_steps(tmp_path: Path) -> None:
-    count = int(os.environ.get("PLANIT_TEST_STEPS", "1000"))
+    count = int(os.environ.get("PLANIT_TEST_STEPS", "400"))
     root = Chain(Sweep("s", nothing, ARGS, over={"number": range(count)}), Step("t", nothing, ARGS))
     backend = LocalBackend(cpus=4, gpus=0, detach=False)
     new = NewRun(plan="p", root=root, base=tmp_path, backend=backend)

@@ -11,8 +11,18 @@ import pytest
 from tests.helpers import run_python
 from tests.local.project import Project, chain, ended, parallel, wait_for_lines
 
+DRAW = """
+import random
+from numpy import random as numpy_random
+
+def draw():
+    add("drawn", json.dumps([random.random(), float(numpy_random.random())]))
+"""
+
 
 def test_forked_steps_draw_different_random_numbers(project: Project) -> None:
+    module = project.folder / "work.py"
+    module.write_text(f"{module.read_text()}\n{DRAW}")
     steps = {f"s{i}": {"func": "draw"} for i in range(6)}
     project.plan(steps, parallel(*steps))
     assert project.planit("submit", "plan=p", "backend=local").code == 0

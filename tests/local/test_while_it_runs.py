@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 
+from planit import Run
 from tests.local.project import Project, chain, ended, parallel, wait_for_lines
 from tests.slurm.tools import until
 
@@ -46,10 +48,46 @@ def test_status_logs_and_cancel_from_another_process(project: Project) -> None:
     project.nothing_left()
 
 
+def test_planit_runs_shows_what_runs_here_and_does_not_ask_slurm_about_it(
+    project: Project,
+) -> None:
+    project.plan({"a": {"func": "until", "flag": "go"}, "b": {}}, chain("a", "b"))
+    process = project.submit()
+    wait_for_lines(project, "begun", 1)
+    squeue = project.folder / "bin" / "squeue"
+    squeue.parent.mkdir()
+    squeue.write_text(f"#!/bin/sh\ntouch {project.folder}/asked\nexit 1\n")
+    squeue.chmod(0o755)
+    path = f"{squeue.parent}{os.pathsep}{os.environ['PATH']}"
+    shown = project.planit("runs", env={"PATH": path}).out
+    assert shown == f"{project.run_dir().name}  p  1 running, 1 pending\n"
+    assert not (project.folder / "asked").exists()
+    (project.folder / "go").touch()
+    assert ended(process).code == 0
+    assert project.planit("runs").out.endswith("  p  2 done\n")
+
+
+def test_a_resume_has_the_settings_that_the_run_was_submitted_with(project: Project) -> None:
+    steps = {"bad": {"func": "fail"}}
+    project.plan(steps, chain("bad"))
+    words = ["backend.cpus=3", "backend.kill_wait_s=2", "backend.isolation=spawn"]
+    assert project.planit("submit", "plan=p", "backend=local", *words).code == 1
+    assert project.planit("resume", "backend.gpus=0").code == 1
+    assert project.planit("resume").code == 1
+    run = Run(project.run_dir())
+    found = run.backend.settings()
+    assert {key: found[key] for key in ("cpus", "gpus", "kill_wait_s", "isolation")} == {
+        "cpus": 3, "gpus": 0, "kill_wait_s": 2, "isolation": "spawn",
+    }  # fmt: skip
+    refused = project.planit("resume", "backend.kill_on_invalid_dep=true")
+    assert (refused.code, "is not a setting of backend=local" in refused.err) == (2, True)
+
+
 def test_a_detached_run_goes_on_when_planit_has_ended(project: Project) -> None:
     project.plan({"a": {"func": "until", "flag": "go"}, "b": {}}, chain("a", "b"))
     done = project.planit("submit", "plan=p", "backend=local", "--detach")
     assert done.code == 0
+    until(lambda: project.states()["a"] == "RUNNING")
     assert project.states() == {"a": "RUNNING", "b": "PENDING"}
     (project.folder / "go").touch()
     assert project.planit("wait").code == 0

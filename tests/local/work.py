@@ -6,7 +6,6 @@ import atexit
 import contextlib
 import json
 import os
-import random
 import signal
 import socket
 import subprocess
@@ -16,7 +15,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from numpy import random as numpy_random
 from submitit.helpers import DelayedSubmission
 
 VERSION = "as submitted"
@@ -225,12 +223,6 @@ class Quits:
 
 
 quits = Quits()
-
-
-def draw(path: str = "drawn") -> None:
-    """Write random numbers of all kinds."""
-    row = [random.random(), float(numpy_random.random()), os.environ["PLANIT_STEP"]]
-    add(path, json.dumps(row))
 
 
 def remember() -> None:

@@ -134,6 +134,16 @@ def test_a_word_that_means_two_runs_is_refused(base: Path) -> None:
         assert refusal(base, word).endswith("(type plan/id)")
 
 
+def test_of_many_runs_that_a_word_may_mean_five_are_named(tmp_path: Path) -> None:
+    for number in range(5):
+        made(tmp_path, "p", f"20261124-135919-41{number}-ac0a")
+    assert refusal(tmp_path, "2026").count("p/2026") == 5
+    assert "..." not in refusal(tmp_path, "2026")
+    made(tmp_path, "p", "20261124-135919-415-ac0a")
+    assert "means 6 runs: p/20261124-135919-415-ac0a, " in refusal(tmp_path, "2026")
+    assert "p/20261124-135919-411-ac0a, ... (" in refusal(tmp_path, "2026")
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give files away")
 def test_what_somebody_else_planted_is_never_the_default(base: Path, tmp_path: Path) -> None:
     mine = "train_big/20261125-000000-000-0000"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from planit.record.markers import (
     Outcome,
     StartMarker,
     StepError,
+    Tries,
 )
 
 FIRST = Attempt(1, 0)
@@ -33,6 +36,7 @@ ENDED = EndMarker(
     ranks=2,
     error=StepError("ValueError", "broken", "Traceback ..."),
     peak_memory_bytes=10**9,
+    peak_gpu_memory_bytes=10**8,
 )
 WORDS = st.sampled_from(["", "succeeded", "message", "1.0", "\u00e9\n"])
 JSON = st.recursive(
@@ -51,6 +55,84 @@ def test_markers_come_back_as_they_were_written(tmp_path: Path) -> None:
     tries = markers.read(tmp_path)
     assert (tries.starts, tries.ends, tries.problems) == ({FIRST: start}, {FIRST: ENDED}, ())
     assert (tries.last, tries.count) == (FIRST, 1)
+
+
+def test_each_rank_reports_for_itself_and_the_end_takes_the_first_report_away(
+    tmp_path: Path,
+) -> None:
+    reports = {rank: replace(ENDED, exit_code=rank, ranks=3) for rank in (0, 1, 12)}
+    for rank, report in reports.items():
+        markers.write_report(tmp_path, FIRST, rank, report)
+        markers.write_report(tmp_path, Attempt(1, 10), rank, ENDED)
+    assert markers.read_reports(tmp_path, FIRST) == reports
+    markers.write_end(tmp_path, FIRST, ENDED)
+    assert set(markers.read_reports(tmp_path, FIRST)) == {1, 12}
+    markers.report_is_the_end(tmp_path, Attempt(1, 10))
+    assert markers.read(tmp_path).ends == {FIRST: ENDED, Attempt(1, 10): ENDED}
+
+
+def test_a_step_of_one_process_has_one_report(tmp_path: Path) -> None:
+    one = replace(ENDED, ranks=1)
+    markers.write_report(tmp_path, FIRST, 0, one)
+    markers.write_report(tmp_path, FIRST, 1, one)
+    assert markers.read_reports(tmp_path, FIRST) == {0: one}
+
+
+@pytest.mark.parametrize(
+    ("markers_left", "outcome"),
+    [
+        ([], None),
+        (["end 1.0 succeeded"], "succeeded"),
+        (["end 1.0 failed"], "failed"),
+        (["end 1.0 succeeded", "start 1.1"], None),
+        (["end 1.0 requeued", "start 1.1", "end 1.1 succeeded"], "succeeded"),
+        (["end 1.0 requeued", "end 1.3 failed"], "failed"),
+        (["end 1.0 failed", "end 2.0 succeeded"], "failed"),
+        (["end 2.5 succeeded"], None),
+    ],
+)
+def test_the_newest_attempt_of_a_submission_tells_how_it_ended(
+    tmp_path: Path, markers_left: list[str], outcome: str | None
+) -> None:
+    for line in markers_left:
+        kind, number, *how = line.split()
+        attempt = Attempt(*(int(part) for part in number.split(".")))
+        if kind == "start":
+            markers.write_start(tmp_path, attempt, StartMarker())
+        else:
+            markers.write_end(tmp_path, attempt, EndMarker(Outcome(how[0])))
+    assert markers.final_outcome(tmp_path, 1) == outcome
+
+
+def test_an_attempt_that_an_old_listing_does_not_show_yet_is_found_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    markers.write_end(tmp_path, FIRST, EndMarker(Outcome.REQUEUED))
+    listing = os.listdir(tmp_path)
+    markers.write_start(tmp_path, Attempt(1, 3), StartMarker())
+    monkeypatch.setattr("os.listdir", lambda _path: listing)
+    assert markers.final_outcome(tmp_path, 1) is None
+    markers.write_end(tmp_path, Attempt(1, 3), EndMarker(Outcome.SUCCEEDED))
+    assert markers.final_outcome(tmp_path, 1) is Outcome.SUCCEEDED
+
+
+def test_whether_anything_of_a_submission_has_started() -> None:
+    tries = [Tries(), Tries(starts={FIRST: StartMarker()}), Tries(ends={Attempt(3, 0): ENDED})]
+    assert [markers.any_of(tries, number) for number in (1, 2, 3)] == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("environ", "attempt"),
+    [
+        ({}, FIRST),
+        ({"PLANIT_SUBMISSION": "3"}, Attempt(3, 0)),
+        ({"PLANIT_SUBMISSION": "3", "SLURM_RESTART_COUNT": "2"}, Attempt(3, 2)),
+        ({"PLANIT_RESTART": "1", "SLURM_RESTART_COUNT": "2"}, Attempt(1, 1)),
+        ({"PLANIT_RESTART": "", "SLURM_RESTART_COUNT": ""}, FIRST),
+    ],
+)
+def test_an_attempt_is_known_by_the_environment(environ: dict[str, str], attempt: Attempt) -> None:
+    assert Attempt.from_environment(environ) == attempt
 
 
 @ANY_LOAD

@@ -1,11 +1,9 @@
-"""A run that takes a minute by Slurm's clock: begun by the first test here, seen by the last.
+"""A run that takes a minute by Slurm's clock: begun with the first test, whichever looks at it.
 
 A time limit has the granularity of a minute, so such tests would cost more than all the others.
 """
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import pytest
 
@@ -44,13 +42,22 @@ def late(slurm: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Run:
     )
 
 
-@pytest.fixture(autouse=True)
-def _late_runs_begin_first(late: Run) -> None:
-    assert Path(late.path).is_dir()
+def is_looked_at(session: pytest.Session) -> bool:
+    """Whether a test of this session needs the late run."""
+    return any("late" in getattr(item, "fixturenames", ()) for item in session.items)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _late_begins_early(request: pytest.FixtureRequest) -> None:
+    """Begin it with the first test here, whichever that is."""
+    if is_looked_at(request.session):
+        request.getfixturevalue("late")
 
 
 @pytest.fixture(scope="session")
-def late_is_warned(late: Run) -> None:
-    """The step that saves itself has done so: Slurm may be stopped, and warn nobody."""
-    saved = ("steps/saves/checkpoint.pkl", "steps/saves/start-1.1.json")
-    until(lambda: any(list(late.path.glob(name)) for name in saved), 90)
+def late_is_warned(request: pytest.FixtureRequest, _late_begins_early: None) -> None:
+    """If it was begun, the step that saves itself has done so: a stopped Slurm warns nobody."""
+    if is_looked_at(request.session):
+        late: Run = request.getfixturevalue("late")
+        saved = ("steps/saves/checkpoint.pkl", "steps/saves/start-1.1.json")
+        until(lambda: any(list(late.path.glob(name)) for name in saved), 90)

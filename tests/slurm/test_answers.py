@@ -293,7 +293,7 @@ def test_what_a_site_sets_for_every_job_reaches_sbatch(
             'echo "scancel: error: Kill job error on job id $JOB: Access/permission denied" >&2',
             "Access/permission denied",
         ),
-        ("true", "scancel is silent"),
+        ("true", "scancel printed nothing"),
     ],
 )
 def test_a_job_that_scancel_leaves_is_named_and_a_second_try_ends_it(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import submitit
@@ -33,46 +35,87 @@ BETA = SlurmArgs("5", "batch", cluster="beta")
 ALPHA = SlurmArgs("5", "batch", cluster="alpha")
 
 
-def test_returned_jobs_are_submitit_jobs(slurm: Cluster, tmp_path: Path) -> None:
-    executor = submitit.AutoExecutor(folder=tmp_path / "logs")
+@dataclass
+class Submitted:
+    """Two plans, submitted from Python and ended, and what Slurm had of them."""
+
+    executor: submitit.AutoExecutor
+    before: dict[str, Any]
+    base: Path
+    plan: Plan
+    jobs: list[Any]
+    far: Any
+    queued: str
+
+
+@pytest.fixture(scope="module")
+def submitted(slurm: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Submitted:
+    base = tmp_path_factory.mktemp("api")
+    executor = submitit.AutoExecutor(folder=base / "logs")
     executor.update_parameters(slurm_partition="gpu_a100", slurm_comment="mine", timeout_min=7)
     before = copy.deepcopy(executor.parameters)
-    ran = tmp_path / "ran"
     bare = {"slurm_time": "5"}
     plan = Plan(
         "api",
         Chain(
-            Parallel(*(Step(f"t{i}", steps.note, bare, str(ran), i) for i in range(3))),
+            Parallel(*(Step(f"t{i}", steps.note, bare, str(base / "ran"), i) for i in range(3))),
             Step("bad", steps.fail, ARGS, "quite broken"),
-            note("behind", ran),
+            note("behind", base / "ran"),
         ),
     )
     jobs = plan.submit(executor)
-    far_plan = Plan("far", Parallel(Step("far", steps.note, BETA, str(ran), "beta"),
-                                    Step("stop", steps.gate, BETA, str(ran / "x"))))  # fmt: skip
-    far, stop = far_plan.submit(executor)
-    assert executor.parameters == before
-    assert all(isinstance(job, submitit.SlurmJob) for job in jobs)
-    assert [job.result() for job in jobs[:3]] == [0, 1, 2]
-    assert [job.job_id.partition("_")[2] for job in jobs[:3]] == ["0", "1", "2"]
+    far = Plan("far", Step("far", steps.note, BETA, str(base / "ran"), "beta")).submit(executor)[0]
+    until(lambda: all(job.done() for job in [*jobs, far]))
+    queued = slurm_says("squeue", "-h", "-t", "all", "-j", jobs[0].job_id, "-o", "%P %l %k")
+    return Submitted(executor, before, base, plan, jobs, far, queued)
+
+
+def test_a_submission_changes_nothing_of_the_executor(submitted: Submitted) -> None:
+    assert submitted.executor.parameters == submitted.before
+
+
+def test_what_the_executor_sets_holds_for_steps_that_do_not_set_it(submitted: Submitted) -> None:
+    assert submitted.queued.startswith("gpu_a100 5:00 mine planit:")
+
+
+def test_returned_jobs_are_submitit_jobs_with_results(submitted: Submitted) -> None:
+    assert all(isinstance(job, submitit.SlurmJob) for job in submitted.jobs)
+    assert [job.result() for job in submitted.jobs[:3]] == [0, 1, 2]
+    assert [job.job_id.partition("_")[2] for job in submitted.jobs[:3]] == ["0", "1", "2"]
+
+
+def test_a_failed_steps_job_has_its_exception_and_a_blocked_ones_is_cancelled(
+    submitted: Submitted,
+) -> None:
+    _, _, _, bad, behind = submitted.jobs
     with pytest.raises(submitit.core.utils.FailedJobError, match="quite broken"):
-        jobs[3].result()
-    assert jobs[3].exception() is not None
-    until(jobs[4].done)
-    assert jobs[4].state.startswith("CANCELLED")
+        bad.result()
+    assert bad.exception() is not None
+    assert behind.state.startswith("CANCELLED")
+
+
+def test_a_job_on_another_cluster_has_its_state_result_and_files(submitted: Submitted) -> None:
+    far = submitted.far
     assert far.result() == "beta"
-    assert far.state == "COMPLETED"
+    until(lambda: far.state == "COMPLETED")
     assert far.paths.stdout.read_text() == "noted beta\n" == far.stdout() == far.stderr()
     assert far.paths.submission_file.is_file()
     assert far.paths.submitted_pickle.is_file()
     assert far.submission().result is not None
+
+
+def test_a_job_on_another_cluster_can_be_cancelled(slurm: Cluster, tmp_path: Path) -> None:
+    executor = submitit.AutoExecutor(folder=tmp_path / "logs")
+    (stop,) = Plan("far", Step("stop", steps.gate, BETA, str(tmp_path / "x"))).submit(executor)
     until(lambda: slurm_says("squeue", "-h", "-M", "beta", "-t", "R", "-j", stop.job_id))
     stop.cancel()
     until(lambda: not slurm_says("squeue", "-h", "-M", "beta", "-t", "R", "-j", stop.job_id))
+
+
+def test_waiting_for_a_plan_raises_what_failed_and_what_was_blocked(submitted: Submitted) -> None:
+    plan = submitted.plan
     assert plan.run is not None
-    assert plan.run.path.parent == tmp_path / "logs" / "api"
-    shown = slurm_says("squeue", "-h", "-t", "all", "-j", jobs[0].job_id, "-o", "%P %l %k")
-    assert shown.startswith("gpu_a100 5:00 mine planit:")
+    assert plan.run.path.parent == submitted.base / "logs" / "api"
     with pytest.raises(StepsFailedError) as failed:
         plan.wait()
     assert set(failed.value.failures) == {"bad"}
@@ -80,54 +123,78 @@ def test_returned_jobs_are_submitit_jobs(slurm: Cluster, tmp_path: Path) -> None
     assert failed.value.blocked == ("behind",)
 
 
-def test_commands_and_setup_lines(slurm: Cluster, tmp_path: Path) -> None:
-    seen, ran = tmp_path / "seen", tmp_path / "ran"
+@pytest.fixture(scope="module")
+def kinds(slurm: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """An ended run of commands, of steps with setup and teardown lines, and of several tasks."""
+    base = tmp_path_factory.mktemp("kinds")
+    seen, ran = base / "seen", base / "ran"
     setup = SlurmArgs("5", "batch", setup=["export FROM_SETUP=yes", f"echo $PLANIT_STEP >> {ran}"])
     broken = SlurmArgs("5", "batch", setup=["false", "echo not here"])
     left = SlurmArgs("5", "batch", setup=["exit 0"])
     masked = {"slurm_time": "5", "slurm_partition": "batch", "slurm_teardown": ["true", "exit 0"]}
     text = f"echo $WHO in $PWD >> {ran}; exit 7"
     root = Parallel(
-        Chain(Command("text", text, ARGS, cwd=tmp_path, env={"WHO": "me"}), note("after", ran)),
-        Command("words", ["touch", str(tmp_path / "two words; $HOME")], ARGS),
+        Chain(Command("text", text, ARGS, cwd=base, env={"WHO": "me"}), note("after", ran)),
+        Command("words", ["touch", str(base / "two words; $HOME")], ARGS),
         Command("missing", ["no-such-program"], ARGS),
         Chain(Step("environment", steps.environment, setup, str(seen)), note("after2", ran)),
         Chain(note("broken", ran, broken), note("after3", ran)),
         Chain(note("left", ran, left), note("after4", ran)),
         Chain(Step("masked", steps.fail, masked), note("after5", ran)),
-        Step("several", steps.environment, SlurmArgs("5", "batch", nodes=2), str(tmp_path / "two")),
+        Step("several", steps.environment, SlurmArgs("5", "batch", nodes=2), str(base / "two")),
         Step("one_bad", _rank_one_fails, SlurmArgs("5", "batch", nodes=2)),
     )
     before = os.umask(0o077)
     try:
-        run = submit(tmp_path, root)
+        run = submit(base, root)
     finally:
         os.umask(before)
-    found = settled(run)
+    settled(run)
+    return run
+
+
+def test_no_setup_or_teardown_line_hides_a_failure(kinds: Run) -> None:
+    found = states(kinds)
     failed = {"text", "missing", "broken", "left", "masked", "one_bad"}
     assert {name for name, state in found.items() if state == "FAILED"} == failed
     blocked = {name for name, state in found.items() if state == "BLOCKED"}
     assert blocked == {"after", "after3", "after4", "after5"}
-    causes = {step.name: str(step.cause) for step in run.status().steps}
+
+
+def test_each_kind_of_failure_has_its_cause(kinds: Run) -> None:
+    causes = {step.name: str(step.cause) for step in kinds.status().steps}
     assert causes["text"].startswith("CommandFailedError: exit code 7 of: ")
     assert causes["missing"].startswith("CommandFailedError: exit code 127 of: no-such-program")
     assert "before the step began" in causes["broken"]
-    assert "the setup lines ended with exit code 1" in planit(tmp_path, "logs", "broken").out
-    assert (tmp_path / "two words; $HOME").exists()
-    assert sorted(lines(ran)) == ["after2", "environment", f"me in {tmp_path}"]
-    exits = slurm_says("sacct", "-XnP", "-j", of_run(run, "text"), "-o", "ExitCode")
+    assert "rank one" in causes["one_bad"]
+    shown = planit(kinds.path.parents[1], "logs", "broken").out
+    assert "the setup lines ended with exit code 1" in shown
+
+
+def test_a_command_has_its_words_folder_environment_and_exit_code(kinds: Run) -> None:
+    base = kinds.path.parents[1]
+    assert (base / "two words; $HOME").exists()
+    assert sorted(lines(base / "ran")) == ["after2", "environment", f"me in {base}"]
+    exits = slurm_says("sacct", "-XnP", "-j", of_run(kinds, "text"), "-o", "ExitCode")
     assert exits == "7:0"
-    values = dict(line.split("=", 1) for line in lines(seen))
-    assert values["PLANIT_RUN_DIR"] == str(run.path)
+
+
+def test_a_step_finds_its_run_its_setup_lines_and_the_submitters_umask(kinds: Run) -> None:
+    seen = lines(kinds.path.parents[1] / "seen")
+    values = dict(line.split("=", 1) for line in seen)
+    assert values["PLANIT_RUN_DIR"] == str(kinds.path)
     assert values["PLANIT_STEP"] == "environment"
-    assert values["PLANIT_STEP_DIR"] == str(run.path / "steps" / "environment")
+    assert values["PLANIT_STEP_DIR"] == str(kinds.path / "steps" / "environment")
     assert values["FROM_SETUP"] == "yes"
     assert values["umask"] == "077"
-    ranks = [line for line in lines(tmp_path / "two") if line.startswith("SLURM_PROCID")]
+
+
+def test_a_step_of_several_tasks_runs_in_each(kinds: Run) -> None:
+    two = lines(kinds.path.parents[1] / "two")
+    ranks = [line for line in two if line.startswith("SLURM_PROCID")]
     assert sorted(ranks) == ["SLURM_PROCID=0", "SLURM_PROCID=1"]
-    end = json.loads((run.path / "steps" / "several" / "end-1.0.json").read_text())
+    end = json.loads((kinds.path / "steps" / "several" / "end-1.0.json").read_text())
     assert (end["outcome"], end["ranks"]) == ("succeeded", 2)
-    assert "rank one" in causes["one_bad"]
 
 
 def _rank_one_fails() -> None:
@@ -160,15 +227,19 @@ def test_without_the_flag_blocked_steps_are_told_apart_and_cleared(
 
 def test_two_clusters_with_the_same_ids(slurm: Cluster, tmp_path: Path) -> None:
     go = str(tmp_path / "go")
-    first = int(slurm_says("sbatch", "--parsable", "-o", "/dev/null", "--wrap", "true"))
-    while True:  # until both clusters hand out the same number next
-        words = ("--parsable", "-o", "/dev/null", "--wrap", "true")
-        other = slurm_says("sbatch", "-M", "beta", *words)
-        second = int(other.partition(";")[0])
-        if second >= first:
-            break
-        slurm_says("sbatch", "-M", "beta", "--array", f"0-{min(900, first - second)}", "-H",
-                   "-o", "/dev/null", "--wrap", "true")  # fmt: skip
+    sbatch = ("sbatch", "--parsable", "-o", "/dev/null", "--wrap", "true")
+    first = int(slurm_says(*sbatch))
+
+    def on_beta(*options: str) -> int:
+        return int(slurm_says(*sbatch, "-M", "beta", *options).partition(";")[0])
+
+    while (gap := first - on_beta()) > 0:  # until both clusters hand out the same number next
+        count = min(900, gap - 2)
+        if count > 0:  # a held array has one id; each task that is changed on its own takes one
+            array = on_beta("-H", "--array", f"0-{count}")
+            tasks = f"JobId={array}_[0-{count - 1}]"
+            slurm_says("scontrol", "-M", "beta", "update", tasks, "Nice=1")
+            slurm_says("scancel", "-M", "beta", str(array))
     root = Parallel(
         Chain(
             Step("here", steps.gate, ALPHA, go, str(tmp_path / "h")),

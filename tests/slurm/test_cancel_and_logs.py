@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from planit import Chain, Parallel, SlurmArgs, Step
+from planit import Chain, Parallel, Run, SlurmArgs, Step
 from tests.cluster import Cluster
 from tests.slurm import steps
 from tests.slurm.tools import (
@@ -63,25 +63,44 @@ def test_cancelled_step_takes_what_is_behind_it_and_nothing_else(
     assert len(lines(tmp_path / "begun")) == 5
 
 
-def test_logs_of_steps(slurm: Cluster, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def ended(slurm: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run of which one step succeeded and two failed; nothing changes it."""
+    base = tmp_path_factory.mktemp("ended")
     root = Parallel(
-        Step("slow", steps.gate, ARGS, str(tmp_path / "go")),
         Step("two words", steps.fail, ARGS, "first"),
         Step("bad", steps.fail, SlurmArgs("6", "batch"), "second"),
-        Step("good", steps.note, ARGS, str(tmp_path / "ran"), "a\nb\nc"),
+        Step("good", steps.note, ARGS, str(base / "ran"), "a\nb\nc"),
     )
-    run = submit(tmp_path, root)
-    until(lambda: sorted(states(run).values()) == ["DONE", "FAILED", "FAILED", "RUNNING"])
-    failed = planit(tmp_path, "logs").out
+    run = submit(base, root)
+    assert sorted(settled(run).values()) == ["DONE", "FAILED", "FAILED"]
+    return run
+
+
+def test_without_a_step_the_logs_are_those_of_the_failed(ended: Run) -> None:
+    failed = planit(ended.path.parents[1], "logs").out
     assert failed.count("Traceback") == 2
     assert failed.startswith("--- two words ---\n")
     assert "ValueError: second" in failed
-    assert planit(tmp_path, "logs", "good").out == "noted a\nb\nc\n"
-    assert planit(tmp_path, "logs", "good", "--tail", "2").out == "b\nc\n"
-    assert planit(tmp_path, "logs", run.run_id[:12], "good", "-n", "1").out == "c\n"
-    path = Path(planit(tmp_path, "logs", "two words", "--path").out.strip())
+
+
+def test_the_log_of_a_step_or_its_last_lines(ended: Run) -> None:
+    base = ended.path.parents[1]
+    assert planit(base, "logs", "good").out == "noted a\nb\nc\n"
+    assert planit(base, "logs", "good", "--tail", "2").out == "b\nc\n"
+    assert planit(base, "logs", ended.run_id[:12], "good", "-n", "1").out == "c\n"
+    assert planit(base, "logs", "--follow").code == 5
+
+
+def test_the_path_of_a_log(ended: Run) -> None:
+    path = Path(planit(ended.path.parents[1], "logs", "two words", "--path").out.strip())
     assert path.read_text().endswith("ValueError: first\n")
-    assert path.name == f"{of_run(run, 'two words')}_0_log.out"
+    assert path.name == f"{of_run(ended, 'two words')}_0_log.out"
+
+
+def test_a_log_is_followed_until_its_step_has_ended(slurm: Cluster, tmp_path: Path) -> None:
+    run = submit(tmp_path, Step("slow", steps.gate, ARGS, str(tmp_path / "go")))
+    until(lambda: states(run)["slow"] == "RUNNING")
     follow = subprocess.Popen(
         [sys.executable, "-m", "planit", "logs", "--runs-dir", str(tmp_path), "slow", "-f"],
         stdout=subprocess.PIPE,
@@ -93,16 +112,26 @@ def test_logs_of_steps(slurm: Cluster, tmp_path: Path) -> None:
     (tmp_path / "go").touch()
     follow.communicate(timeout=20)
     assert follow.returncode == 0
-    assert planit(tmp_path, "logs", "--follow").code == 5
-    listed = planit(tmp_path, "runs").out
-    assert listed == f"{run.run_id}  p  2 done, 2 failed\n"
+
+
+def test_runs_are_listed_with_their_counts(ended: Run) -> None:
+    listed = planit(ended.path.parents[1], "runs").out
+    assert listed == f"{ended.run_id}  p  1 done, 2 failed\n"
+
+
+def test_the_latest_run_comes_first_and_is_meant_by_default(slurm: Cluster, tmp_path: Path) -> None:
+    run = submit(tmp_path, note("first", tmp_path / "ran"))
     second = submit(tmp_path, note("only", tmp_path / "ran"), plan="q")
+    settled(run)
     settled(second)
     assert planit(tmp_path, "runs").out.startswith(f"{second.run_id}  q  1 done\n")
     assert run.run_id in planit(tmp_path, "status", "p").out
     nothing = planit(tmp_path, "logs")
-    assert (nothing.code, "no step of run" in nothing.err) == (5, True)
+    assert (nothing.code, f"no step of run {second.run_id}" in nothing.err) == (5, True)
     assert planit(tmp_path, "status", "2").code == 5  # two runs begin like that
+
+
+def test_where_there_is_no_run_it_says_so(tmp_path: Path) -> None:
     missing = planit(tmp_path / "nowhere", "status")
     assert (missing.code, "no runs in" in missing.err) == (5, True)
 

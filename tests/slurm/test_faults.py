@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 
 from planit import Chain, Parallel, Run, SlurmArgs, Step
+from planit.backends.local.backend import LocalBackend
 from planit.backends.slurm.backend import SlurmBackend
 from planit.backends.slurm.client import SlurmClient
 from planit.errors import SchedulerError, StepsFailedError, SubmissionError
 from planit.status import decide
+from planit.submit.new import NewRun
 from tests.cluster import Cluster
 from tests.slurm import steps
 from tests.slurm.tools import (
@@ -173,8 +175,13 @@ def test_without_accounting_the_states_are_still_true(slurm: Cluster, tmp_path: 
         assert planit(base, "status").code == 0
 
 
-def test_jobs_ended_from_outside_say_so(slurm: Cluster, tmp_path: Path) -> None:
-    base = tmp_path
+KILLED = "ended by SIGKILL before the function returned"
+
+
+@pytest.fixture(scope="module")
+def ended_from_outside(slurm: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run of which every step was cancelled, killed, out of memory, or blocked by such a one."""
+    base = tmp_path_factory.mktemp("outside")
     gate = Step("gate", steps.gate, ARGS, str(base / "never"), str(base / "begun"))
     waiting = SlurmArgs("5", "batch", additional_params={"begin": "now+1hour"})
     root = Parallel(
@@ -189,29 +196,37 @@ def test_jobs_ended_from_outside_say_so(slurm: Cluster, tmp_path: Path) -> None:
     until(lambda: lines(base / "begun") and lines(base / "child"))
     for name in ("gate", "waiting", "child"):
         slurm_says("scancel", of_run(run, name))
-    found = settled(run)
-    causes = {step.name: step.cause for step in run.status().steps}
-    assert (found["gate"], causes["gate"]) == ("CANCELLED", "cancelled while it ran")
-    assert (found["waiting"], causes["waiting"]) == ("CANCELLED", "cancelled before it ran")
-    assert (found["child"], causes["child"]) == ("CANCELLED", "cancelled while it ran")
-    assert found["dead"] == "FAILED"
-    assert causes["dead"] == "ended by SIGKILL before the function returned"
-    for name in ("hog", "hog_a", "hog_b"):
-        assert (found[name], causes[name]) == ("OUT_OF_MEMORY", "out of memory"), name
-    assert causes["behind"] == "blocked by gate: CANCELLED, cancelled while it ran"
-    assert causes["behind2"] == "blocked by waiting: CANCELLED, cancelled before it ran"
-    assert str(causes["behind3"]).startswith("blocked by dead: FAILED, ended by SIGKILL")
+    settled(run)
+    return run
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "cause"),
+    [
+        ("gate", "CANCELLED", "cancelled while it ran"),
+        ("waiting", "CANCELLED", "cancelled before it ran"),
+        ("child", "CANCELLED", "cancelled while it ran"),
+        ("dead", "FAILED", KILLED),
+        ("hog", "OUT_OF_MEMORY", "out of memory"),
+        ("hog_a", "OUT_OF_MEMORY", "out of memory"),
+        ("hog_b", "OUT_OF_MEMORY", "out of memory"),
+        ("behind", "BLOCKED", "blocked by gate: CANCELLED, cancelled while it ran"),
+        ("behind2", "BLOCKED", "blocked by waiting: CANCELLED, cancelled before it ran"),
+        ("behind3", "BLOCKED", f"blocked by dead: FAILED, {KILLED}"),
+    ],
+)
+def test_jobs_ended_from_outside_say_so(
+    ended_from_outside: Run, name: str, state: str, cause: str
+) -> None:
+    step = ended_from_outside.status().step(name)
+    assert (step.state, step.cause) == (state, cause)
+
+
+def test_waiting_for_them_raises_all_that_did_not_succeed(ended_from_outside: Run) -> None:
     with pytest.raises(StepsFailedError) as failed:
-        run.wait()
-    assert set(failed.value.failures) == {
-        "gate",
-        "waiting",
-        "dead",
-        "child",
-        "hog",
-        "hog_a",
-        "hog_b",
-    }
+        ended_from_outside.wait()
+    ended = {"gate", "waiting", "dead", "child", "hog", "hog_a", "hog_b"}
+    assert set(failed.value.failures) == ended
     assert set(failed.value.blocked) == {"behind", "behind2", "behind3"}
 
 
@@ -325,6 +340,41 @@ def test_torn_and_foreign_files_are_survived_and_reported(slurm: Cluster, tmp_pa
     run.resume(start_from=["b"])
     assert set(settled(Run(run.path)).values()) == {"DONE"}
     assert lines(tmp_path / "ran") == ["a", "b", "b"]
+
+
+def test_runs_asks_the_backend_of_each_run_and_each_cluster_once(
+    slurm: Cluster, tmp_path: Path
+) -> None:
+    go = tmp_path / "go"
+    gates = [Step("gate", steps.gate, ARGS, str(go), str(tmp_path / f"b{i}")) for i in range(3)]
+    runs = [submit(tmp_path, gate) for gate in gates[:2]]
+    here = LocalBackend(cpus=1, gpus=0)
+    local = Run(NewRun(plan="p", root=gates[2], base=tmp_path, backend=here).start()[0].path)
+    until(lambda: all(lines(tmp_path / f"b{i}") for i in range(3)))
+    with wrapped(tmp_path / "bin", ("squeue", "sacct")) as calls:
+        shown = planit(tmp_path, "runs").out
+    assert shown == "".join(f"{run.run_id}  p  1 running\n" for run in [local, *runs[::-1]])
+    assert lines(calls) == ["squeue"]
+    go.touch()
+    assert [settled(run) for run in [*runs, local]] == [{"gate": "DONE"}] * 3
+
+
+def test_a_resume_on_slurm_keeps_the_settings_of_the_backend_and_takes_new_ones(
+    slurm: Cluster, tmp_path: Path
+) -> None:
+    run = submit(tmp_path, Step("bad", steps.fail, ARGS), kill_on_invalid_dep=False)
+    settled(run)
+    script = run.path / "stages" / "{}.0" / "script.sh"
+    for number, words, cancels in (
+        (2, (), False),
+        (3, ("backend.kill_on_invalid_dep=true",), True),
+    ):
+        assert planit(tmp_path, "resume", *words).code == 0
+        text = Path(str(script).format(number)).read_text()
+        assert ("PLANIT_CANCELS=1" in text) == cancels
+        settled(run)
+    refused = planit(tmp_path, "resume", "backend.cpus=2")
+    assert (refused.code, "is not a setting of backend=slurm" in refused.err) == (2, True)
 
 
 def test_status_asks_once_per_tool_and_not_for_what_is_final(

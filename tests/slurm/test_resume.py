@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
@@ -19,7 +18,6 @@ from tests.slurm import steps
 from tests.slurm.tools import (
     ARGS,
     Script,
-    in_queue,
     lines,
     note,
     of_run,
@@ -114,21 +112,27 @@ def test_resume_while_siblings_run_waits_for_live_jobs_only(slurm: Cluster, tmp_
     assert lines(tmp_path / "begun") == ["begun"]
 
 
-def test_from_and_only_rerun_what_was_asked_for_and_never_past_a_failure(
-    slurm: Cluster, tmp_path: Path
-) -> None:
-    bad, ran = tmp_path / "bad", tmp_path / "ran"
-    root = Chain(
-        note("a", ran),
-        Step("b", steps.note_unless, ARGS, str(bad), str(ran), "b"),
-        note("c", ran),
-    )
-    run = submit(tmp_path, root)
+def three_in_a_row(base: Path) -> tuple[Run, Path, Path]:
+    """A run of a, b and c; b fails while the file `bad` is there. What ran is in `ran`."""
+    bad, ran = base / "bad", base / "ran"
+    fails = Step("b", steps.note_unless, ARGS, str(bad), str(ran), "b")
+    return submit(base, Chain(note("a", ran), fails, note("c", ran))), bad, ran
+
+
+def test_only_reruns_just_what_was_asked_for(slurm: Cluster, tmp_path: Path) -> None:
+    run, _, ran = three_in_a_row(tmp_path)
     assert set(settled(run).values()) == {"DONE"}
     assert planit(tmp_path, "resume").out.startswith("Nothing to rerun")
+    unknown = planit(tmp_path, "resume", "--from", "bb")
+    assert (unknown.code, "no step 'bb'" in unknown.err) == (5, True)
     assert planit(tmp_path, "resume", "--only", "a").code == 0
     assert set(settled(run).values()) == {"DONE"}
     assert lines(ran) == ["a", "b", "c", "a"]
+
+
+def test_from_and_only_never_go_past_a_failure(slurm: Cluster, tmp_path: Path) -> None:
+    run, bad, ran = three_in_a_row(tmp_path)
+    settled(run)
     bad.touch()
     run.resume(start_from=["b"])
     assert settled(run) == {"a": "DONE", "b": "FAILED", "c": "BLOCKED"}
@@ -142,14 +146,22 @@ def test_from_and_only_rerun_what_was_asked_for_and_never_past_a_failure(
     assert states(run)["c"] != "DONE"
     run.resume(only=["c"])
     assert set(settled(run).values()) == {"DONE"}
-    assert lines(ran) == ["a", "b", "c", "a", "b", "c"]
-    unknown = planit(tmp_path, "resume", "--from", "bb")
-    assert (unknown.code, "no step 'bb'" in unknown.err) == (5, True)
-    status = run.status().step("b")
+    assert lines(ran) == ["a", "b", "c", "b", "c"]
+
+
+def test_each_resume_is_an_attempt_with_a_log_of_its_own(slurm: Cluster, tmp_path: Path) -> None:
+    run, bad, _ = three_in_a_row(tmp_path)
+    settled(run)
+    bad.touch()
+    run.resume(only=["b"])
+    assert settled(run)["b"] == "FAILED"
+    bad.unlink()
+    run.resume(only=["b"])
+    assert settled(run)["b"] == "DONE"
+    assert run.status().step("b").attempt == 3
     older = planit(tmp_path, "logs", "b", "--older").out
-    assert status.attempt == 3
-    assert older.index("b") >= 0
     assert older.count("---\n") == 3
+    assert older.count("noted b\n") == 2
 
 
 def test_new_resources_reach_what_is_rerun_and_wrong_ones_are_refused(
@@ -237,89 +249,6 @@ def test_fixed_code_is_what_a_resume_runs_and_edits_change_no_queued_job(
     module.write_text(text.format(where.format("edited later")))
     assert set(settled(run).values()) == {"DONE"}
     assert (tmp_path / "where").read_text() == f"{module} fixed"
-
-
-def test_story_from_the_command_line(slurm: Cluster, tmp_path: Path) -> None:
-    """Submit thesis with a bug, leave, look, fix, resume; and Slurm's times prove every edge."""
-    root = str(Path(__file__).parents[2])
-    env = {**os.environ, "PYTHONPATH": root, "PLANIT_EXAMPLE_DIR": str(tmp_path / "files")}
-
-    def command(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "planit", *words],
-            cwd=tmp_path,
-            env={**env, **more},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    refused = command("submit", "plan=thesis", "plan.steps.generate_plots.slurm.partition=nope")
-    assert refused.returncode == 3
-    assert refused.stderr.startswith("planit: error: step 'generate_plots' was refused: sbatch: ")
-    assert refused.stderr.count("\n") == 2
-    submitted = command("submit", "plan=thesis", PLANIT_EXAMPLE_FAIL="en")
-    assert submitted.stdout.startswith("Submitted plan thesis: 10 step(s) as 9 job(s)\n")
-    waited = command("wait")
-    assert waited.returncode == 1
-    assert waited.stdout.endswith(": 3 done, 1 failed, 6 blocked\n")
-    shown = command("status", "--json")
-    found = {step["name"]: step for step in json.loads(shown.stdout)["steps"]}
-    cause = "ValueError: the en corpus is broken"
-    assert found["preprocess_en"]["cause"] == cause
-    assert found["train_nl"]["state"] == "DONE"
-    blocked = {step["cause"] for step in found.values() if step["state"] == "BLOCKED"}
-    assert blocked == {f"blocked by preprocess_en: FAILED, {cause}"}
-    assert in_queue(Run.open(base=tmp_path / "planit_runs")) == []
-    logs = command("logs")
-    assert logs.stdout.endswith(f"{cause}\n")
-    assert "File" in logs.stdout
-    resumed = command("resume")
-    assert resumed.stdout.endswith("7 to rerun, 3 kept, 0 going on\n")
-    assert command("wait").returncode == 0
-    run = Run.open(base=tmp_path / "planit_runs")
-    assert set(states(run).values()) == {"DONE"}
-    for name in ("download_data", "preprocess_nl", "train_nl"):
-        folder = run.path / "steps" / name
-        assert sorted(path.name for path in folder.glob("*-*.json")) == [
-            "end-1.0.json",
-            "start-1.0.json",
-        ]
-    edges = json.loads((run.path / "submissions" / "2.json").read_text())["stages"]
-    assert len(edges) == 6
-    check_edges(run)
-    assert (tmp_path / "files" / "thesis" / "plot.txt").read_text().count("█") > 10
-
-
-THESIS = {
-    "preprocess_en": ["download_data"],
-    "preprocess_nl": ["download_data"],
-    "train_bert": ["preprocess_en"],
-    "train_roberta": ["preprocess_en"],
-    "hyperparam_search": ["preprocess_en"],
-    "train_xlm-r": ["hyperparam_search"],
-    "train_nl": ["preprocess_nl"],
-    "evaluate_all": ["train_bert", "train_roberta", "train_xlm-r", "train_nl"],
-    "generate_plots": ["evaluate_all"],
-}
-
-
-def check_edges(run: Run) -> None:
-    """By Slurm's own start and end times no step began before what it waits for had ended."""
-    jobs = {name: of_run(run, name) for name in states(run)}
-    ids = ",".join(jobs.values())
-    fields = "JobID,Start,End,State"
-
-    def times() -> dict[str, tuple[str, str]]:
-        rows = [row.split("|") for row in slurm_says(
-            "sacct", "-XnP", "-j", ids, "-o", fields).splitlines()]  # fmt: skip
-        return {job: (start, end) for job, start, end, state in rows if state == "COMPLETED"}
-
-    until(lambda: set(times()) >= set(jobs.values()))
-    found = times()
-    for name, parents in THESIS.items():
-        for parent in parents:
-            assert found[jobs[name]][0] >= found[jobs[parent]][1], (name, parent)
 
 
 def test_interrupted_wait_leaves_the_jobs_alone(slurm: Cluster, tmp_path: Path) -> None:

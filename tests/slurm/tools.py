@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import os
 import subprocess
@@ -15,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from planit import Run, SlurmArgs, Step
-from planit.app.main import main
 from planit.backends.slurm.backend import SlurmBackend
 from planit.nodes import Node
 from planit.submit.new import NewRun
-from tests.helpers import ROOT, Done
+from tests.helpers import ROOT, Done, planit_here
 from tests.slurm import steps
 
 ARGS = SlurmArgs(time="5", partition="batch", cpus_per_task=1)
@@ -63,10 +61,7 @@ def states(run: Run) -> dict[str, str]:
 
 def planit(base: Path, verb: str, *words: str) -> Done:
     """A verb of the command line on the runs in `base`, in this process."""
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        code = main([verb, "--runs-dir", str(base), *words])
-    return Done(code, out.getvalue(), err.getvalue())
+    return planit_here(verb, "--runs-dir", str(base), *words)
 
 
 def status_json(base: Path, *words: str) -> dict[str, Any]:

@@ -35,6 +35,20 @@ def test_empty_groups_are_shown_with_no_time() -> None:
     ]
 
 
+def test_of_a_sweep_of_nine_branches_the_first_and_the_last_are_shown() -> None:
+    def shown(count: int, label: str | None = "x=1,2") -> list[str]:
+        root = Parallel(*(step(f"s{i}") for i in range(count)), label=label)
+        return [line[4:] for line in tree_text("p", root).splitlines()[2:-1]]
+
+    assert [line[4:6] for line in shown(8)] == ["● "] * 8
+    assert shown(9) == [
+        "├── ● s0 [01:00:00]",
+        "├── … 7 more branches",
+        "└── ● s8 [01:00:00]",
+    ]
+    assert len(shown(9, label=None)) == 9
+
+
 def test_from_a_day_on_estimates_are_written_with_days() -> None:
     steps = [step(f"s{i}", GPU) for i in range(13)]
     assert tree_text("p", Chain(*steps)).endswith(": 1-02:00:00")

@@ -10,7 +10,7 @@ has no keys: ``slurm`` means all of its steps. Whatever else an override could m
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -23,7 +23,7 @@ from planit.app.config.build import MISSING
 from planit.app.config.compose import config_files
 from planit.app.config.refusals import as_config_error
 from planit.app.config.written import whole_reference
-from planit.backends.local.backend import SETTINGS, LocalBackend
+from planit.backends.base import Backend
 from planit.errors import ConfigError, suggest
 from planit.nodes import Origin, Resources, SlurmArgs
 from planit.nodes.arguments import TARGET
@@ -224,7 +224,7 @@ def _preset(config: Any, change: _Change) -> _Preset:
     return _Preset(key, resources, tuple(name for name in content if name not in given))
 
 
-def changed_backend(backend: LocalBackend, overrides: Sequence[str]) -> LocalBackend:
+def changed_backend(backend: Backend, overrides: Sequence[str]) -> Backend:
     """The backend with ``backend.KEY=VALUE`` applied.
 
     Raises:
@@ -232,8 +232,7 @@ def changed_backend(backend: LocalBackend, overrides: Sequence[str]) -> LocalBac
     """
     settings: dict[str, Any] = {}
     for one in _parsed(overrides):
-        key = one.key_or_group.removeprefix("backend.")
-        if one.is_sweep_override() or one.is_delete() or key not in SETTINGS:
-            raise ConfigError(f"backend.{key} cannot be changed", hint=suggest(key, SETTINGS))
-        settings[key] = one.value()
-    return replace(backend, **settings)
+        if one.is_sweep_override() or one.is_delete():
+            raise ConfigError(f"{one.input_line}: a resume takes backend.KEY=VALUE")
+        settings[one.key_or_group.removeprefix("backend.")] = one.value()
+    return backend.with_settings(settings)

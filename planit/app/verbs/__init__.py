@@ -31,14 +31,3 @@ def summary() -> str:
     """The help lines of the verbs that work on runs."""
     lines = [f"  {verb:<11} {text}\n" for verb, text in _HELP.items() if text]
     return "\nverbs that take a run:\n" + "".join(lines) if lines else ""
-
-
-def version() -> str:
-    """The installed version."""
-    from importlib.metadata import PackageNotFoundError
-    from importlib.metadata import version as installed
-
-    try:
-        return installed("planit-slurm")
-    except PackageNotFoundError:
-        return "unknown"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from planit.app.verbs import command_line
 from planit.errors import RunError
@@ -78,8 +79,6 @@ def _show(
 
 
 def _follow(opened: Run, leaf: Leaf, path: object, tail: int | None) -> None:
-    from pathlib import Path
-
     def is_over() -> bool:
         state = opened.status().step(leaf.name).state
         return state.is_final or state is State.HELD

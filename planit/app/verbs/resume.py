@@ -6,7 +6,6 @@ from collections import Counter
 
 from planit.app.submitting import see_through, show_progress
 from planit.app.verbs import command_line
-from planit.backends.local.backend import LocalBackend
 from planit.record import index
 from planit.run import Run
 from planit.submit.resumption import ResumeAction, ResumeDecision
@@ -19,8 +18,8 @@ def run(words: list[str]) -> int:
         "Submit again what failed, was cancelled, got lost or never ran, and everything behind"
         " it. What is done is kept; what runs or waits goes on. Overrides such as"
         " slurm.time=08:00:00, cpu.mem_gb=16 or plan.steps.STEP.slurm.time=... change the"
-        " resources of what is rerun. For a run on this machine, backend.cpus=8 and the like"
-        " change what its steps can have.",
+        " resources of what is rerun. backend.KEY=VALUE changes a setting of the backend: on this"
+        " machine, backend.cpus=8 and the like change what the steps can have.",
     )
     parser.add_argument(
         "words", nargs="*", metavar="[RUN] [KEY=VALUE]", help=command_line.WHOLE_RUN_HELP
@@ -37,14 +36,20 @@ def run(words: list[str]) -> int:
         "--detach", action="store_true", help="a run on this machine goes on in the background"
     )
     options = parser.parse_args(words)
-    overrides = [word for word in options.words if "=" in word]
-    names = [word for word in options.words if "=" not in word]
+    overrides = [word for word in options.words if "=" in word or word.startswith("~")]
+    names = [word for word in options.words if word not in overrides]
     if len(names) > 1:
         parser.error(f"one run is enough, not {' '.join(names)}")
     found = index.find(options.runs_dir, names[0] if names else None, whole=True)
     opened = Run(found.path)
-    if isinstance(opened.backend, LocalBackend):
-        opened.backend, overrides = _local(opened.backend, overrides, detach=options.detach)
+    own = [word for word in overrides if word.startswith("backend.")]
+    overrides = [word for word in overrides if word not in own]
+    if own:
+        from planit.app.config.changes import changed_backend
+
+        opened.backend = changed_backend(opened.backend, own)
+    if not options.detach:
+        opened.backend = opened.backend.attached()
     changes = None
     if overrides:
         from planit.app.config.changes import Changes
@@ -59,20 +64,7 @@ def run(words: list[str]) -> int:
     )
     _show(decisions, found.run_id, dry_run=options.dry_run)
     started = not options.dry_run and any(d.action is ResumeAction.RERUN for d in decisions)
-    return see_through(opened, opened.backend) if started else 0
-
-
-def _local(
-    backend: LocalBackend, overrides: list[str], *, detach: bool
-) -> tuple[LocalBackend, list[str]]:
-    """The backend as the overrides want it, and the overrides that are not about it."""
-    own = [word for word in overrides if word.startswith("backend.")]
-    if own:
-        from planit.app.config.changes import changed_backend
-
-        backend = changed_backend(backend, own)
-    backend.detach = detach
-    return backend, [word for word in overrides if word not in own]
+    return see_through(opened) if started else 0
 
 
 def _show(decisions: list[ResumeDecision], run_id: str, *, dry_run: bool) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 from planit.app.verbs import command_line
-from planit.backends.slurm.client import RememberingClient
+from planit.backends import registry
+from planit.backends.base import CachedQueue
 from planit.errors import PlanitError
 from planit.record import index
-from planit.status.collect import run_status
+from planit.status.run_status import run_status
 from planit.views.run_tree import counts_text
 
 
@@ -15,11 +18,12 @@ def run(words: list[str]) -> int:
     parser = command_line.parser("runs", "The runs, the newest first, with counts by state.")
     parser.add_argument("-n", type=int, default=20, metavar="N", help="at most N runs (default 20)")
     options = parser.parse_args(words)
-    client = RememberingClient()
+    clients: dict[Hashable, CachedQueue] = {}
     runs = index.all_runs(options.runs_dir)
     for one in runs[: options.n]:
         try:
-            status = run_status(one, client)
+            client = registry.of_run(one).client
+            status = run_status(one, clients.setdefault(client.source, CachedQueue(client)))
         except PlanitError as error:
             print(f"{one.run_id}  {one.path.parent.name}  unreadable: {error.message}")
             continue

@@ -13,17 +13,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
-from planit.backends.base import Dependency, Tagged, TaggedJob
+from planit.backends.base import Dependency, StageOnDisk, Tagged, TaggedJob
+from planit.backends.configurable import Configurable
 from planit.backends.local import events
-from planit.backends.local.client import KILL_WAIT_S, LocalClient
+from planit.backends.local.client import KILL_WAIT_S, LocalClient, number_of
+from planit.backends.local.engine_run import EngineRun
 from planit.backends.local.machine import Machine, Request
-from planit.backends.submitit_jobs import ClusterWatcher
+from planit.backends.shell import WAIT, lines_around
 from planit.errors import ConfigError, PlanError, SchedulerError, SubmissionError, suggest
-from planit.graph import Graph
+from planit.graph import Graph, Stage
 from planit.record import local_files
 from planit.record.files import open_log
 from planit.record.jobs import JobRef
@@ -34,8 +36,7 @@ _LEAVE_TIMEOUT_S = 5.0
 _STEP_LEAVES_S = 1.0
 _NO_LIMIT = 10**9
 _ISOLATIONS = ("fork", "spawn")
-SETTINGS = ("cpus", "gpus", "mem_gb", "isolation", "kill_wait_s")
-# Inside a Slurm job step these say which of several tasks this process is; a step here is none.
+# Inside a Slurm job step these name one of several tasks, which a step here is not.
 _OF_A_RANK = ("SLURM_PROCID", "SLURM_STEP_ID", "SLURM_STEP_NUM_TASKS", "SLURM_CLUSTER_NAME")
 
 
@@ -50,14 +51,14 @@ def _still_running(run_path: Path) -> events.EngineStatus | None:
         alive = [engine for engine in engines if engine.is_alive]
         if not alive:
             return None
-        states = {said["state"] for engine in alive for said in engine.states.values()}
-        most_s = _LEAVE_TIMEOUT_S if states <= events.FINAL else _STEP_LEAVES_S
-        if time.monotonic() > began + most_s:
+        states = {event["state"] for engine in alive for event in engine.states.values()}
+        patience_s = _LEAVE_TIMEOUT_S if states <= events.FINAL else _STEP_LEAVES_S
+        if time.monotonic() > began + patience_s:
             return alive[0]
         time.sleep(0.02)
 
 
-def _last_words(log: Path) -> str:
+def _last_line(log: Path) -> str:
     try:
         lines = log.read_text(errors="replace").splitlines()
     except OSError:
@@ -66,7 +67,7 @@ def _last_words(log: Path) -> str:
 
 
 @dataclass
-class LocalBackend:
+class LocalBackend(Configurable):
     """Runs a plan on this machine.
 
     Attributes:
@@ -74,7 +75,8 @@ class LocalBackend:
         isolation: "fork" starts steps from a warm interpreter, "spawn" each in a fresh one.
         kill_wait_s: seconds from SIGTERM to SIGKILL for a step that is out of time or cancelled;
             Slurm's KillWait, with the same default.
-        detach: whether the run goes on when this process ends.
+        python: shell words that start Python where a step has setup or teardown lines.
+        detach: whether runs go on when this process ends.
 
     Raises:
         ConfigError: a setting that is not of its kind.
@@ -85,31 +87,45 @@ class LocalBackend:
     mem_gb: float | None = None
     isolation: str = "fork"
     kill_wait_s: float = KILL_WAIT_S
-    detach: bool = True
     python: str = field(default_factory=lambda: shlex.quote(sys.executable))
-    client: LocalClient = field(default_factory=LocalClient)
+    detach: bool = True
+    run_path: Path | None = None
     engine: subprocess.Popen[bytes] | None = None
-    number: int = 0
+    _number: int = 0
     _hold: int = -1
     _submitted: dict[str, JobRef] = field(default_factory=dict)
 
-    name = "local"
-    look_every_s = 1.0  # that costs nobody else anything
+    name: ClassVar[str] = "local"
+    SETTINGS: ClassVar[tuple[str, ...]] = (
+        "cpus", "gpus", "mem_gb", "isolation", "kill_wait_s", "python",
+    )  # fmt: skip
+    poll_interval_s: ClassVar[float] = 1.0  # polling costs nobody else anything
 
     def __post_init__(self) -> None:
-        for key, least in (("cpus", 1), ("gpus", 0), ("mem_gb", 0), ("kill_wait_s", 0)):
+        for key, minimum in (("cpus", 1), ("gpus", 0), ("mem_gb", 0), ("kill_wait_s", 0)):
             value = getattr(self, key)
             if value is None and key != "kill_wait_s":  # whatever the machine has
                 continue
-            if isinstance(value, bool) or not isinstance(value, int | float) or value < least:
-                message = f"backend.{key} must be a number of at least {least}, not {value!r}"
+            if isinstance(value, bool) or not isinstance(value, int | float) or value < minimum:
+                message = f"backend.{key} must be a number of at least {minimum}, not {value!r}"
                 raise ConfigError(message)
         if self.isolation not in _ISOLATIONS:
             hint = suggest(str(self.isolation), _ISOLATIONS)
             raise ConfigError(f"backend.isolation={self.isolation} is unknown", hint=hint)
 
-    def settings(self) -> dict[str, Any]:
-        return {key: getattr(self, key) for key in (*SETTINGS, "python")}
+    @property
+    def client(self) -> LocalClient:
+        return LocalClient(self.run_path, self.kill_wait_s)
+
+    def attached(self) -> LocalBackend:
+        """The same backend, whose engines end with this process."""
+        return replace(self, detach=False)
+
+    def attached_run(self) -> EngineRun | None:
+        """The engine that was started last, if it ends with this process."""
+        if self.detach or self.engine is None:
+            return None
+        return EngineRun(self.client, self._number, self.engine)
 
     def check(self, graph: Graph, run_path: Path | None = None) -> None:
         """Refuse a step that can never run on this machine, and a second engine of one run.
@@ -117,7 +133,7 @@ class LocalBackend:
         Two engines would share out the machine twice.
 
         Raises:
-            PlanError: a step asks for too much, or this is no Linux.
+            PlanError: a step asks for too much, or this is not Linux.
             SubmissionError: an earlier submission of the run still runs.
         """
         if sys.platform != "linux":  # steps are found and ended by prctl and /proc
@@ -135,9 +151,8 @@ class LocalBackend:
             (name, Request.of(name, options)) for name, options in named
         )
 
-    def begin(self, run_path: Path, number: int) -> None:
-        self.client = LocalClient(run_path, self.kill_wait_s)
-        self.number = number
+    def open_run(self, run_path: Path) -> None:
+        self.run_path = run_path
         self._submitted.clear()
 
     def default_cluster(self) -> str | None:
@@ -150,6 +165,17 @@ class LocalBackend:
     def cluster_name(self, cluster: str | None) -> str | None:
         """There is one machine, whatever the steps say."""
         return None
+
+    def ranks(self, stage: Stage) -> int:
+        """`check` refuses a step of several tasks."""
+        return 1
+
+    def script(self, stage: StageOnDisk) -> str:
+        """What the engine starts a step with setup or teardown lines by."""
+        worker = f"{self.python} -P -u -m planit.job.worker step"
+        options = stage.stage.resources.options
+        lines = lines_around(worker, options, attempt="$PLANIT_JOB.$PLANIT_RESTART")
+        return "\n".join(["#!/bin/bash", WAIT, *lines, 'exit "$planit_code"', ""])
 
     def submit(
         self,
@@ -171,7 +197,7 @@ class LocalBackend:
         found: dict[str, TaggedJob] = {
             tag: TaggedJob(job, tag, live=True) for tag, job in self._submitted.items()
         }
-        run = RunDir(self.client.run_path or Path())
+        run = RunDir(self.run_path or Path())
         for engine in self.client.engines().values():
             alive = engine.is_alive
             for stage in engine.stages:
@@ -184,19 +210,23 @@ class LocalBackend:
         """The engine, which is not started yet, takes each stage once."""
 
     def release(self, jobs: Iterable[JobRef]) -> None:
-        """Start the engine, unless that was done.
+        """Start the engine of the jobs' submission, unless that was done.
 
         Raises:
             SchedulerError: it does not start.
         """
-        path = self.client.run_path
+        path, client = self.run_path, self.client
         assert path is not None
-        if self.client.engine(self.number) is not None or not list(jobs):
+        numbers = {number_of(job.job_id) for job in jobs}
+        if not numbers:
+            return
+        (number,) = numbers
+        if client.engine(number) is not None:
             return
         local_files.make(path)
-        log = local_files.log(path, self.number)
+        log = local_files.log(path, number)
         owner, self._hold = (-1, -1) if self.detach else os.pipe()
-        command = [sys.executable, "-P", "-m", "planit.backends.local", str(path), str(self.number)]
+        command = [sys.executable, "-P", "-m", "planit.backends.local", str(path), str(number)]
         here = {k: v for k, v in os.environ.items() if k not in _OF_A_RANK}
         with os.fdopen(open_log(log), "ab") as file:
             self.engine = subprocess.Popen(
@@ -210,21 +240,15 @@ class LocalBackend:
             )
         if owner >= 0:
             os.close(owner)
+        self._number = number
         end = time.monotonic() + _START_TIMEOUT_S
-        while self.client.engine(self.number) is None:
+        while client.engine(number) is None:
             if self.engine.poll() is not None or time.monotonic() > end:
-                why = _last_words(log) or f"see {log}"
+                why = _last_line(log) or f"see {log}"
                 raise SchedulerError(f"the local engine did not start: {why}")
             time.sleep(0.01)
         if self.detach:
             self.engine.returncode = 0  # it is not waited for, and may outlive this process
-
-    def is_going_on(self) -> bool:
-        """Whether a process of the submission is left; after a kill -9 it takes them a moment."""
-        if self.engine is not None and self.engine.poll() is None:
-            return True
-        engine = self.client.engine(self.number)
-        return engine is not None and engine.is_alive
 
     def cancel(self, jobs: Iterable[JobRef]) -> dict[JobRef, str]:
         wanted = list(jobs)
@@ -232,6 +256,3 @@ class LocalBackend:
             if job in wanted:
                 del self._submitted[tag]
         return self.client.cancel(wanted)
-
-    def watcher(self, cluster: str | None) -> ClusterWatcher:
-        return ClusterWatcher(self.client, cluster)

@@ -24,7 +24,7 @@ def fork_step(environment: Mapping[str, str], log: int, private: list[int]) -> i
         private: file descriptors that the step must not keep open.
 
     Raises:
-        OSError: there can be no more processes.
+        OSError: no more processes can be started.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -88,7 +88,7 @@ def spawn_step(environment: Mapping[str, str], log: int, command: list[str]) -> 
     """Run a command (bash with the step's script, or a fresh worker); its pid.
 
     Raises:
-        OSError: there is no such program, or there can be no more processes.
+        OSError: there is no such program, or no more processes can be started.
     """
     process = subprocess.Popen(
         command,

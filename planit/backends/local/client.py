@@ -1,4 +1,4 @@
-"""Reads what the engines of a run say, and asks them for something."""
+"""Reads the events of the engines of a run, and leaves requests for them."""
 
 from __future__ import annotations
 
@@ -21,10 +21,15 @@ _CANCEL_TIMEOUT_S = 20.0  # on top of the time that its steps may take to end
 
 @dataclass(frozen=True)
 class LocalClient:
-    """Reads what the engines of a run say."""
+    """Reads the events of the engines of a run, and leaves requests for them."""
 
     run_path: Path | None = None
     kill_wait_s: float = KILL_WAIT_S
+
+    @property
+    def source(self) -> Path | None:
+        """Each run has engines of its own."""
+        return self.run_path
 
     def engine(self, number: int) -> events.EngineStatus | None:
         """The engine of a submission, if it was started."""
@@ -104,16 +109,16 @@ def _views(engine: events.EngineStatus) -> Iterator[JobView]:
     alive = engine.is_alive
     now = time.time()
     for key in itertools.chain.from_iterable(engine.stages.values()):
-        said = engine.states.get(key, {})
-        state = said.get("state", "PENDING")
+        event = engine.states.get(key, {})
+        state = event.get("state", "PENDING")
         if state not in events.FINAL and not alive:
             yield JobView(key, "CANCELLED", reason="planit ended before the step did")
             continue
-        elapsed = said.get("elapsed_s")
+        elapsed = event.get("elapsed_s")
         if state == "RUNNING":
-            elapsed = max(0.0, now - said["at"])
+            elapsed = max(0.0, now - event["at"])
         whole = None if elapsed is None else int(elapsed)
-        yield JobView(key, state, whole, engine.host if said else None, cause=said.get("cause"))
+        yield JobView(key, state, whole, engine.host if event else None, cause=event.get("cause"))
 
 
 def number_of(job_id: str) -> int:

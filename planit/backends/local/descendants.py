@@ -1,7 +1,7 @@
 """The processes below this one: orphans come here, and what nobody waits for is ended.
 
-A process that starts a session of its own, forks twice or empties its environment is a descendant
-all the same: its orphans go to the nearest "child subreaper" above them (prctl manual,
+A process that starts a session of its own, forks twice or empties its environment is still a
+descendant: its orphans go to the nearest "child subreaper" above them (prctl manual,
 "PR_SET_CHILD_SUBREAPER").
 """
 
@@ -18,9 +18,9 @@ from pathlib import Path
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _libc = ctypes.CDLL(None, use_errno=True)  # loaded before any fork, which would pay for it
-_QUICK_LOOKS = 20
+_QUICK_ROUNDS = 20
 _PAUSE_S = 0.002
-_PATIENCE_S = 10.0
+_KILL_TIMEOUT_S = 10.0
 
 
 def adopt_orphans() -> None:
@@ -29,7 +29,7 @@ def adopt_orphans() -> None:
 
 
 def die_with_parent(number: int = signal.SIGKILL) -> None:
-    """Let Linux send this process a signal when its parent dies (prctl, "PR_SET_PDEATHSIG")."""
+    """Have Linux send this process a signal when its parent dies (prctl, "PR_SET_PDEATHSIG")."""
     _libc.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
 
 
@@ -38,26 +38,26 @@ class Leftovers:
 
     def __init__(self) -> None:
         self._first_killed: dict[int, float] = {}
-        self._hopeless: set[int] = set()
+        self._given_up: set[int] = set()
 
     def end(self, kept: Collection[int] = (), since: int | None = None) -> bool:
         """Kill them; whether none is left.
 
         A killed process takes a moment to end, and its own children come here only then: call it
         again until it is true. What cannot be killed (a program of another user, or one that hangs
-        in the kernel) is given up in the end.
+        in the kernel) is given up after some time.
 
         Args:
             kept: children that are left alone.
-            since: look only at processes that are younger than this one, which must have started
-                less than a second ago; spares a look at all processes of the machine.
+            since: check only processes that are younger than this one, which must have started
+                less than a second ago; otherwise all processes of the machine are checked.
         """
-        for _ in range(_QUICK_LOOKS):  # a process may fork faster than the scheduler is called
+        for _ in range(_QUICK_ROUNDS):  # a process may fork faster than the scheduler is called
             if not kept and not _has_children():
                 return True
             left = [pid for pid in _pids(since) if pid not in kept and _is_child(pid)]
-            self._hopeless &= set(left)
-            left = [pid for pid in left if pid not in self._hopeless]
+            self._given_up &= set(left)
+            left = [pid for pid in left if pid not in self._given_up]
             if not left:
                 self._first_killed.clear()
                 return True
@@ -67,8 +67,8 @@ class Leftovers:
 
     def _kill(self, pid: int) -> None:
         now = time.monotonic()
-        if now > self._first_killed.setdefault(pid, now) + _PATIENCE_S:
-            self._hopeless.add(pid)
+        if now > self._first_killed.setdefault(pid, now) + _KILL_TIMEOUT_S:
+            self._given_up.add(pid)
         try:
             group = os.getpgid(pid)
             if group not in (0, os.getpgrp()):
@@ -77,7 +77,7 @@ class Leftovers:
         except ProcessLookupError:
             pass
         except PermissionError:
-            self._hopeless.add(pid)
+            self._given_up.add(pid)
 
 
 def children() -> list[int]:
@@ -107,8 +107,8 @@ def marked(variable: str) -> list[int]:
 
 
 def end_marked(variable: str) -> list[int]:
-    """Kill those processes; which of them do not end."""
-    end = time.monotonic() + _PATIENCE_S
+    """Kill those processes; returns the ones that do not end."""
+    end = time.monotonic() + _KILL_TIMEOUT_S
     while (left := marked(variable)) and time.monotonic() < end:
         for pid in left:
             with contextlib.suppress(OSError):
@@ -124,7 +124,7 @@ def _environment(pid: int) -> list[bytes]:
 def _pids(since: int | None) -> Iterable[int]:
     """All processes; or the numbers after `since` that Linux has given out, which it does in turn.
 
-    The last of these is the last word of /proc/loadavg (proc manual).
+    The last of these is the last field of /proc/loadavg (proc manual).
     """
     if since is not None:
         last = int(Path("/proc/loadavg").read_bytes().split()[-1])

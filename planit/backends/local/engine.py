@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import heapq
 import json
-import math
 import os
 import select
 import signal
@@ -20,19 +18,19 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from planit.backends.local.board import Board, LocalTask
-from planit.backends.local.children import fork_step, signal_group, spawn_step
-from planit.backends.local.descendants import Leftovers, children
+from planit.backends.local.children import fork_step, spawn_step
 from planit.backends.local.events import EventWriter
 from planit.backends.local.machine import Machine
-from planit.backends.local.workload import read_stages
+from planit.backends.local.processes import StepProcess, StepProcesses
+from planit.backends.local.workload import LocalTask, read_stages
 from planit.errors import PlanError, PlanitError
+from planit.graph import Tracker
 from planit.job.code import install_snapshot
 from planit.job.ending import end_step
 from planit.job.step import import_payload
@@ -46,27 +44,6 @@ from planit.record.run_dir import RunDir
 from planit.record.umask import closed_umask
 
 _STOP_WAIT_S = 5.0
-_POLL_S = 0.2
-_LEFTOVERS_POLL_S = 0.01
-_YOUNG_S = 0.5  # far too short for Linux to give out all numbers of processes
-
-
-@dataclass
-class _Child:
-    """A step whose process runs, or has just ended.
-
-    Attributes:
-        code: its exit code; a negative one is a signal.
-    """
-
-    task: LocalTask
-    pid: int
-    gpus: list[str]
-    started: float
-    elapsed_s: float = 0.0
-    code: int = 0
-    out_of_time: bool = False
-    cancelled: bool = False
 
 
 @dataclass(repr=False)  # the signal module writes its handlers out, and this holds all steps
@@ -77,11 +54,9 @@ class Engine:
         run: the run.
         number: the submission.
         settings: of the backend: cpus, gpus, mem_gb, isolation, kill_wait_s.
-        owner: a descriptor that reads as closed when the process that wants the run is gone; -1
-            for a run that goes on by itself.
+        owner: a descriptor that reads as closed when the process that the run belongs to has
+            ended; -1 for a run that goes on by itself.
         guardians: the processes above this one.
-        children: steps that run, by pid.
-        ending: steps that have ended, but may have left something.
     """
 
     run: RunDir
@@ -89,12 +64,7 @@ class Engine:
     settings: Mapping[str, Any]
     owner: int = -1
     guardians: Sequence[int] = ()
-    children: dict[int, _Child] = field(default_factory=dict)
-    ending: list[_Child] = field(default_factory=list)
-    leftovers: Leftovers = field(default_factory=Leftovers)
-    kept: frozenset[int] = frozenset()
     failed: bool = False
-    alarms: list[tuple[float, int, str, float]] = field(default_factory=list)
     draining: bool = False
     unwanted: bool = False
 
@@ -107,30 +77,33 @@ class Engine:
         os.umask(closed_umask())  # of logs; a step gets the user's own back
         local_files.make(self.run.path)
         self.machine = Machine.found(self.settings)
-        stages = read_stages(self.run, self.number)
-        self.machine.refuse((stage.tasks[0].name, stage.request) for stage in stages)
+        self.stages = read_stages(self.run, self.number)
+        self.machine.refuse((stage.tasks[0].name, stage.request) for stage in self.stages)
         wake, self.wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, self._on_sigterm)
         signal.set_wakeup_fd(self.wakeup, warn_on_full_buffer=False)
-        sizes = [(one.number, len(one.tasks) if one.is_array else None) for one in stages]
-        self.events = EventWriter(
-            local_files.events(self.run.path, self.number), self.guardians, sizes
-        )
+        sizes = [(one.number, len(one.tasks) if one.is_array else None) for one in self.stages]
+        events = local_files.events(self.run.path, self.number)
+        self.events = EventWriter(events, self.guardians, sizes)
         self.private = [wake, self.wakeup, self.events.descriptor]
         self.private += [self.owner] if self.owner >= 0 else []
-        self.board = Board(stages, self._blocked)
+        self.tracker: Tracker[LocalTask] = Tracker(
+            self.stages,
+            rank=lambda task: -task.stage.remaining_s,
+            needs=lambda task: task.stage.request,
+        )
         self.context = context.read(self.run.path, self.number)
         self.forks = self.settings.get("isolation") != "spawn"
         if self.forks:
             self._warm_up()
-        self.kept = frozenset(children())  # what imported modules have started
+        self.processes = StepProcesses(self.settings["kill_wait_s"])
         self._loop(wake)
         return 1 if self.failed or self.draining else 0
 
     def _warm_up(self) -> None:
-        """Import what the steps will import; what cannot be is left for the step to complain."""
+        """Import what the steps will import; if an import fails, the step reports it."""
         known = set(sys.path)
         sys.path += [entry for entry in self.context.sys_path if entry not in known]
         install_snapshot(trust.opened(self.run.path), self.context.snapshot)
@@ -146,30 +119,28 @@ class Engine:
 
     def _loop(self, wake: int) -> None:
         signed = time.monotonic()
-        while self.board.open:
+        while self.tracker.open:
             self._stop_if_unwanted()
             if time.monotonic() > signed + SIGN_OF_LIFE_S:
                 signed = time.monotonic()
                 self.events.sign_of_life()
             self._start_what_fits()
-            if not self.board.open:
+            if not self.tracker.open:
                 break
-            pause = _LEFTOVERS_POLL_S if self.ending else _POLL_S
-            if self.alarms:
-                pause = max(0.0, min(pause, self.alarms[0][0] - time.monotonic()))
             watched = [wake] + ([self.owner] if self.owner >= 0 else [])
-            if wake in select.select(watched, [], [], pause)[0]:
+            if wake in select.select(watched, [], [], self.processes.pause_s)[0]:
                 with contextlib.suppress(BlockingIOError):
                     os.read(wake, 4096)
-            self._reap()
-            self._ring()
+            for process in self.processes.take_ended():
+                self._ended(process)
+            self.processes.run_alarms()
             self._read_requests()
 
     def _on_sigterm(self, _signal: int, _frame: FrameType | None) -> None:
         self.unwanted = True
 
     def _stop_if_unwanted(self) -> None:
-        """Whoever wants the run is gone, or somebody has sent SIGTERM."""
+        """The process that the run belongs to has ended, or somebody has sent SIGTERM."""
         if self.owner >= 0 and select.select([self.owner], [], [], 0)[0]:
             self.owner = -1
             self.unwanted = True
@@ -178,22 +149,21 @@ class Engine:
             self._stop(at_once=True)
 
     def _start_what_fits(self) -> None:
-        while (task := self.board.next(self.machine.fits)) is not None:
+        def fits(task: LocalTask) -> bool:
+            return self.machine.fits(task.stage.request)
+
+        while (task := self.tracker.next(fits)) is not None:
             gpus = self.machine.take(task.stage.request)
             try:
                 pid = self._start(task, gpus)
             except (OSError, subprocess.SubprocessError) as problem:
                 self._not_started(task, gpus, problem)
                 continue
-            now = time.monotonic()
-            self.children[pid] = _Child(task, pid, gpus, now)
-            heapq.heappush(self.alarms, (now + task.stage.wall_s, pid, "time", now))
-            if task.stage.warn_s:
-                heapq.heappush(self.alarms, (now + task.stage.warn_s, pid, "warn", now))
+            self.processes.add(task, pid, gpus)
             self.events.write(task.key, "RUNNING", name=task.name, pid=pid)
 
     def _start(self, task: LocalTask, gpus: list[str]) -> int:
-        """Start a step's process; its pid. Raises what can go wrong with files and processes."""
+        """Start a step's process; its pid. Raises OSError or SubprocessError."""
         environment = self._environment(task, gpus)
         log = open_log(self.run.step_dir(task.slug) / step_files.log(task.key))
         try:
@@ -212,9 +182,8 @@ class Engine:
         if isinstance(problem, OSError) and problem.filename is not None:
             cause = f"it could not be started: {problem.filename}: {problem.strerror}"
         self.machine.give_back(task.stage.request, gpus)
-        self.events.write(task.key, "FAILED", name=task.name, cause=cause)
         self.failed = True
-        self.board.end(task, succeeded=False)
+        self._end(task, "FAILED", cause=cause)
 
     def _environment(self, task: LocalTask, gpus: list[str]) -> dict[str, str]:
         environment = {
@@ -229,47 +198,30 @@ class Engine:
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
         return environment
 
-    def _reap(self) -> None:
-        """Take in the steps that have ended, as soon as nothing is left of them."""
-        with contextlib.suppress(ChildProcessError):
-            while (found := os.waitpid(-1, os.WNOHANG))[0]:
-                child = self.children.pop(found[0], None)
-                if child is None:  # something that a step has left
-                    continue
-                signal_group(child.pid, signal.SIGKILL)
-                child.code = os.waitstatus_to_exitcode(found[1])
-                child.elapsed_s = round(time.monotonic() - child.started, 3)
-                self.ending.append(child)
-        if self.ending and self._nothing_left():
-            ended, self.ending = self.ending, []
-            for child in ended:
-                self.machine.give_back(child.task.stage.request, child.gpus)
-                self._ended(child)
-
-    def _nothing_left(self) -> bool:
-        """End what steps have left, which comes here when they end; whether all of it has."""
-        first = min(self.ending, key=lambda child: child.started)
-        is_young = time.monotonic() < first.started + _YOUNG_S
-        kept = self.kept | self.children.keys()
-        return self.leftovers.end(kept, since=first.pid if is_young else None)
-
-    def _ended(self, child: _Child) -> None:
-        task, code = child.task, child.code
+    def _ended(self, process: StepProcess) -> None:
+        """Nothing is left of a step: record its end, or let it start again."""
+        task, code = process.task, process.code
+        self.machine.give_back(task.stage.request, process.gpus)
         outcome, code = self._end_marker(task, code if code >= 0 else 128 - code)
         requeued = outcome is Outcome.REQUEUED
-        if requeued and not child.cancelled and not self.draining:
+        if requeued and not process.cancelled and not self.draining:
             self.events.write(task.key, "PENDING", name=task.name)
-            self.board.again(task)
+            task.restarts += 1
+            self.tracker.requeue(task)
             return
         state = "COMPLETED" if code == 0 else "FAILED"
-        if code != 0 and (child.cancelled or requeued):
+        if code != 0 and (process.cancelled or requeued):
             state = "CANCELLED"
-        elif code != 0 and child.out_of_time:
+        elif code != 0 and process.out_of_time:
             state = "TIMEOUT"
-        more = {"elapsed_s": child.elapsed_s, "exit_code": code}
-        self.events.write(task.key, state, name=task.name, **more)
         self.failed |= code != 0
-        self.board.end(task, succeeded=code == 0)
+        self._end(task, state, elapsed_s=process.elapsed_s, exit_code=code)
+
+    def _end(self, task: LocalTask, state: str, **more: Any) -> None:
+        """A step has ended, and with it those that can never start because of that."""
+        self.events.write(task.key, state, name=task.name, **more)
+        for blocked in self.tracker.end(task, succeeded=state == "COMPLETED"):
+            self.events.write(blocked.key, "CANCELLED", name=blocked.name, blocked=True)
 
     def _end_marker(self, task: LocalTask, code: int) -> tuple[Outcome, int]:
         """Outcome and exit code of a step whose process has ended; without a marker it failed."""
@@ -280,33 +232,8 @@ class Engine:
             sys.stderr.write(f"{task.name}: its end could not be written: {error}\n")
             return Outcome.FAILED, code or 1
 
-    def _blocked(self, task: LocalTask) -> None:
-        self.events.write(task.key, "CANCELLED", name=task.name, blocked=True)
-
-    def _ring(self) -> None:
-        """Act on the times that have come: warn, end, and at last kill a step."""
-        now = time.monotonic()
-        while self.alarms and self.alarms[0][0] <= now:
-            _, pid, what, started = heapq.heappop(self.alarms)
-            child = self.children.get(pid)
-            if child is None or child.started != started:  # it has ended
-                continue
-            if what == "warn":
-                signal_group(pid, signal.SIGUSR2)
-            elif what == "time":
-                child.out_of_time = True
-                self._terminate(pid, child)
-            else:
-                signal_group(pid, signal.SIGKILL)
-
-    def _terminate(self, pid: int, child: _Child, *, most_s: float = math.inf) -> None:
-        """Ask a step to end, and kill it if it does not."""
-        signal_group(pid, signal.SIGTERM)
-        end = time.monotonic() + min(most_s, self.settings["kill_wait_s"])
-        heapq.heappush(self.alarms, (end, pid, "kill", child.started))
-
     def _read_requests(self) -> None:
-        """Other processes ask by leaving a file: to cancel steps, to finish, to stop."""
+        """Other processes leave a file for each request: to cancel steps, to finish, to stop."""
         for path, content in local_files.asked(self.run.path, self.number):
             if content.get("action") == "cancel":
                 self._cancel(set(fields.texts(content, "jobs")))
@@ -317,11 +244,11 @@ class Engine:
     def _stop(self, *, at_once: bool) -> None:
         """Start nothing more; `at_once` ends what runs, too."""
         self.draining = True
-        self._take_out(self.board.tasks())
+        self._cancel_waiting(lambda _task: True)
         if at_once:
-            for pid, child in self.children.items():
-                child.cancelled = True
-                self._terminate(pid, child, most_s=_STOP_WAIT_S)
+            for process in self.processes.running:
+                process.cancelled = True
+                self.processes.terminate(process, _STOP_WAIT_S)
 
     def _cancel(self, jobs: set[str]) -> None:
         """Cancel steps by their ids or those of their stages."""
@@ -329,23 +256,21 @@ class Engine:
         def is_meant(task: LocalTask) -> bool:
             return task.key in jobs or task.key.partition("_")[0] in jobs
 
-        for pid, child in self.children.items():
-            if is_meant(child.task):
-                child.cancelled = True
-                self._terminate(pid, child)
-        self._take_out(filter(is_meant, self.board.tasks()))
+        for process in self.processes.running:
+            if is_meant(process.task):
+                process.cancelled = True
+                self.processes.terminate(process)
+        self._cancel_waiting(is_meant)
 
-    def _take_out(self, tasks: Iterable[LocalTask]) -> None:
-        """Cancel those steps that have not started."""
-        begun = {child.task.key for child in (*self.children.values(), *self.ending)}
-        for task in tasks:
-            if not task.ended and task.key not in begun:
-                self.events.write(task.key, "CANCELLED", name=task.name)
-                self.board.end(task, succeeded=False, ran=False)
+    def _cancel_waiting(self, is_meant: Callable[[LocalTask], bool]) -> None:
+        for stage in self.stages:
+            for task in stage.tasks:
+                if is_meant(task) and self.tracker.is_waiting(task):
+                    self._end(task, "CANCELLED")
 
 
 def main(arguments: Sequence[str], guardians: Sequence[int] = ()) -> int:
-    """Run what the guardian's command line says: RUN_DIR NUMBER SETTINGS OWNER."""
+    """Run the submission of the guardian's command line: RUN_DIR NUMBER SETTINGS OWNER."""
     run_dir, number, settings, owner = arguments
     run = RunDir(Path(run_dir))
     engine = Engine(run, int(number), json.loads(settings), int(owner), guardians)

@@ -1,7 +1,7 @@
-"""What the engine says of its steps, in a file that any process can read.
+"""The events of an engine's steps, in a file that any process can read.
 
 The first line is about the engine; then there is a line per change. States are named as Slurm
-names them, so that everything that reads squeue's words reads these.
+names them, so that everything that reads squeue's states reads these.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class EventWriter:
 
 @dataclass(frozen=True)
 class EngineStatus:
-    """The process that runs a submission, and what it said of each step last.
+    """The process that runs a submission, and the last event of each step.
 
     Attributes:
         mark: a variable, with its value, that all its processes were started with.
@@ -119,16 +119,16 @@ class EngineStatus:
         return f"process {self.pid}{where}{state}"
 
     def is_over(self, job_id: str) -> bool:
-        """Whether a step, or each step of a stage, has ended by what was said of it."""
-        said = (self.states.get(key, {}) for key in self.stages.get(job_id, [job_id]))
-        return all(event.get("state") in FINAL for event in said)
+        """Whether a step, or each step of a stage, has ended by its events."""
+        events = (self.states.get(key, {}) for key in self.stages.get(job_id, [job_id]))
+        return all(event.get("state") in FINAL for event in events)
 
 
 class Follower:
     """Reads a file of events as it grows, each line once.
 
     Attributes:
-        states: by key, what the engine said of each step last.
+        states: by key, the last event of each step.
     """
 
     def __init__(self, path: Path) -> None:
@@ -138,10 +138,10 @@ class Follower:
         self._head: dict[str, Any] | None = None
         self.states: dict[str, dict[str, Any]] = {}
 
-    def look(self) -> list[dict[str, Any]]:
-        """The changes since the last look, in order."""
+    def new(self) -> list[dict[str, Any]]:
+        """The changes since the last call, in order."""
         changes = []
-        for event in self._new():
+        for event in self._new_lines():
             key = event.get("key")
             if key is not None:
                 self.states[key] = {**self.states.get(key, {}), **event}
@@ -152,7 +152,7 @@ class Follower:
 
     @property
     def engine(self) -> EngineStatus | None:
-        """The engine as of the last look; None if it had not said anything."""
+        """The engine as of the last call of `new`; None if there was no event yet."""
         head = self._head
         if head is None:
             return None
@@ -169,7 +169,7 @@ class Follower:
             stages[key] = [key] if count is None else [f"{key}_{i}" for i in range(count)]
         return stages
 
-    def _new(self) -> Iterator[dict[str, Any]]:
+    def _new_lines(self) -> Iterator[dict[str, Any]]:
         try:
             with self._path.open("rb") as file:
                 self._touched = os.fstat(file.fileno()).st_mtime
@@ -188,19 +188,19 @@ class Follower:
 
 
 def read(path: Path) -> EngineStatus | None:
-    """What a file of events says; None if there is no engine (yet).
+    """The engine that writes a file of events; None if there is none (yet).
 
-    Of an engine that has ended it is all that it ever said: who finds it dead looks once more.
+    Of an engine that has ended, all events are read: one that is found dead is read once more.
     """
     follower = Follower(path)
-    follower.look()
+    follower.new()
     if follower.engine is not None and not follower.engine.is_alive:
-        follower.look()
+        follower.new()
     return follower.engine
 
 
 def forbid(path: Path) -> bool:
-    """Keep an engine that has not said anything yet from ever starting; False if it has."""
+    """Keep an engine without any event yet from ever starting; False if it has one."""
     try:
         os.close(open_file(path, _NEW))
     except FileExistsError:

@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _fork() -> int:
-    """Fork a process that is told to end when this one is killed; 0 in it, its pid here."""
+    """Fork a process that gets SIGTERM when this one is killed; 0 in it, its pid here."""
     adopt_orphans()
     above = os.getpid()
     signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)

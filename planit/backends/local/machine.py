@@ -1,4 +1,4 @@
-"""What this machine has, what steps ask of it, and who has what at the moment."""
+"""What this machine has, what each step requests, and what is free at the moment."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _UNITS = {"": 2**20, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}  # sbatch's
 
 @dataclass(frozen=True)
 class Request:
-    """What a step asks for."""
+    """What a step requests; memory in bytes."""
 
     cpus: int = 1
     gpus: int = 0
@@ -31,7 +31,7 @@ class Request:
         """Read submission parameters: submitit's names, and sbatch's in additional_parameters.
 
         Raises:
-            PlanError: several nodes or tasks, which need a launcher that one machine has not.
+            PlanError: several nodes or tasks, which need a launcher that one machine does not have.
         """
         flags = {
             key.replace("-", "_"): value
@@ -101,7 +101,7 @@ class Machine:
 
     @classmethod
     def found(cls, settings: Mapping[str, Any]) -> Machine:
-        """What the settings of the backend say, else what is there."""
+        """The machine as the settings of the backend give it, else as it is."""
         cpus = settings.get("cpus") or len(os.sched_getaffinity(0))
         memory = settings.get("mem_gb")
         memory_here = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -133,8 +133,8 @@ class Machine:
             words = " ".join(f"backend.{key}={value}" for key, value in need.items())
             raise PlanError(
                 first,
-                hint=f"ask for less, or say {words} (in Python, submit(..., local={need})) to run"
-                " the plan here all the same",
+                hint=f"ask for less, or set {words} (in Python, submit(..., local={need})) to run"
+                " the plan here anyway",
             )
 
     def fits(self, request: Request) -> bool:
@@ -145,7 +145,7 @@ class Machine:
         )
 
     def take(self, request: Request) -> list[str]:
-        """Take what a step asks for; the GPUs that it gets."""
+        """Take what a step requests; the GPUs that it gets."""
         self.free_cpus -= request.cpus
         self.free_memory -= request.memory
         taken, self.free_gpus = self.free_gpus[: request.gpus], self.free_gpus[request.gpus :]

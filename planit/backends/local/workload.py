@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from planit.backends.local.board import LocalStage, LocalTask
+from dataclasses import dataclass, field
+
 from planit.backends.local.machine import Request
 from planit.errors import RunError
+from planit.graph import Edge, EdgeKind
 from planit.nodes.walltime import parse
 from planit.record import history as histories
 from planit.record import submissions
@@ -12,6 +14,48 @@ from planit.record.run_dir import RunDir
 from planit.record.submissions import SubmittedStage
 
 DEFAULT_SIGNAL_DELAY_S = 90
+
+
+@dataclass(eq=False, slots=True)
+class LocalTask:
+    """One step.
+
+    Attributes:
+        key: its job id, ``1.3`` or ``1.3_7``.
+        restarts: how often it was requeued.
+    """
+
+    key: str
+    name: str
+    slug: str
+    stage: LocalStage
+    restarts: int = 0
+
+
+@dataclass(eq=False)
+class LocalStage:
+    """Steps with the same parameters and edges.
+
+    Attributes:
+        number: as in the submission.
+        request: what each step needs of the machine.
+        wall_s: the time limit of each step.
+        warn_s: when a step is warned before its limit, or 0 for never.
+        script: the script that runs a step with setup or teardown lines, or None.
+        max_concurrent: how many steps run at once at most, or None.
+        remaining_s: wall time of the longest way from its start to the end of the plan.
+    """
+
+    number: int
+    edges: tuple[Edge, ...]
+    request: Request
+    wall_s: float
+    warn_s: float
+    script: str | None
+    max_concurrent: int | None
+    is_array: bool
+    tasks: list[LocalTask] = field(default_factory=list)
+    remaining_s: float = 0.0
 
 
 def read_stages(run: RunDir, number: int) -> list[LocalStage]:
@@ -25,19 +69,21 @@ def read_stages(run: RunDir, number: int) -> list[LocalStage]:
     if submitted is None:
         raise RunError(f"submission {number} of run {run.run_id} cannot be read")
     slugs = {leaf.name: leaf.slug for leaf in histories.leaves(run.manifest["tree"])}
-    stages: dict[int, LocalStage] = {}
+    stages = []
     for one in submitted:
         stage = _stage(run, number, one)
         key = f"{number}.{stage.number}"
         stage.tasks = [
-            LocalTask(f"{key}_{index}" if stage.is_array else key, name, slugs[name], stage, index)
+            LocalTask(f"{key}_{index}" if stage.is_array else key, name, slugs[name], stage)
             for index, name in enumerate(one.tasks)
         ]
-        for kind, parent in one.edges:
-            stage.edges.append((kind, stages[parent]))
-            stages[parent].behind.append((kind, stage))
-        stages[stage.number] = stage
-    return list(stages.values())
+        stages.append(stage)
+    for stage in reversed(stages):  # what waits for it has added its own way to the end
+        stage.remaining_s += stage.wall_s
+        for edge in stage.edges:
+            parent = stages[edge.parent]
+            parent.remaining_s = max(parent.remaining_s, stage.remaining_s)
+    return stages
 
 
 def _stage(run: RunDir, number: int, one: SubmittedStage) -> LocalStage:
@@ -50,10 +96,11 @@ def _stage(run: RunDir, number: int, one: SubmittedStage) -> LocalStage:
     needs_shell = bool(options.get("setup") or options.get("teardown"))
     return LocalStage(
         number=one.number,
+        edges=tuple(Edge(parent, EdgeKind(kind)) for kind, parent in one.edges),
         request=Request.of(one.tasks[0], options),
         wall_s=wall_s,
         warn_s=warn_s,
         script=str(run.stage_dir(number, one.number).script) if needs_shell else None,
-        most=one.max_concurrent,
+        max_concurrent=one.max_concurrent,
         is_array=one.array,
     )

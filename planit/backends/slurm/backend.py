@@ -8,29 +8,32 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import ClassVar, Self
 
-from planit.backends.base import Dependency, Tagged, TaggedJob
+from planit.backends.base import Dependency, StageOnDisk, Tagged, TaggedJob
+from planit.backends.configurable import Configurable
 from planit.backends.slurm.client import SlurmClient, UnclearSubmissionError
 from planit.backends.slurm.environment import default_cluster
-from planit.backends.submitit_jobs import ClusterWatcher
+from planit.backends.slurm.script import ScriptSpec, needs_srun, script_text, task_count
 from planit.errors import (
+    ConfigError,
     PlanError,
     SchedulerError,
     SubmissionError,
     UnknownClusterError,
     suggest,
 )
-from planit.graph import Graph
+from planit.graph import Graph, Stage
 from planit.graph.lowering import DEFAULT_MAX_ARRAY_SIZE
 from planit.record.jobs import JobRef
+from planit.record.trust import accepts_group
 
 _PASSING = ("unable to contact", "timed out", "no answer", "temporarily", "too many", "try again")
 _TRIES = 3
 
 
 @dataclass
-class SlurmBackend:
+class SlurmBackend(Configurable):
     """Submits, releases, cancels and finds jobs.
 
     Attributes:
@@ -39,20 +42,31 @@ class SlurmBackend:
             trouble with it; without it such jobs stay pending until `planit cancel` clears them.
         python: shell words that start the Python in the jobs.
         retry_wait_s: pause before an sbatch call is repeated after a passing failure.
+
+    Raises:
+        ConfigError: a setting that is not of its kind.
     """
 
     client: SlurmClient = field(default_factory=SlurmClient)
     kill_on_invalid_dep: bool = True
     python: str = field(default_factory=lambda: shlex.quote(sys.executable))
     retry_wait_s: float = 1.0
-    _watchers: dict[str | None, ClusterWatcher] = field(default_factory=dict)
 
-    name = "slurm"
-    look_every_s = 10.0
+    name: ClassVar[str] = "slurm"
+    SETTINGS: ClassVar[tuple[str, ...]] = ("kill_on_invalid_dep", "python")
+    poll_interval_s: ClassVar[float] = 10.0
 
-    def settings(self) -> dict[str, Any]:
-        """What makes the same backend again."""
-        return {"kill_on_invalid_dep": self.kill_on_invalid_dep, "python": self.python}
+    def __post_init__(self) -> None:
+        if not isinstance(self.kill_on_invalid_dep, bool):
+            value = self.kill_on_invalid_dep
+            raise ConfigError(f"backend.kill_on_invalid_dep must be true or false, not {value!r}")
+
+    def attached(self) -> Self:
+        """The same: jobs never end with this process."""
+        return self
+
+    def attached_run(self) -> None:
+        """Jobs go on by themselves."""
 
     def check(self, graph: Graph, run_path: Path | None = None) -> None:
         """Every cluster that a step names must answer before the first job is submitted.
@@ -72,8 +86,8 @@ class SlurmBackend:
                         hint=suggest(cluster, names) if names else "sacctmgr show clusters",
                     ) from None
 
-    def begin(self, run_path: Path, number: int) -> None:
-        """Nothing to do before the first sbatch call."""
+    def open_run(self, run_path: Path) -> None:
+        """Jobs are found by their tags, whatever the run."""
 
     def default_cluster(self) -> str | None:
         """The one that a site sets by SLURM_CLUSTERS or SBATCH_CLUSTERS.
@@ -92,6 +106,34 @@ class SlurmBackend:
     def cluster_name(self, cluster: str | None) -> str | None:
         """The name of a cluster; that of the default one is asked for."""
         return self.client.setting("ClusterName", cluster) if cluster is None else cluster
+
+    def ranks(self, stage: Stage) -> int:
+        """Slurm tasks of a step, if srun starts it once for each."""
+        options = stage.resources.options
+        launches = stage.tasks[0].launches
+        one_each = needs_srun(options, checkpoints=False, launches=launches)
+        return task_count(options) if one_each else 1
+
+    def script(self, stage: StageOnDisk) -> str:
+        """What sbatch takes. Raises PlanError for a path with control characters."""
+        one, folder = stage.stage, stage.folder
+        spec = ScriptSpec(
+            name=one.name,
+            options=one.resources.options,
+            run_dir=stage.run.path,
+            tag=stage.run.tag(stage.submission, one.number),
+            python=self.python,
+            attempt=stage.submission,
+            stage=one.number,
+            checkpoints=stage.checkpoints,
+            launches=one.tasks[0].launches,
+            cancels=self.kill_on_invalid_dep,
+            trust_group=accepts_group(),
+        )
+        if one.is_array:
+            count = len(one.tasks)
+            return script_text(spec.for_array(folder.tasks_file, count, one.max_concurrent))
+        return script_text(spec.for_step(one.tasks[0].name, stage.step_dirs[0]))
 
     def submit(
         self,
@@ -126,10 +168,10 @@ class SlurmBackend:
     ) -> JobRef | None:
         """The job that an sbatch call left in the queue, or None if Slurm says that it left none.
 
-        A call is only repeated on Slurm's word that there is no such job, never on its silence.
+        A call is only repeated if Slurm answers that there is no such job.
         """
         accepted = isinstance(error, UnclearSubmissionError)
-        silence = ""
+        no_answer = ""
         for attempt in range(1, _TRIES + 1):
             if _may_repeat(error) or (accepted and attempt > 1):
                 time.sleep(self.retry_wait_s * attempt)
@@ -137,10 +179,10 @@ class SlurmBackend:
             same = sorted((job for job in found.jobs if job.tag == tag), key=lambda job: -job.live)
             if same:
                 return same[0].ref
-            silence = found.no_answer.get(cluster, "")
-            if not accepted and not (silence and _may_repeat(error)):
+            no_answer = found.no_answer.get(cluster, "")
+            if not accepted and not (no_answer and _may_repeat(error)):
                 return None
-        more = silence or "and the queue does not have it"
+        more = no_answer or "and the queue does not have it"
         raise SubmissionError(f"{error.message}; and then {more}") from error
 
     def confirm(self, prefix: str, jobs: Mapping[str, JobRef]) -> None:
@@ -157,7 +199,7 @@ class SlurmBackend:
         there = {(job.tag, job.ref) for job in found.jobs if job.live}
         for tag, job in jobs.items():
             if (tag, job) not in there:
-                others = [str(ref) for known, ref in there if known == tag]
+                others = [str(ref) for other, ref in there if other == tag]
                 instead = f"; the queue has {', '.join(others)} instead" if others else ""
                 raise SubmissionError(f"job {job}, as sbatch printed it, is not there{instead}")
         second = [j.ref for j in found.jobs if j.live and j.tag in jobs and j.ref != jobs[j.tag]]
@@ -170,11 +212,11 @@ class SlurmBackend:
         no_answer: dict[str | None, str] = {}
         for cluster in dict.fromkeys(clusters):
             try:
-                queue = self.client.fresh_queue(cluster)
+                queue = self.client.queue(cluster)
             except UnknownClusterError:
                 continue  # no job can be there
-            except SchedulerError as silence:
-                no_answer[cluster] = silence.message
+            except SchedulerError as error:
+                no_answer[cluster] = error.message
                 continue
             for view in queue.values():
                 tag = (view.comment or "").rpartition(" ")[2]
@@ -189,12 +231,6 @@ class SlurmBackend:
 
     def cancel(self, jobs: Iterable[JobRef]) -> dict[JobRef, str]:
         return self.client.cancel(jobs)
-
-    def watcher(self, cluster: str | None) -> ClusterWatcher:
-        """The look-up that all jobs of a cluster share."""
-        if cluster not in self._watchers:
-            self._watchers[cluster] = ClusterWatcher(self.client, cluster)
-        return self._watchers[cluster]
 
 
 def dependency_text(after: Sequence[Dependency]) -> str:

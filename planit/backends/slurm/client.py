@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 from planit.backends.slurm import parse
 from planit.backends.slurm.environment import question_env, sbatch_env
@@ -31,7 +32,7 @@ _BATCH = 500  # ids per scontrol or scancel call, far below the kernel's limit o
 
 
 class UnclearSubmissionError(SubmissionError):
-    """sbatch succeeded, but what it printed does not tell for certain which job it made."""
+    """sbatch succeeded, but what it printed does not name its job for certain."""
 
 
 @dataclass
@@ -50,6 +51,8 @@ class SlurmClient:
     cancel_pause_s: float = CANCEL_PAUSE_S
     calls: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     _settings: dict[str | None, dict[str, str]] = field(default_factory=dict)
+
+    source: ClassVar[str] = "slurm"
 
     def submit(self, script: str, options: Sequence[str], cluster: str | None = None) -> JobRef:
         """Sbatch `script`. Ctrl-C waits for the end of the call.
@@ -88,9 +91,9 @@ class SlurmClient:
 
     def _some_held(self, jobs: Iterable[JobRef]) -> bool:
         return any(
-            view.is_live and "Held" in (view.reason or "") and view.key.partition("_")[0] in ids
+            view.is_held and view.key.partition("_")[0] in ids
             for cluster, ids in _by_cluster(jobs).items()
-            for view in self.fresh_queue(cluster).values()
+            for view in self.queue(cluster).values()
         )
 
     def cancel(self, jobs: Iterable[JobRef]) -> dict[JobRef, str]:
@@ -115,31 +118,31 @@ class SlurmClient:
                 break
             if attempt:
                 time.sleep(self.cancel_pause_s)
-            said = self._scancel(cluster, left or wanted)
+            complaints = self._scancel(cluster, left or wanted)
             try:
-                queue = self.fresh_queue(cluster)
+                queue = self.queue(cluster)
             except UnknownClusterError:
                 return []
-            except SchedulerError as silence:
-                left = dict.fromkeys(left or wanted, f"no answer: {silence.message}")
+            except SchedulerError as error:
+                left = dict.fromkeys(left or wanted, f"no answer: {error.message}")
                 continue
-            left = _still_there(left or wanted, queue, said)
+            left = _still_there(left or wanted, queue, complaints)
             if not left:
                 break
         return list(left.items())
 
     def _scancel(self, cluster: str | None, ids: Iterable[str]) -> list[str]:
         """One scancel of all; its complaints, line by line."""
-        said: list[str] = []
+        complaints: list[str] = []
         for part in _batches(ids):
             try:
                 done = self._run(["scancel", *_on(cluster), *part], SchedulerError)
             except SchedulerError as error:
-                return [*said, error.message]
-            said += [line for line in done.stderr.splitlines() if line.strip()]
+                return [*complaints, error.message]
+            complaints += [line for line in done.stderr.splitlines() if line.strip()]
             if done.returncode != 0 and not done.stderr.strip():
-                said.append(_words(done, "scancel"))
-        return said
+                complaints.append(_words(done, "scancel"))
+        return complaints
 
     def setting(self, name: str, cluster: str | None) -> str:
         """A value of a cluster's configuration, which is asked for once.
@@ -161,7 +164,7 @@ class SlurmClient:
         return self._settings[cluster]
 
     def clusters(self) -> list[str]:
-        """The clusters that slurmdbd knows; none if it does not answer."""
+        """The clusters that slurmdbd has; none if it does not answer."""
         try:
             shown = self._ask(["sacctmgr", "-n", "-P", "show", "clusters", "format=cluster"])
         except SchedulerError:
@@ -169,17 +172,13 @@ class SlurmClient:
         return [line.strip() for line in shown.splitlines() if line.strip()]
 
     def queue(self, cluster: str | None) -> dict[str, JobView]:
-        """All of the user's jobs that slurmctld still knows, by key; arrays task by task.
+        """All of the user's jobs that slurmctld still has, by key; arrays task by task.
 
         Raises:
             UnknownClusterError: Slurm has no such cluster.
             SchedulerError: there is no answer, or not certainly a whole one.
         """
-        return self.fresh_queue(cluster)
-
-    def fresh_queue(self, cluster: str | None) -> dict[str, JobView]:
-        """As `queue`, asked now."""
-        user = str(os.geteuid())  # the name may be told otherwise, by LOGNAME for instance
+        user = str(os.geteuid())  # the name may be set to another, by LOGNAME for instance
         command = ["squeue", *_on(cluster), "-t", "all", "-u", user, "-o", parse.QUEUE_FIELDS]
         return parse.queue(self._ask(command, cluster))
 
@@ -232,24 +231,6 @@ class SlurmClient:
             raise error(f"{command[0]} gave no answer in {self.timeout_s:g} s") from None
 
 
-@dataclass
-class RememberingClient(SlurmClient):
-    """Asks each cluster for its queue once, however many runs are looked at."""
-
-    _queues: dict[str | None, dict[str, JobView]] = field(default_factory=dict)
-
-    def queue(self, cluster: str | None) -> dict[str, JobView]:
-        """The queue as it was at the first call."""
-        if cluster not in self._queues:
-            self._queues[cluster] = self.fresh_queue(cluster)
-        return self._queues[cluster]
-
-
-def available() -> bool:
-    """Whether this machine can submit to a Slurm."""
-    return shutil.which("sbatch") is not None
-
-
 def _by_cluster(jobs: Iterable[JobRef]) -> dict[str | None, dict[str, None]]:
     """The ids of `jobs` on each cluster, each once, in their order."""
     found: dict[str | None, dict[str, None]] = defaultdict(dict)
@@ -269,22 +250,28 @@ def _on(cluster: str | None) -> list[str]:
 
 
 def _still_there(
-    ids: Iterable[str], queue: Mapping[str, JobView], said: Sequence[str]
+    ids: Iterable[str], queue: Mapping[str, JobView], complaints: Sequence[str]
 ) -> dict[str, str]:
-    """Those of `ids` that the queue does not show as gone, each with scancel's words on it."""
+    """Those of `ids` that the queue does not show as gone, each with scancel's complaints."""
     open_keys: dict[str, str] = {}
     for view in queue.values():
         if not view.is_gone:
             open_keys[view.key] = view.state
             open_keys.setdefault(view.key.partition("_")[0], view.state)
-    return {key: f"still {open_keys[key]}{_about(key, said)}" for key in ids if key in open_keys}
+    return {
+        key: f"still {open_keys[key]}{_about(key, complaints)}" for key in ids if key in open_keys
+    }
 
 
-def _about(key: str, said: Sequence[str]) -> str:
-    """What scancel said of a job: the lines that name it, or else those that name none."""
-    named = [line for line in said if re.search(rf"\bid {re.escape(key)}\b(?![_.])", line)]
-    lines = named or [line for line in said if not re.search(r"\bid \d", line)]
-    return f", scancel: {parse.words(chr(10).join(lines))}" if lines else ", and scancel is silent"
+def _about(key: str, complaints: Sequence[str]) -> str:
+    """Scancel's complaints about a job: the lines that name it, or else those that name none."""
+    named = [line for line in complaints if re.search(rf"\bid {re.escape(key)}\b(?![_.])", line)]
+    lines = named or [line for line in complaints if not re.search(r"\bid \d", line)]
+    return (
+        f", scancel: {parse.words(chr(10).join(lines))}"
+        if lines
+        else ", and scancel printed nothing"
+    )
 
 
 def _words(done: subprocess.CompletedProcess[str], tool: str) -> str:

@@ -37,8 +37,8 @@ def words(stderr: str) -> str:
 
 def is_unknown_cluster(stderr: str) -> bool:
     """Whether Slurm knows no cluster of the name; one that is down is called unreachable only."""
-    known = r"no cluster '.*' known|(invalid|unknown) cluster\b"
-    return re.search(known, stderr, re.IGNORECASE) is not None
+    pattern = r"no cluster '.*' known|(invalid|unknown) cluster\b"
+    return re.search(pattern, stderr, re.IGNORECASE) is not None
 
 
 def job_id(stdout: str) -> tuple[str, str | None] | None:
@@ -75,9 +75,9 @@ def accounting(stdout: str) -> dict[str, JobView]:
 
 
 def with_tasks_of_whole_arrays(views: dict[str, JobView], wanted: set[str]) -> dict[str, JobView]:
-    """An array that was cancelled before it started stands in the accounting as one bare id.
+    """An array that was cancelled before it started is in the accounting as one bare id.
 
-    That is then said of each of its tasks.
+    That is then the answer for each of its tasks.
     """
     found = dict(views)
     for key in wanted - views.keys():

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from planit.backends.shell import WAIT, lines_around
 from planit.errors import PlanError
 from planit.record import step_files
 from planit.record.run_dir import RunDir
@@ -30,6 +31,7 @@ _NOT_SBATCH = frozenset(
     }
 )
 DEFAULT_SIGNAL_DELAY_S = 90
+_ATTEMPT = "$SLURM_JOB_ID.${SLURM_RESTART_COUNT:-0}"
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,6 @@ class ScriptSpec:
         stage: number of the stage.
         checkpoints: whether a task can save itself when Slurm warns it.
         launches: whether the step is started once for each Slurm task, by srun.
-        here: whether planit's local engine runs it, which sets the PLANIT_* variables itself.
         cancels: whether a step that fails cancels what waits for it.
         trust_group: whether the user trusts who can write to the folders above the run.
     """
@@ -68,7 +69,6 @@ class ScriptSpec:
     stage: int = 0
     checkpoints: bool = False
     launches: bool = True
-    here: bool = False
     trust_group: bool = False
     cancels: bool = False
 
@@ -76,9 +76,9 @@ class ScriptSpec:
         """The script of a single job."""
         return replace(self, step=step, step_dir=step_dir)
 
-    def for_array(self, task_list: Path, count: int, most: int | None = None) -> ScriptSpec:
-        """The script of an array of `count` tasks, of which at most `most` run at once."""
-        limit = f"%{most}" if most is not None else ""
+    def for_array(self, task_list: Path, count: int, max_running: int | None = None) -> ScriptSpec:
+        """The script of an array of `count` tasks, of which at most `max_running` run at once."""
+        limit = f"%{max_running}" if max_running is not None else ""
         return replace(self, task_list=task_list, array=f"0-{count - 1}{limit}")
 
 
@@ -87,8 +87,7 @@ def script_text(spec: ScriptSpec) -> str:
     for path in (spec.run_dir, spec.step_dir):
         if path is not None and not str(path).isprintable():
             raise PlanError(f"the path {str(path)!r} has control characters")
-    head = [] if spec.here else [*_directives(spec), "", *_environment(spec), ""]
-    lines = ["#!/bin/bash", *head, *_body(spec)]
+    lines = ["#!/bin/bash", *_directives(spec), "", *_environment(spec), "", *_body(spec)]
     return "\n".join(lines) + "\n"
 
 
@@ -162,27 +161,7 @@ def _environment(spec: ScriptSpec) -> list[str]:
     return [*lines, "export SUBMITIT_EXECUTOR=slurm"]
 
 
-# planit_run waits for its arguments in a way that lets signals through: what Slurm sends to the
-# batch script reaches the step, and the script lives until the step has ended.
-_WAIT = """\
-planit_forward() {
-    for planit_signal in TERM INT HUP USR1 USR2; do
-        trap "kill -s $planit_signal \\"\\$planit_child\\" 2> /dev/null" "$planit_signal"
-    done
-}
-planit_run() {
-    "$@" &
-    planit_child=$!
-    while wait "$planit_child"; planit_code=$?; [ "$planit_code" -gt 128 ] &&
-        kill -0 "$planit_child" 2> /dev/null; do :; done
-    return "$planit_code"
-}
-planit_forward"""
-
-
 def _body(spec: ScriptSpec) -> list[str]:
-    if spec.here:
-        return [_WAIT, *_user_lines(spec), 'exit "$planit_code"']
     worker = f"{spec.python} -P -u -m planit.job.worker"
     end = step_files.end_marker_in_bash(
         "$PLANIT_STEP_DIR", f"{spec.attempt}.${{SLURM_RESTART_COUNT:-0}}"
@@ -193,12 +172,12 @@ def _body(spec: ScriptSpec) -> list[str]:
         run = [
             "# Nothing of the user's runs before the record says that the step may run.",
             f"{worker} open || exit $?",
-            *_user_lines(spec),
+            *lines_around(_command(spec), spec.options, attempt=_ATTEMPT),
             f'{worker} close "$planit_code"',
             "planit_code=$?",
         ]
     return [
-        _WAIT,
+        WAIT,
         *run,
         "# Slurm releases the steps behind this one by the exit code: never without an end marker.",
         f'planit_end="{end}"',
@@ -213,49 +192,16 @@ def _body(spec: ScriptSpec) -> list[str]:
 def _is_simple(spec: ScriptSpec) -> bool:
     """Whether the script has nothing to do but to start one worker."""
     lines = spec.options.get("setup") or spec.options.get("teardown")
-    return not lines and not needs_srun(
-        spec.options, checkpoints=spec.checkpoints, launches=spec.launches
-    )
+    return not lines and not _needs_srun(spec)
 
 
-def _user_lines(spec: ScriptSpec) -> list[str]:
-    """The step between the user's setup and teardown lines; planit_code is then its exit code.
-
-    The lines get a shell of their own (planit_run starts one): they may exit, fail and set traps.
-    """
-    setup = list(spec.options.get("setup") or [])
-    teardown = list(spec.options.get("teardown") or [])
-    return [
-        f'planit_exit="{step_files.exit_code_in_bash("$PLANIT_STEP_DIR", _attempt(spec))}"',
-        "planit_lines() {",
-        "planit_forward",
-        "set -e",
-        *setup,
-        "set +e",
-        f"planit_run {_command(spec)}",
-        'echo $? > "$planit_exit"',
-        *teardown,
-        "}",
-        "planit_run planit_lines",
-        "planit_code=$?",
-        'if [ -s "$planit_exit" ]; then',
-        '    planit_code=$(cat "$planit_exit")',
-        "else",
-        '    echo "planit: the setup lines ended with exit code $planit_code before the step" >&2',
-        '    [ "$planit_code" -ne 0 ] || planit_code=1',
-        "fi",
-    ]
-
-
-def _attempt(spec: ScriptSpec) -> str:
-    return "$PLANIT_JOB.$PLANIT_RESTART" if spec.here else "$SLURM_JOB_ID.${SLURM_RESTART_COUNT:-0}"
+def _needs_srun(spec: ScriptSpec) -> bool:
+    return needs_srun(spec.options, checkpoints=spec.checkpoints, launches=spec.launches)
 
 
 def _command(spec: ScriptSpec) -> str:
     worker = f"{spec.python} -P -u -m planit.job.worker step"
-    if spec.here or not needs_srun(
-        spec.options, checkpoints=spec.checkpoints, launches=spec.launches
-    ):
+    if not _needs_srun(spec):
         return worker
     job = "${SLURM_JOB_ID}"
     if spec.task_list is not None:

@@ -1,4 +1,4 @@
-"""Wall times that are used up. Last, as the run was submitted with the first test (conftest)."""
+"""Steps that exceed their time limit. The run was submitted with the first test (conftest)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from tests.slurm.tools import begin_now, lines, settled, until
 pytestmark = pytest.mark.slurm
 
 
-def test_used_up_wall_time_fails_a_step_unless_it_saves_itself(slurm: Cluster, late: Run) -> None:
+def test_exceeding_the_time_limit_fails_a_step_unless_it_saves_itself(
+    slurm: Cluster, late: Run
+) -> None:
     base = late.path.parents[1]
 
     until(lambda: begin_now(late, "saves") and len(lines(base / "saves")) == 2, 150)

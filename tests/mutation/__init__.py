@@ -1,0 +1,1 @@
+"""A mutation test of the package: see ``python -m tests.mutation --help``."""

@@ -1,0 +1,130 @@
+"""The README's own blocks are run, and what they show is what comes out.
+
+The night with a bug needs Slurm: tests/slurm/test_night.py.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from planit.app.verbs import VERBS
+from tests.cluster.__main__ import main as private_slurm
+from tests.helpers import ROOT, planit_here, run_planit, run_python, write
+from tests.readme import block_with, blocks, is_as_shown
+
+FUNCTIONS = """\
+def note(word):
+    with open("order.txt", "a") as file:
+        file.write(word + "\\n")
+
+def download_data(): note("download")
+def preprocess(): note("preprocess")
+def train(model): note("train")
+def evaluate(): note("evaluate")
+"""
+MY_PROJECT = {
+    "__init__": "",
+    "data": "def prepare(): print('prepared')\n",
+    "train": "def main(lr): print('trained with', lr)\n",
+    "report": "print('reported')\n",
+}
+COMMANDS = [command for block in blocks() for command in block.commands]
+
+
+def words_of(command: str) -> list[str]:
+    """The words behind ``planit``, as a shell sees them."""
+    words = shlex.split(command, comments=True)
+    return words[words.index("planit") + 1 :]
+
+
+@pytest.fixture
+def my_project(empty_dir: Path) -> Path:
+    """The project of the section "From Hydra config", in the working directory."""
+    block = block_with("# conf/plan/mini.yaml")
+    write(Path(block.text.splitlines()[0].removeprefix("# ")), block.text)
+    for name, text in MY_PROJECT.items():
+        write(Path("my_project") / f"{name}.py", text)
+    return empty_dir
+
+
+def test_the_first_example_shows_the_tree_below_it_and_runs_in_order(empty_dir: Path) -> None:
+    (example,) = [block for block in blocks() if block.language == "python"]
+    tree = blocks()[blocks().index(example) + 1]
+    on_slurm = 'submitit.AutoExecutor(folder="slurm_logs")'
+    assert on_slurm in example.text
+    here = 'submitit.AutoExecutor(folder="slurm_logs", cluster="debug")'
+    script = f"{FUNCTIONS}\n{example.text.replace(on_slurm, here)}\nplan.wait()\n"
+    write(empty_dir / "example.py", script)
+    done = run_python("example.py", cwd=empty_dir)
+    assert (done.code, done.out, done.err) == (0, "", tree.text)
+    order = (empty_dir / "order.txt").read_text().split()
+    assert order == ["download", "preprocess", "train", "train", "evaluate"]
+
+
+def test_the_plan_in_yaml_runs(my_project: Path) -> None:
+    done = run_planit(
+        "submit", "plan=mini", "backend=debug", cwd=my_project, env={"PYTHONPATH": str(ROOT)}
+    )
+    assert done.code == 0, done
+    written = re.findall("^(?:prepared|trained|reported).*", done.out, re.MULTILINE)
+    assert written == ["prepared", "trained with 3e-05", "reported"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_its_verbs_are_those_that_there_are(command: str) -> None:
+    first = words_of(command)[0]
+    assert first in VERBS or re.match(r"-m$|\w+=", first)
+
+
+@pytest.mark.parametrize(
+    "command", [command for command in COMMANDS if "plan=" in command and "optuna" not in command]
+)
+def test_a_command_about_a_plan_describes_one(command: str, my_project: Path) -> None:
+    done = planit_here(*(word for word in words_of(command) if word != "submit"))
+    assert done.code == 0, done.err
+    assert done.out.startswith("Plan: ")
+
+
+def test_a_sweep_looks_as_shown() -> None:
+    ((command, shown),) = block_with("$ planit -m").shown
+    assert is_as_shown(planit_here(*words_of(f"$ {command}")).out, shown)
+    assert not is_as_shown(planit_here("plan=thesis").out, shown)
+
+
+def test_the_scripts_that_it_names_are_there() -> None:
+    named = {
+        line.split()[0]
+        for block in blocks()
+        if block.language == "bash"
+        for line in block.text.splitlines()
+        if line.startswith("scripts/")
+    }
+    assert named == {"scripts/demo", "scripts/test"}
+    for name in named:
+        assert (ROOT / name).stat().st_mode & 0o111
+
+
+def test_the_commands_of_the_private_slurm_are_those_that_there_are(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = block_with("python -m tests.cluster").text
+    named = re.findall(r"^python -m tests\.cluster (\w+)", text, re.MULTILINE)
+    assert named
+    for name in named:
+        with pytest.raises(SystemExit) as ended:
+            private_slurm([name, "--help"])
+        assert ended.value.code == 0
+    assert "usage: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
+def test_the_files_that_a_document_names_are_there(document: str) -> None:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    named = re.findall(r"`((?:planit|tests|scripts|benchmarks|examples)/[\w/.]*)`", text)
+    assert named
+    exact = [path for path in named if "NAME" not in path]
+    assert [path for path in exact if not (ROOT / path).exists()] == []

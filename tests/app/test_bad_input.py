@@ -123,8 +123,10 @@ BAD: list[tuple[str, str, str | None]] = [
      "set plan.steps.train_bert.slurm.account=..."),
     # functions
     ("submit plan=func_missing backend=debug", "step 'a': os has no 'getcwdd'", "getcwd"),
-    ("submit plan=func_module backend=local backend.cpus=8", "step 'a': no module named 'no_such_module'", "installed"),
-    ("submit plan=func_value backend=local backend.cpus=8", "step 'a': os.sep is a str, not something that can be called", None),
+    ("submit plan=func_module backend=local backend.cpus=8",
+     "step 'a': no module named 'no_such_module'", "installed"),
+    ("submit plan=func_value backend=local backend.cpus=8",
+     "step 'a': os.sep is a str, not something that can be called", None),
     ("submit plan=func_argument backend=local backend.cpus=8", "step 'a': ", None),
     ("plan=func_number", "func must be a callable or a dotted path, not 3", "without calling it"),
     ("plan=no_func", "plan.steps.a: Step has no func", "set plan.steps.a.func"),
@@ -157,8 +159,9 @@ def test_bad_input_gives_one_clear_line(
     assert all_below(project) == before
 
 
-def test_where_there_is_no_slurm_the_error_is_still_the_first_line(project: Path) -> None:
-    nowhere = {"PATH": str(Path(sys.executable).parent)}
-    words = ["submit", "plan=func_missing", "backend=auto", "backend.cpus=8"]
-    done = run_planit(*words, cwd=project, env=nowhere)
+def test_where_there_is_no_slurm_the_error_is_still_the_first_line(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
+    done = planit_here("submit", "plan=func_missing", "backend.cpus=8", cwd=project)
     assert_one_clear_line(done, "step 'a': os has no 'getcwdd'", "getcwd")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from planit.record.history import read
+from planit.record.run_dir import RunDir
 from tests.helpers import write
 from tests.local.project import Project
 
@@ -55,7 +57,7 @@ def test_a_sweep_is_resumed_with_other_arguments_for_a_step_and_a_preset(project
             assert (refused.code, says in refused.err) == (2, True), refused.err
     assert sorted(project.run_dir().glob("stages/*")) == stages
 
-    again = ["plan.steps.train.slurm.time=00:09:00", "cpu.time=00:08:00"]
+    again = ["plan.steps.train.slurm.time=00:09:00", "cpu.time=00:08:00", "~slurm.cpus_per_task"]
     assert project.planit("resume", *again).code == 0
     assert requested(project) == {
         "get": 60,
@@ -64,5 +66,7 @@ def test_a_sweep_is_resumed_with_other_arguments_for_a_step_and_a_preset(project
         "train[lr=2]": 9,
         "score[lr=2]": 8,
     }
+    places = read(RunDir(project.run_dir())).placements
+    assert places["train[lr=1]"].options == {"time": "00:09:00", "partition": "batch"}
     done = project.planit("resume", *again)
     assert (done.code, "Nothing to rerun" in done.out) == (0, True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
+from planit.app.config.written import as_written
 from planit.plan import Plan
 from planit.record.index import DEFAULT_BASE
 from planit.status.states import printable
@@ -30,7 +31,7 @@ def chosen_backend(config: DictConfig) -> Backend | InProcess:
 
     given = {str(k): v for k, v in (config.get("backend") or {}).items() if v is not None}
     name, detach = str(given.pop("name", "auto")), given.pop("detach", False)
-    backend = registry.create(name, given, tell=lambda text: print(text, file=sys.stderr))
+    backend = registry.create(name, given)
     return backend if detach or isinstance(backend, InProcess) else backend.attached()
 
 
@@ -51,7 +52,7 @@ def run_here(plan: Plan, config: DictConfig, backend: InProcess) -> None:
 
 
 def submit(
-    plan: Plan, config: DictConfig, backend: Backend, source: Mapping[str, Any]
+    plan: Plan, config: DictConfig, backend: Backend, overrides: Sequence[Any]
 ) -> tuple[Run, list[Any]]:
     """Submit to a backend, and print what was done; the run and the steps' jobs."""
     from planit.run import Run
@@ -62,11 +63,13 @@ def submit(
         root=plan.root,
         base=runs_dir(config),
         backend=backend,
-        source=source,
+        source={"config": as_written(config), "overrides": list(overrides)},
         progress=show_progress,
         share=config.get("share"),
     )
     run, jobs = new.start()
+    if (config.get("backend") or {}).get("name", "auto") == "auto" and backend.name == "local":
+        print("No sbatch on PATH: running on this machine (backend=local)", file=sys.stderr)
     ids = list(dict.fromkeys(job.job_id.partition("_")[0] for job in jobs))
     print(f"Submitted plan {plan.name}: {len(jobs)} step(s) as {len(ids)} job(s)")
     print(f"Run {run.run_id}, job(s) {ids[0]}{' to ' + ids[-1] if len(ids) > 1 else ''}")

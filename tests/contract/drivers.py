@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 import submitit
 
 from planit import Plan, Run, SlurmArgs, StepsFailedError
@@ -17,6 +18,8 @@ from planit.submit.new import NewRun
 from tests.slurm.tools import settled
 
 ARGS = SlurmArgs(time="5", partition="batch", cpus_per_task=1)
+
+ON_SLURM = pytest.param("slurm", marks=pytest.mark.slurm)
 
 # What the debug backend by design has not: everything happens in the test's own process.
 DEBUG_LACKS = {

@@ -11,11 +11,9 @@ import pytest
 
 from planit import Chain, Command, Parallel, SlurmArgs, Step, Sweep
 from tests.contract import work
-from tests.contract.drivers import ARGS, DEBUG_LACKS, Driver
+from tests.contract.drivers import ARGS, DEBUG_LACKS, ON_SLURM, Driver
 from tests.graph.reference import ancestors
 from tests.slurm.tools import lines, until
-
-ON_SLURM = pytest.param("slurm", marks=pytest.mark.slurm)
 
 
 @pytest.fixture(params=[ON_SLURM, "local-fork", "local-spawn", "debug"])

@@ -20,12 +20,12 @@ from planit.record.jobs import JobRef
 from planit.record.run_dir import RunDir
 from planit.submit.new import NewRun
 from tests.contract import work
-from tests.contract.drivers import ARGS, Driver
+from tests.contract.drivers import ARGS, ON_SLURM, Driver
 from tests.memory import MemoryScheduler
 from tests.slurm.tools import until
 
 
-@pytest.fixture(params=["memory", "slurm", "local-fork"])
+@pytest.fixture(params=["memory", ON_SLURM, "local-fork"])
 def backend(request: pytest.FixtureRequest) -> Backend:
     if request.param == "memory":
         return MemoryScheduler()

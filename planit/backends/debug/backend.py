@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from submitit import DebugExecutor, Job
 
-from planit.backends.settings import Configurable
+from planit.backends.configurable import Configurable
 from planit.errors import StepsFailedError
 from planit.graph import Graph, Tracker, lower
 from planit.job.call import call_of

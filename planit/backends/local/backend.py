@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import ClassVar
 
 from planit.backends.base import Dependency, StageOnDisk, Tagged, TaggedJob
+from planit.backends.configurable import Configurable
 from planit.backends.local import events
 from planit.backends.local.client import KILL_WAIT_S, LocalClient, number_of
 from planit.backends.local.engine_run import EngineRun
 from planit.backends.local.machine import Machine, Request
-from planit.backends.settings import Configurable
 from planit.backends.shell import WAIT, lines_around
 from planit.errors import ConfigError, PlanError, SchedulerError, SubmissionError, suggest
 from planit.graph import Graph, Stage

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 from planit.backends.base import Dependency, StageOnDisk, Tagged, TaggedJob
-from planit.backends.settings import Configurable
+from planit.backends.configurable import Configurable
 from planit.backends.slurm.client import SlurmClient, UnclearSubmissionError
 from planit.backends.slurm.environment import default_cluster
 from planit.backends.slurm.script import ScriptSpec, needs_srun, script_text, task_count

@@ -317,7 +317,7 @@ def test_a_step_behind_a_running_one_waits_for_its_job(
     place = history(run).placements["join"]
     needed = run.stage_dir(2, place.stage).needed(0)
     assert needed is not None
-    assert Needed("runs", "runs", 1, 0, 1) in needed
+    assert Needed("runs", 1, 0, 1) in needed
     assert {one.name for one in needed} == {"runs", "bad"}
 
 

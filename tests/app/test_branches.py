@@ -72,6 +72,13 @@ _FILES = {
           train: {func: a.train, slurm_args: slurm, seed: "${seed}", lr: "${lr}", epochs: 1}
         root: {_target_: planit.Chain, _args_: [train]}
         """,
+    "plan/three.yaml": """\
+        _target_: planit.Plan
+        name: three
+        steps:
+          train: {func: a.train, slurm_args: gpu}
+        root: train
+        """,
 }
 
 # Each swept key with values that are told apart by type, form or reach.
@@ -211,7 +218,7 @@ def test_a_value_that_reaches_further_than_its_place_is_resolved_in_full(
 
 
 def test_a_field_of_a_preset_that_steps_are_swept_over_is_not_lost(loader: ConfigLoader) -> None:
-    sweep = ["plan=two", "plan.steps.train.slurm_args=slurm,gpu", "slurm.time='5','6'"]
+    sweep = ["plan=three", "plan.steps.train.slurm_args=slurm,gpu", "slurm.time='5','6'"]
     branches = compose_branches(loader, master_of(loader, sweep), sweep)
     steps = [task for branch in branches for task, _ in tasks(Plans().of(branch).root)]
     assert [step.resources.time_text for step in steps] == ["5", "6", "20", "20"]
@@ -221,6 +228,7 @@ def test_a_field_of_a_preset_that_steps_are_swept_over_is_not_lost(loader: Confi
 class _Typed:
     lr: float = 0.1
     seed: int = 0
+    word: str | None = "x"
     free: Any = None
     counts: dict[str, int] = field(default_factory=lambda: {"a": 1})
 
@@ -231,6 +239,7 @@ class _Typed:
         ("size.lr=1,2", [1.0, 2.0]),
         ("size.seed=1,2", [1, 2]),
         ("size.counts.a=1,2", [1, 2]),
+        ("size.word=1,2", ["1", "2"]),
         ("size.free=1,text", [1, "text"]),
     ],
 )

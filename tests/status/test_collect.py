@@ -232,9 +232,13 @@ def test_markers_of_an_earlier_submission_say_nothing_of_the_newest(
 def test_an_end_marker_without_a_start_is_an_end(slurm: MemoryScheduler, tmp_path: Path) -> None:
     run = submitted(slurm, tmp_path, a("a"))
     end(run, "a", "blocked", "prep failed", kind="Blocked", started=None)
-    slurm.set("1", "FAILED")
+    slurm.set("1", "FAILED", elapsed_s=99, node="n9")
     first = collected(run, slurm).evidence["a"]
     assert (first.started, first.outcome) == (False, "blocked")
+    one = status(run, slurm).step("a")
+    assert (one.state, one.cause, one.elapsed_s, one.node) == (
+        State.BLOCKED, "prep failed", 5.0, "h1",
+    )  # fmt: skip
 
 
 def test_a_step_that_ends_while_the_queue_is_asked_has_ended(tmp_path: Path) -> None:

@@ -84,7 +84,8 @@ class Changes:
     def __init__(self, manifest: Mapping[str, Any], overrides: Sequence[str]) -> None:
         tree = origins(manifest["tree"])
         self._origins = {name: origin or _PYTHON for name, origin in tree.items()}
-        self._keys = sorted({o.preset for o in self._origins.values() if o.preset}, key=len)
+        keys = {origin.preset for origin in self._origins.values() if origin.preset}
+        self._keys = sorted((key for key in keys if not key.startswith(_STEP)), key=len)
         changes = [self._change(one) for one in _parsed(overrides)]
         changes.sort(key=lambda change: change.step is not None)  # a step's own wins
         self._fields = [change for change in changes if change.field is not None]

@@ -36,9 +36,9 @@ def test_the_context_says_how_the_functions_are_imported_and_by_whom_it_was_subm
 ) -> None:
     asked: list[set[str]] = []
 
-    def snapshot(folder: Path, modules: Iterable[str]) -> dict[str, str]:
+    def snapshot(folder: Path, modules: Iterable[str]) -> str:
         asked.append(set(modules))
-        return {"x.py": folder.name}
+        return f"{folder.name}.zip"
 
     monkeypatch.setattr("planit.submit.prepare.take_snapshot", snapshot)
     monkeypatch.chdir(tmp_path)
@@ -54,7 +54,7 @@ def test_the_context_says_how_the_functions_are_imported_and_by_whom_it_was_subm
     assert list(found.sys_path[:2]) == [str(tmp_path), "/opt/mine"]
     assert found.umask == 0o027
     assert found.backend == {"name": "memory", "python": "python3"}
-    assert found.snapshot == {"x.py": "code"}
+    assert found.snapshot == "code.zip"
     (modules,) = asked
     assert {"tests.helpers", "tests"} <= modules
     assert "tests.helpers.nothing" not in modules

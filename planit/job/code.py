@@ -29,6 +29,7 @@ from planit.record.trust import TrustedDir
 
 _MOST_FILES = 2_000
 _MOST_ENTRIES = 50_000  # a package that holds its data must not cost minutes to walk
+_INSTALLED = frozenset({"site-packages", "dist-packages"})
 _SKIPPED = frozenset({"__pycache__", ".git", "node_modules", ".venv", "venv"})
 
 
@@ -89,8 +90,10 @@ def _files_of(module: ModuleType) -> list[Path]:
 
 
 def _is_project(path: Path) -> bool:
-    text = os.path.realpath(path)
-    return path.exists() and not any(text.startswith(prefix) for prefix in _installed_prefixes())
+    text = os.path.realpath(path) + os.sep
+    if not path.exists() or not _INSTALLED.isdisjoint(Path(text).parts):
+        return False
+    return not any(text.startswith(prefix) for prefix in _installed_prefixes())
 
 
 @cache

@@ -12,16 +12,15 @@ from planit.backends.base import Backend
 from planit.errors import RunError, StepsFailedError
 from planit.nodes import Resources
 from planit.nodes.slurm_args import changed
-from planit.record import history as histories
 from planit.record import index
 from planit.record.run_dir import RunDir
 from planit.status.run_status import run_status
 from planit.status.states import RunStatus, State
 from planit.submit.cancellation import Cancelled, cancel
-from planit.submit.resumption import Resume, ResumeDecision
+from planit.submit.resumption import Edit, Resume, ResumeDecision
 
 _FIRST_PAUSE_S = 0.5
-_PAUSES_PER_LOOK = 4  # waiting for many steps leaves most of the time to the steps
+_PAUSE_PER_POLL = 4  # times as long as the poll took: the steps need the machine, too
 
 
 class Run:
@@ -84,7 +83,7 @@ class Run:
         start_from: Collection[str] = (),
         only: Collection[str] = (),
         slurm: Mapping[str, Any] | None = None,
-        resources: Mapping[str, Resources] | None = None,
+        resources: Mapping[str, Resources] | Edit | None = None,
         dry_run: bool = False,
         progress: Callable[[int, int], None] | None = None,
     ) -> list[ResumeDecision]:
@@ -93,10 +92,12 @@ class Run:
         Args:
             start_from: rerun these steps and everything behind them, done or not.
             only: rerun just these steps.
-            slurm: `SlurmArgs` fields to change for all that is rerun, such as ``{"time": "8"}``.
-            resources: new submission parameters by step; they win over `slurm`.
-            dry_run: only tell what would be done.
-            progress: told how many of how many jobs are submitted.
+            slurm: fields to change for all that is rerun, such as ``{"time": "8"}``; those of
+                `SlurmArgs`, or submitit's names for them. None unsets a field.
+            resources: new submission parameters by step, or what gives them for those of all that
+                is rerun; they win over `slurm`.
+            dry_run: return what would be done, and do nothing.
+            progress: called with (done, total): how many stages are submitted.
 
         Raises:
             RunError: an unknown or running step, or somebody else is working on the run.
@@ -104,12 +105,7 @@ class Run:
             SchedulerError: Slurm does not answer.
             SubmissionError: Slurm refused a job; nothing new is left in the queue.
         """
-        wanted = dict(resources or {})
-        if slurm:
-            places = histories.read(self._dir).placements
-            now = {name: Resources(place.options) for name, place in places.items()}
-            wanted = {name: changed(old, slurm) for name, old in now.items()} | wanted
-        job = Resume(self._dir, self.backend, start_from, only, wanted)
+        job = Resume(self._dir, self.backend, start_from, only, _edit(slurm, resources))
         if progress is not None:
             job.progress = progress
         return job.plan() if dry_run else job.execute()
@@ -117,28 +113,29 @@ class Run:
     def wait(
         self,
         *,
-        most_s: float | None = None,
-        seen: Callable[[RunStatus], None] | None = None,
+        max_poll_interval_s: float | None = None,
+        on_status: Callable[[RunStatus], None] | None = None,
     ) -> RunStatus:
         """Block until every step is final; the states then.
 
         Args:
-            most_s: longest pause between two looks, in seconds; by default 10, and 1 for a run
-                on this machine. Where looking takes long, the pauses are longer too.
-            seen: told each status on the way.
+            max_poll_interval_s: longest pause between two polls, in seconds; by default 10, and 1
+                for a run on this machine. Where a poll takes long, the pauses are longer too.
+            on_status: called with the status of each poll.
 
         Raises:
             StepsFailedError: names every step that failed, with its traceback.
             RunError: the submission stopped in the middle, so nothing more will happen.
         """
-        most_s = self.backend.poll_interval_s if most_s is None else most_s
-        pause = min(_FIRST_PAUSE_S, most_s)
+        max_pause = max_poll_interval_s
+        max_pause = self.backend.poll_interval_s if max_pause is None else max_pause
+        pause = min(_FIRST_PAUSE_S, max_pause)
         while True:
             began = time.monotonic()
             status = self.status()
             took = time.monotonic() - began
-            if seen is not None:
-                seen(status)
+            if on_status is not None:
+                on_status(status)
             if status.incomplete:
                 raise RunError(
                     f"the submission of run {self.run_id} stopped in the middle",
@@ -146,8 +143,8 @@ class Run:
                 )
             if status.is_final:
                 break
-            time.sleep(max(pause, _PAUSES_PER_LOOK * took))
-            pause = min(most_s, pause * 1.5)
+            time.sleep(max(pause, _PAUSE_PER_POLL * took))
+            pause = min(max_pause, pause * 1.5)
         if not status.succeeded:
             raise failure_of(status)
         return status
@@ -163,3 +160,16 @@ def failure_of(status: RunStatus) -> StepsFailedError:
     done = {State.DONE}
     blocked = [s.name for s in status.steps if not s.state.is_failure and s.state not in done]
     return StepsFailedError(status.plan, failures, blocked)
+
+
+def _edit(
+    slurm: Mapping[str, Any] | None, resources: Mapping[str, Resources] | Edit | None
+) -> Edit | None:
+    if not slurm and not resources:
+        return None
+
+    def edit(now: Mapping[str, Resources]) -> Mapping[str, Resources]:
+        new = {name: changed(old, slurm) for name, old in now.items()} if slurm else {}
+        return {**new, **(resources({**now, **new}) if callable(resources) else resources or {})}
+
+    return edit

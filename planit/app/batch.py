@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from planit.app.config.plans import Plans
+from planit.app.config.plans import Composed, Plans
 from planit.app.submitting import chosen_backend, run_here, submit
 from planit.app.sweeps.settings import merge_rows, sweep_settings
 from planit.backends.in_process import InProcess
@@ -38,7 +38,7 @@ def run_batch(
     labels = branch_labels(overrides, first)
     plan = None
     for config, values in zip(configs, labels, strict=True):
-        plan = plans.of(config)
+        plan = plans.of(Composed(values, config))
         rows.append(Branch(values, plan.root))
         wanted.append(f"{_objective(plan.root, objective)}[{label_of(values)}]")
     assert plan is not None
@@ -80,8 +80,8 @@ def _run(
         if isinstance(backend, InProcess):
             run_here(plan, config, backend)
         else:
-            source = {"overrides": [list(row) for row in overrides]}
-            run, plan.jobs = submit(plan, config, backend, source)
+            rows = [list(row) for row in overrides]
+            run, plan.jobs = submit(plan, config, backend, rows)
             run.wait()
     except StepsFailedError as error:
         failed = error

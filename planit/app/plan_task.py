@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from planit.app import submitting
 from planit.app.config.compose import given_overrides
 from planit.app.config.plans import Plans, plan_of
-from planit.app.sweeps.frozen import FrozenSweep
 from planit.app.sweeps.settings import merge_rows, sweep_settings
 from planit.backends.in_process import InProcess
 from planit.errors import ConfigError, suggest
@@ -20,7 +19,7 @@ from planit.plan import Plan
 from planit.views.plan_tree import tree_text
 
 if TYPE_CHECKING:
-    from planit.app.sweeps.branches import Composed
+    from planit.app.config.plans import Composed
 
 _ACTIONS = ("describe", "submit")
 
@@ -33,13 +32,8 @@ class PlanTask:
 
     def __call__(self, config: DictConfig) -> None:
         """One configuration, one plan."""
-        plan = plan_of(config)
-        source = {
-            "config": OmegaConf.to_container(config, resolve=True),
-            "overrides": given_overrides(),
-            "source": OmegaConf.to_container(config, resolve=False),
-        }
-        self._act(plan, config, source)
+        sweep_settings(config)  # wrong ones are refused, also where there is nothing to sweep
+        self._act(plan_of(config), config, given_overrides())
 
     def sweep(
         self, branches: Iterable[Composed], config: DictConfig, overrides: Sequence[str]
@@ -51,17 +45,14 @@ class PlanTask:
             config: the one without the swept values.
             overrides: the command line.
         """
-        rows, frozen, plans = [], FrozenSweep(), Plans()
+        rows, plans = [], Plans()
         names: dict[str, None] = {}
+        settings = sweep_settings(config)
         for branch in branches:
-            plan = plans.of(branch.config, branch.content)
+            plan = plans.of(branch)
             names[plan.name] = None
             rows.append(Branch(branch.values, plan.root))
-            frozen.add(branch)
-        settings = sweep_settings(config)
-        root = merge_rows(rows, settings)
-        source = {"sweep": {**frozen.content(), **settings}, "overrides": list(overrides)}
-        self._act(Plan("+".join(names), root), config, source)
+        self._act(Plan("+".join(names), merge_rows(rows, settings)), config, overrides)
 
     def batch(
         self,
@@ -75,7 +66,7 @@ class PlanTask:
 
         return run_batch(configs, overrides, first, objective)
 
-    def _act(self, plan: Plan, config: DictConfig, source: Mapping[str, Any]) -> None:
+    def _act(self, plan: Plan, config: DictConfig, overrides: Sequence[str]) -> None:
         chosen = self.verb or str(config.get("action", "describe"))
         if chosen not in _ACTIONS:
             raise ConfigError(f"action={chosen} is unknown", hint=suggest(chosen, _ACTIONS))
@@ -86,6 +77,6 @@ class PlanTask:
         if isinstance(backend, InProcess):
             submitting.run_here(plan, config, backend)
             return
-        run, _ = submitting.submit(plan, config, backend, source)
+        run, _ = submitting.submit(plan, config, backend, overrides)
         if (code := submitting.see_through(run)) != 0:
             raise SystemExit(code)

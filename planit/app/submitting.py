@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
+from planit.app.config.written import as_written
 from planit.plan import Plan
 from planit.record.index import DEFAULT_BASE
 from planit.status.states import printable
@@ -51,7 +52,7 @@ def run_here(plan: Plan, config: DictConfig, backend: InProcess) -> None:
 
 
 def submit(
-    plan: Plan, config: DictConfig, backend: Backend, source: Mapping[str, Any]
+    plan: Plan, config: DictConfig, backend: Backend, overrides: Sequence[Any]
 ) -> tuple[Run, list[Any]]:
     """Submit to a backend, and print what was done; the run and the steps' jobs."""
     from planit.run import Run
@@ -62,7 +63,7 @@ def submit(
         root=plan.root,
         base=runs_dir(config),
         backend=backend,
-        source=source,
+        source={"config": as_written(config), "overrides": list(overrides)},
         progress=show_progress,
         share=config.get("share"),
     )

@@ -236,7 +236,7 @@ def lower(
         key_of: equal for steps that may share an array; by default their parameters decide.
         stack: whether branches of one shape become arrays; otherwise every step is a single job.
         cluster_name: what a cluster is really called; None is the default one.
-        max_array_size: the most tasks that one array may have, by cluster (None: the default one).
+        max_array_size: how many tasks one array may have, by cluster (None: the default one).
 
     Raises:
         PlanError: a step waits for one on another cluster, or the tree is nested too deeply.

@@ -45,7 +45,7 @@ class Stage:
         tasks: the steps.
         resources: their submission parameters.
         edges: what it waits for.
-        max_concurrent: the most tasks of the array that run at once, or None.
+        max_concurrent: how many tasks of the array may run at once, or None.
     """
 
     number: int

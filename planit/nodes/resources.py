@@ -115,12 +115,17 @@ def as_options(given: Mapping[str, Any]) -> dict[str, Any]:
     options: dict[str, Any] = {}
     for key, value in given.items():
         if value is not None:
-            name = _canonical(str(key))
+            name = option_name(str(key))
             options[name] = _canonical_value(str(key), name, copy.deepcopy(value))
     return options
 
 
-def _canonical(key: str) -> str:
+def option_name(key: str) -> str:
+    """The name of a parameter of submitit's Slurm executor under any of submitit's names.
+
+    Raises:
+        PlanError: it has no such parameter.
+    """
     if key in GENERIC:
         return GENERIC[key]
     bare = key.removeprefix("slurm_")

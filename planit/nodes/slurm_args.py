@@ -23,7 +23,7 @@ from planit.nodes.checks import (
     check_text,
     setup_lines,
 )
-from planit.nodes.resources import Resources
+from planit.nodes.resources import GENERIC, Resources, as_options, option_name
 
 
 class MailType(enum.StrEnum):
@@ -109,15 +109,21 @@ class SlurmArgs:
 
     @classmethod
     def from_mapping(cls, fields: Mapping[str, Any]) -> SlurmArgs:
-        """`SlurmArgs(**fields)`, with one clear error for unknown and missing fields."""
-        known = [f.name for f in dataclasses.fields(cls)]
+        """`SlurmArgs(**fields)`, where None is a field that is not set.
+
+        Raises:
+            PlanError: an unknown or a missing field, or a value that SlurmArgs refuses.
+        """
         for name in fields:
-            if name not in known:
-                raise PlanError(f"SlurmArgs has no field {name!r}", hint=suggest(str(name), known))
+            if name not in _FIELDS:
+                raise PlanError(
+                    f"SlurmArgs has no field {name!r}", hint=suggest(str(name), _FIELDS)
+                )
+        given = {name: value for name, value in fields.items() if value is not None}
         for name in ("time", "partition"):
-            if name not in fields:
+            if name not in given:
                 raise PlanError(f"SlurmArgs needs {name!r}", hint=f"set {name}")
-        return cls(**fields)
+        return cls(**given)
 
     @cached_property
     def resources(self) -> Resources:
@@ -142,9 +148,14 @@ class SlurmArgs:
         if self.cluster is not None:
             additional["clusters"] = self.cluster
         if additional:
-            options["additional_parameters"] = additional
+            options[_MORE] = additional
         return Resources(options)
 
+
+_FIELDS = tuple(field.name for field in dataclasses.fields(SlurmArgs))
+_MORE = "additional_parameters"
+# The option that a field becomes, where it is called otherwise.
+_OPTIONS = {"mem_gb": "mem", "additional_params": _MORE, "cluster": _MORE}
 
 SlurmSpec: TypeAlias = SlurmArgs | Mapping[str, Any]
 """What a step takes for its SLURM parameters."""
@@ -168,22 +179,49 @@ def resources_of(slurm_args: SlurmSpec) -> Resources:
 
 
 def changed(resources: Resources, fields: Mapping[str, Any]) -> Resources:
-    """`resources` with some `SlurmArgs` fields set anew.
+    """`resources` with some fields set anew.
+
+    Args:
+        resources: the parameters so far.
+        fields: fields of `SlurmArgs`, or submitit's names for them, such as ``slurm_qos``. None
+            unsets a field. Of ``additional_params`` the given options are set, the others stay.
 
     Raises:
-        PlanError: an unknown field, or a value that SlurmArgs refuses.
+        PlanError: an unknown field, a value that is refused, or no wall time.
     """
-    needed = {"time": resources.options["time"], "partition": "unchanged"}
-    new = SlurmArgs.from_mapping({**needed, **fields}).resources.options
-    new = {name: value for name, value in new.items() if name in fields or name not in needed}
-    options = {**resources.options, **new}
-    for name, default in (("gpus_per_node", 0), ("nodes", 1), ("max_requeues", 0)):
-        if fields.get(name, None) == default:
-            options.pop(name, None)
-    more = "additional_parameters"
-    if new.get(more) and resources.options.get(more):
-        options[more] = {**resources.options[more], **new[more]}
+    submitits = {name: value for name, value in fields.items() if _is_submitits(name)}
+    own = {name: value for name, value in fields.items() if name not in submitits}
+    names = {_OPTIONS.get(name, name) for name in own}
+    needed = {"time": resources.time_text, "partition": "unchanged"}
+    valid = SlurmArgs.from_mapping({**needed, **own}).resources.options
+    new = {name: value for name, value in valid.items() if name in names} | as_options(submitits)
+    names |= set(map(option_name, submitits))
+    before = {name: value for name, value in resources.options.items() if name not in names}
+    options = {**before, **new}
+    if _MORE in names:
+        options[_MORE] = _merged(resources.options.get(_MORE, {}), new.get(_MORE, {}), fields)
+        if not options[_MORE]:
+            del options[_MORE]
+    walltime.parse(options.get("time"), "time")
     return Resources(options)
+
+
+def _merged(
+    before: Mapping[str, Any], new: Mapping[str, Any], fields: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The sbatch options `new` beside those of `before`; `fields` says what is unset as a whole."""
+    unset = {name for name, value in fields.items() if value is None}
+    if f"slurm_{_MORE}" in unset:
+        before = {}
+    if "additional_params" in unset:  # a cluster is a field of its own
+        before = {name: before[name] for name in ("clusters",) if name in before}
+    if "cluster" in fields:
+        before = {name: value for name, value in before.items() if name != "clusters"}
+    return {name: value for name, value in {**before, **new}.items() if value is not None}
+
+
+def _is_submitits(name: str) -> bool:
+    return name not in _FIELDS and (name.startswith("slurm_") or name in GENERIC)
 
 
 def _mail_types(values: Any) -> list[MailType]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Self, overload
 
 from planit.errors import PlanError
@@ -23,6 +24,21 @@ class Node:
     children: tuple[Node, ...] = ()
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Where a configuration has a step, so that a resume can address it.
+
+    Attributes:
+        step: its name in ``plan.steps``, or None.
+        preset: the key that its SLURM arguments are taken from, such as "slurm", or None.
+        own: the fields that it sets on top of them.
+    """
+
+    step: str | None = None
+    preset: str | None = None
+    own: Mapping[str, Any] = field(default_factory=dict)
+
+
 class Task(Node):
     """A leaf: one SLURM job, or one task of a job array.
 
@@ -30,13 +46,15 @@ class Task(Node):
         name: unique in its plan.
         slurm_args: the SLURM parameters as given; a dict is a copy of the caller's.
         resources: the same, checked and in submission's terms.
+        origin: where it stands in a configuration; None for a step made in Python.
     """
 
-    __slots__ = ("name", "resources", "slurm_args")
+    __slots__ = ("name", "origin", "resources", "slurm_args")
 
     name: str
     slurm_args: SlurmSpec
     resources: Resources
+    origin: Origin | None
     launches = True  # started once for each Slurm task of the job, if it has several
 
     def _set_up(self, name: Any, slurm_args: Any) -> None:
@@ -45,6 +63,7 @@ class Task(Node):
         if not name.isprintable():
             raise PlanError(f"step name {name!r} has control characters", hint="remove them")
         self.name = name
+        self.origin = None
         try:
             self.resources = resources_of(slurm_args)
         except PlanError as error:

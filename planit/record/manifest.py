@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from planit.nodes import Chain, Command, Group, Node, Parallel, Step, Task
+from planit.nodes import Chain, Command, Group, Node, Origin, Parallel, Step, Task
 from planit.nodes.arguments import Unbuilt, targets
 from planit.nodes.functions import dotted_path
 
@@ -73,6 +73,8 @@ def _leaf(task: Task, slug: str) -> dict[str, Any]:
         "slug": slug,
         "slurm": task.resources.options,
     }
+    if task.origin is not None:
+        leaf["origin"] = {key: item for key, item in vars(task.origin).items() if item}
     if isinstance(task, Step):
         leaf["func"] = dotted_path(task.func) or _short(task.func)
         leaf["args"] = [_short(value) for value in task.args]
@@ -84,6 +86,18 @@ def _leaf(task: Task, slug: str) -> dict[str, Any]:
         leaf["cwd"] = task.cwd
         leaf["env"] = task.env
     return leaf
+
+
+def origins(tree: Mapping[str, Any]) -> dict[str, Origin | None]:
+    """Where the run's configuration has each step of a manifest's tree, by name."""
+    found: dict[str, Origin | None] = {}
+    stack = [tree]
+    while stack:
+        node = stack.pop()
+        stack.extend(node.get("children", ()))
+        if "children" not in node:
+            found[node["name"]] = Origin(**node["origin"]) if "origin" in node else None
+    return found
 
 
 def _short(value: Any) -> Any:

@@ -9,12 +9,12 @@ and would then run the child at once; an edge to a running step becomes a depend
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 from planit.backends.base import Backend, Dependency, refuse_left
-from planit.errors import PlanError, RunError, SchedulerError
+from planit.errors import PlanError, RunError, SchedulerError, suggest
 from planit.graph import EdgeKind, Graph, lower
 from planit.job.call import Call, resolve_target
 from planit.job.code import importable
@@ -35,6 +35,9 @@ from planit.submit.cancellation import jobs_of, refuse_unknown
 from planit.submit.interrupted import clear_strays, finish_interrupted, refuse_unreadable
 from planit.submit.new import on_default_cluster, submit_stages
 from planit.submit.submission import Progress, no_progress
+
+Edit: TypeAlias = Callable[[Mapping[str, Resources]], Mapping[str, Resources]]
+"""Gives the new submission parameters of steps, by name, from those they have; may refuse."""
 
 
 class ResumeAction(enum.StrEnum):
@@ -63,7 +66,7 @@ class Resume:
         backend: who takes the jobs.
         start_from: rerun these steps and everything behind them, done or not.
         only: rerun just these steps.
-        resources: new submission parameters by step, for what is rerun.
+        edit: gives new submission parameters to what is rerun; None leaves them as they are.
 
     Raises:
         RunError: another user could have written the run.
@@ -73,7 +76,7 @@ class Resume:
     backend: Backend
     start_from: Collection[str] = ()
     only: Collection[str] = ()
-    resources: Mapping[str, Resources] = field(default_factory=dict)
+    edit: Edit | None = None
     progress: Progress = no_progress
 
     def __post_init__(self) -> None:
@@ -82,7 +85,9 @@ class Resume:
     def plan(self) -> list[ResumeDecision]:
         """What would be done, without doing anything."""
         history = histories.read(self.run)
-        return self._decide(history, self._look(history))
+        decisions = self._decide(history, self._look(history))
+        self._resources(history, _rerun(decisions))
+        return decisions
 
     def execute(self) -> list[ResumeDecision]:
         """Do it.
@@ -95,13 +100,13 @@ class Resume:
         with RunLock(self.run.path):
             history = histories.read(self.run)
             refuse_unreadable(self.run, history)
-            finish = not self.resources
+            self._resources(history, history.placements)  # what is wrong is refused first
+            finish = self.edit is None
             history = finish_interrupted(self.run, history, self.backend, finish=finish)
             clear_strays(self.run, history, self.backend)
             status = self._look(history)
             decisions = self._decide(history, status)
-            rerun = [d.step for d in decisions if d.action is ResumeAction.RERUN]
-            if rerun:
+            if rerun := _rerun(decisions):
                 with importable(self._import_path(history)):
                     self._submit(history, status, rerun)
         return decisions
@@ -156,7 +161,7 @@ class Resume:
         number = history.last_submission + 1
         manifest = self.run.manifest
         live = _live_parents(history, status, rerun)
-        resources = {name: self._resources(history, name) for name in rerun}
+        resources = self._resources(history, rerun)
         tree = submitted_tree(manifest["tree"], resources, rerun)
         graph = lower(
             tree,
@@ -178,13 +183,22 @@ class Resume:
             also=_needed(graph, live, history),
         )
 
-    def _resources(self, history: History, name: str) -> Resources:
-        if name in self.resources:
-            return on_default_cluster(self.resources[name], self.backend)
-        place = history.placements.get(name)
-        if place is None:
-            raise RunError(f"nothing is known of how step {name!r} was to be submitted")
-        return Resources(place.options)
+    def _resources(self, history: History, names: Collection[str]) -> dict[str, Resources]:
+        """The parameters of steps that are rerun, edited. Raises what the edit raises."""
+        if lost := [name for name in names if name not in history.placements]:
+            raise RunError(f"there is no record of how step {lost[0]!r} was submitted")
+        now = {name: Resources(history.placements[name].options) for name in names}
+        if self.edit is None or not now:
+            return now
+        new = self.edit(now)
+        for name in new:
+            if name not in now:
+                raise RunError(f"step {name!r} is not rerun", hint=suggest(name, now))
+        return now | {name: on_default_cluster(new[name], self.backend) for name in new}
+
+
+def _rerun(decisions: Sequence[ResumeDecision]) -> list[str]:
+    return [decision.step for decision in decisions if decision.action is ResumeAction.RERUN]
 
 
 def refuse_running(step: StepStatus) -> None:

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import hydra
 import pytest
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
+from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 
-from planit.app.config.hydra_versions import VERSION_BASE
-from planit.app.config.plans import Plans
-from planit.app.sweeps.branches import Composed, compose_branches
+from planit import Step
+from planit.app.config.hydra_internals import VERSION_BASE
+from planit.app.config.plans import Composed, Plans
+from planit.app.config.written import Written, preset_keys
+from planit.app.sweeps.branches import compose_branches
 from planit.errors import ConfigError
+from planit.nodes import Task, tasks
 from tests.helpers import write
 
 _FILES = {
@@ -65,6 +72,13 @@ _FILES = {
           train: {func: a.train, slurm_args: slurm, seed: "${seed}", lr: "${lr}", epochs: 1}
         root: {_target_: planit.Chain, _args_: [train]}
         """,
+    "plan/three.yaml": """\
+        _target_: planit.Plan
+        name: three
+        steps:
+          train: {func: a.train, slurm_args: gpu}
+        root: train
+        """,
 }
 
 # Each swept key with values that are told apart by type, form or reach.
@@ -80,6 +94,7 @@ _AXES = {
     "tags": ["[x]", "[y,z]"],
     "nested": ["{depth:5}", "{depth:6,other:1}"],
     "plan.steps.train.epochs": ["4", "5"],
+    "plan.steps.train.slurm_args": ["slurm", "gpu", "${slurm}"],
     "+added": ["1", "2"],
     "++nested.depth": ["8", "9"],
 }
@@ -111,16 +126,32 @@ def plain(config: DictConfig) -> tuple[Any, Any]:
         return raw, type(error).__name__
 
 
-def check(loader: ConfigLoader, master: DictConfig, branch: Composed, sweep: list[str]) -> None:
+def check(loader: ConfigLoader, master: DictConfig, branch: Composed, row: list[str]) -> None:
     """Compare one branch with what Hydra's loader makes of the same overrides."""
-    by_key = {text.partition("=")[0]: text for text in [*branch.fixed, *branch.settings]}
-    order = [by_key[text.partition("=")[0]] for text in dict.fromkeys(sweep)]
-    expected = loader.load_sweep_config(master, order)
-    raw, resolved = plain(expected)
+    composed = loader.load_sweep_config(master, row)
+    raw, resolved = plain(composed)
+    keys = preset_keys(Written(composed))
     if branch.content is None:
         assert plain(branch.config) == (raw, resolved)
+        assert branch.preset_keys in (None, keys)
     else:
-        assert branch.content == resolved["plan"]
+        assert branch.content.plan == resolved["plan"]
+        assert branch.content.preset_keys == keys
+    assert built(branch) == built(Composed({}, composed))
+
+
+def built(branch: Composed) -> Any:
+    """The steps of a branch's plan with all that they ask for, or what is wrong with it."""
+    try:
+        root = Plans().of(branch).root
+    except ConfigError as error:
+        return error.message
+    return [(task.name, task.resources.key, task.origin, call_of(task)) for task, _ in tasks(root)]
+
+
+def call_of(task: Task) -> Any:
+    assert isinstance(task, Step)
+    return task.args, task.kwargs
 
 
 @st.composite
@@ -143,23 +174,25 @@ def test_every_branch_equals_what_hydra_composes(loader: ConfigLoader, sweep: li
     try:
         master = master_of(loader, sweep)
         branches = compose_branches(loader, master, sweep)
-        for branch in branches:
-            check(loader, master, branch, sweep)
+        for branch, row in zip(branches, hydras_rows(loader, sweep), strict=True):
+            check(loader, master, branch, row)
     except hydra.errors.HydraException:
         with pytest.raises(hydra.errors.HydraException):
             hydra_alone(loader, sweep)
 
 
-def hydra_alone(loader: ConfigLoader, sweep: list[str]) -> None:
-    """What Hydra's own sweeper would compose; raises what it raises."""
-    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
-    master = master_of(loader, sweep)
+def hydras_rows(loader: ConfigLoader, sweep: list[str]) -> list[list[str]]:
+    """The overrides of each branch, as Hydra's own sweeper has them."""
     overrides = OverridesParser.create(config_loader=loader).parse_overrides(sweep)
-    for batch in BasicSweeper.split_arguments(overrides, None):
-        for row in batch:
-            loader.load_sweep_config(master, row)
+    rows = [row for batch in BasicSweeper.split_arguments(overrides, None) for row in batch]
+    return [[word.rstrip("=") if word.startswith("~") else word for word in row] for row in rows]
+
+
+def hydra_alone(loader: ConfigLoader, sweep: list[str]) -> None:
+    """Compose what Hydra's own sweeper would; raises what it raises."""
+    master = master_of(loader, sweep)
+    for row in hydras_rows(loader, sweep):
+        loader.load_sweep_config(master, row)
 
 
 def test_plain_values_need_no_second_composition(loader: ConfigLoader) -> None:
@@ -184,18 +217,56 @@ def test_a_value_that_reaches_further_than_its_place_is_resolved_in_full(
     assert all(branch.content is None for branch in branches)
 
 
+def test_a_field_of_a_preset_that_steps_are_swept_over_is_not_lost(loader: ConfigLoader) -> None:
+    sweep = ["plan=three", "plan.steps.train.slurm_args=slurm,gpu", "slurm.time='5','6'"]
+    branches = compose_branches(loader, master_of(loader, sweep), sweep)
+    steps = [task for branch in branches for task, _ in tasks(Plans().of(branch).root)]
+    assert [step.resources.time_text for step in steps] == ["5", "6", "20", "20"]
+
+
+@dataclass
+class _Typed:
+    lr: float = 0.1
+    seed: int = 0
+    word: str | None = "x"
+    free: Any = None
+    counts: dict[str, int] = field(default_factory=lambda: {"a": 1})
+
+
+@pytest.mark.parametrize(
+    ("sweep", "values"),
+    [
+        ("size.lr=1,2", [1.0, 2.0]),
+        ("size.seed=1,2", [1, 2]),
+        ("size.counts.a=1,2", [1, 2]),
+        ("size.word=1,2", ["1", "2"]),
+        ("size.free=1,text", [1, "text"]),
+    ],
+)
+def test_the_types_of_a_structured_config_hold_in_every_branch(
+    loader: ConfigLoader, sweep: str, values: list[Any]
+) -> None:
+    ConfigStore.instance().store(group="size", name="typed", node=_Typed)
+    key = sweep.partition("=")[0]
+    words = ["plan=two", "size=typed", "~extra", f"plan.steps.train.epochs=${{{key}}}", sweep]
+    branches = compose_branches(loader, master_of(loader, words), words)
+    steps = [task for branch in branches for task, _ in tasks(Plans().of(branch).root)]
+    found = [call_of(step)[1]["epochs"] for step in steps]
+    assert [(value, type(value)) for value in found] == [(value, type(value)) for value in values]
+
+
 def test_a_step_that_no_swept_value_touches_is_built_once(loader: ConfigLoader) -> None:
     sweep = ["plan.steps.train.epochs=1,2"]
     plans = Plans()
     roots = [
-        plans.of(branch.config, branch.content).root.children
+        plans.of(branch).root.children
         for branch in compose_branches(loader, master_of(loader, sweep), sweep)
     ]
     assert roots[0][0] is not roots[1][0]
     assert roots[0][1] is roots[1][1]
 
 
-def test_a_sweep_without_an_end_is_refused(loader: ConfigLoader) -> None:
+def test_a_sweep_that_is_not_finite_is_refused(loader: ConfigLoader) -> None:
     sweep = ["lr=interval(0,1)"]
-    with pytest.raises(ConfigError, match="has no end"):
+    with pytest.raises(ConfigError, match="is not a finite sweep"):
         list(compose_branches(loader, master_of(loader, sweep), sweep))

@@ -226,6 +226,29 @@ def test_without_any_answer_a_job_is_lost_but_not_at_once(monkeypatch: pytest.Mo
     assert watcher.get_state("1", mode="force") == "UNKNOWN"
     now += 119
     assert not watcher.is_done("1", mode="force")
-    now += 1
+    client.states["1"] = "RUNNING"  # it was there all the time: the two minutes begin again
+    assert watcher.get_state("1", mode="force") == "RUNNING"
+    client.states.clear()
+    now += 60
+    assert watcher.get_state("1", mode="force") == "UNKNOWN"
+    now += 120
     assert watcher.get_state("1", mode="force") == "LOST"
     assert watcher.is_done("1")
+
+
+def test_the_queue_is_asked_every_few_seconds_and_at_once_for_a_new_job(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now)
+    client = Queue({"1": "RUNNING", "2": "RUNNING"})
+    watcher = ClusterWatcher(client, None)
+    asked = []
+    for seconds in (0, 1.9, 0.1, 100, 4.9, 0.1):
+        now += seconds
+        watcher.get_state("1")
+        asked.append(client.asked)
+    assert asked == [1, 1, 2, 3, 3, 4]
+    watcher.register_job("2")
+    assert watcher.get_state("2") == "RUNNING"
+    assert client.asked == 5

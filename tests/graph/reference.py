@@ -1,4 +1,4 @@
-"""What a tree means, said as plainly as possible; the lowering is held against it.
+"""What a tree means, as plainly as possible; the lowering and the tracker are held against it.
 
 Lowered plans run here with failing steps, by the tracker's rules.
 """

@@ -18,27 +18,27 @@ SIZES = (1, 2, 3, 1001)
 FAST = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=150)
 
 
-def lowered(root: Node, most: int) -> Graph:
-    return lower(root, max_array_size=lambda _cluster: most)
+def lowered(root: Node, size: int) -> Graph:
+    return lower(root, max_array_size=lambda _cluster: size)
 
 
-@pytest.mark.parametrize("most", SIZES)
+@pytest.mark.parametrize("size", SIZES)
 @FAST
 @given(root=trees)
-def test_parents_taken_transitively_are_the_order_of_the_tree(root: Node, most: int) -> None:
-    assert closure(parents_of(lowered(root, most))) == ancestors(root)
+def test_parents_taken_transitively_are_the_order_of_the_tree(root: Node, size: int) -> None:
+    assert closure(parents_of(lowered(root, size))) == ancestors(root)
 
 
-@pytest.mark.parametrize("most", SIZES)
+@pytest.mark.parametrize("size", SIZES)
 @FAST
 @given(root=trees)
-def test_every_graph_is_well_formed(root: Node, most: int) -> None:
-    graph = lowered(root, most)
+def test_every_graph_is_well_formed(root: Node, size: int) -> None:
+    graph = lowered(root, size)
     placed = [task.name for stage in graph.stages for task in stage.tasks]
     assert sorted(placed) == sorted(task.name for task, _ in tasks(root))
     for position, stage in enumerate(graph.stages):
         assert stage.number == position
-        assert 1 <= len(stage.tasks) <= most
+        assert 1 <= len(stage.tasks) <= size
         assert stage.is_root == (not stage.edges)
         assert len({task.resources.key for task in stage.tasks}) == 1
         assert stage.resources.key == stage.tasks[0].resources.key
@@ -50,15 +50,15 @@ def test_every_graph_is_well_formed(root: Node, most: int) -> None:
                 assert len(graph.stages[edge.parent].tasks) == len(stage.tasks)
 
 
-@pytest.mark.parametrize("most", SIZES)
+@pytest.mark.parametrize("size", SIZES)
 @FAST
 @given(root=trees, data=st.data())
 def test_on_slurm_exactly_the_descendants_of_failed_steps_are_cancelled(
-    root: Node, most: int, data: st.DataObject
+    root: Node, size: int, data: st.DataObject
 ) -> None:
     before = ancestors(root)
     failing = frozenset(data.draw(st.sets(st.sampled_from(sorted(before))))) if before else set()
-    states = run_tracked(lowered(root, most), frozenset(failing))
+    states = run_tracked(lowered(root, size), frozenset(failing))
     ran_and_failed = {name for name in failing if not before[name] & failing}
     assert {name for name, state in states.items() if state == "CANCELLED"} == {
         name for name in before if before[name] & ran_and_failed

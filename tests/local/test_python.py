@@ -107,5 +107,5 @@ def test_the_run_goes_on_when_the_script_has_ended(tmp_path: Path) -> None:
     assert done.code == 0, done
     run = Run.open("p", base=tmp_path / "logs")
     assert not (tmp_path / "ran").exists()
-    run.wait(most_s=0.2)
+    run.wait(max_poll_interval_s=0.2)
     assert (tmp_path / "ran").exists()

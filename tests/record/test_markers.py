@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,18 @@ def test_the_newest_attempt_of_a_submission_tells_how_it_ended(
         else:
             markers.write_end(tmp_path, attempt, EndMarker(Outcome(how[0])))
     assert markers.final_outcome(tmp_path, 1) == outcome
+
+
+def test_an_attempt_that_an_old_listing_does_not_show_yet_is_found_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    markers.write_end(tmp_path, FIRST, EndMarker(Outcome.REQUEUED))
+    listing = os.listdir(tmp_path)
+    markers.write_start(tmp_path, Attempt(1, 3), StartMarker())
+    monkeypatch.setattr("os.listdir", lambda _path: listing)
+    assert markers.final_outcome(tmp_path, 1) is None
+    markers.write_end(tmp_path, Attempt(1, 3), EndMarker(Outcome.SUCCEEDED))
+    assert markers.final_outcome(tmp_path, 1) is Outcome.SUCCEEDED
 
 
 def test_whether_anything_of_a_submission_has_started() -> None:

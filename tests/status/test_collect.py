@@ -229,9 +229,13 @@ def test_an_end_marker_without_a_start_is_an_end(slurm: MemoryScheduler, tmp_pat
     run = submitted(slurm, tmp_path, a("a"))
     end(run, "a", "blocked", "prep failed", kind="Blocked")
     (run.step_dir("a") / "start-1.0.json").unlink()
-    slurm.set("1", "FAILED")
+    slurm.set("1", "FAILED", elapsed_s=99, node="n9")
     first = collected(run, slurm).evidence["a"]
     assert (first.started, first.outcome) == (False, "blocked")
+    one = status(run, slurm).step("a")
+    assert (one.state, one.cause, one.elapsed_s, one.node) == (
+        State.BLOCKED, "prep failed", 5.0, "h1",
+    )  # fmt: skip
 
 
 def test_a_step_that_ends_while_the_queue_is_asked_has_ended(tmp_path: Path) -> None:
@@ -288,12 +292,15 @@ def test_a_job_that_nobody_shows_is_lost_after_two_minutes_not_at_once(
         "Slurm does not show job 1_0 (a) and 2 more: lost if it still does not after 120 s",
     )
     assert collected(run, slurm).evidence["a"].missing_s == 0
+    end(run, "c")
+    assert " (a) and 1 more: " in status(run, slurm).problems[0]
     clock[0] += LOST_AFTER_S - 1
     assert collected(run, slurm).evidence["a"].missing_s == LOST_AFTER_S - 1
-    assert set(states(run, slurm).values()) == {"PENDING"}
+    assert set(states(run, slurm).values()) == {"PENDING", "DONE"}
     clock[0] += 1
     found = status(run, slurm)
-    assert ({step.state for step in found.steps}, found.problems) == ({State.LOST}, ())
+    assert {step.state for step in found.steps} == {State.LOST, State.DONE}
+    assert found.problems == ()
 
 
 def test_the_two_minutes_begin_anew_when_the_job_was_there_in_between(

@@ -268,6 +268,8 @@ def test_what_is_refused_before_the_first_job_leaves_no_trace(
     for scheduler, root, more, message in cases:
         with pytest.raises(PlanError, match=message):
             submitted(scheduler, tmp_path, root, **more)
+        with pytest.raises(PlanError, match=message):
+            NewRun("p", root, tmp_path / "runs", scheduler, **more).check()
     assert not (tmp_path / "runs").exists()
     assert slurm.jobs == {}
 

@@ -8,12 +8,23 @@ user's: a step's ``func`` stays a dotted path until the plan is checked, and an 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from planit.errors import ConfigError, PlanError, suggest
-from planit.nodes import Chain, Command, Node, Parallel, SlurmArgs, Step, Sweep
+from planit.nodes import (
+    Chain,
+    Command,
+    Node,
+    Origin,
+    Parallel,
+    SlurmArgs,
+    Step,
+    Sweep,
+    tasks,
+)
 from planit.nodes.arguments import TARGET, Unbuilt, has_target
 from planit.nodes.functions import is_dotted_path
 from planit.nodes.slurm_args import SlurmSpec
@@ -21,8 +32,8 @@ from planit.plan import Plan
 
 MISSING = "???"  # how a configuration says that a value has to be given
 
-Presets = Callable[[str], Mapping[str, Any]]
-"""Finds SLURM arguments by name: a mount of the configuration, or a preset of the group slurm."""
+Presets = Callable[[str], tuple[str | None, Mapping[str, Any]]]
+"""Finds SLURM arguments by name, and the configuration's key for them, if they are not a file's."""
 
 Swept = Callable[[str, str], list[Any]]
 """Reads Hydra's sweep syntax: the text and the key that it is for."""
@@ -62,11 +73,16 @@ class Builder:
     presets: Presets
     swept: Swept
     steps: Mapping[str, Any] = field(default_factory=dict)
+    preset_keys: Mapping[str, str] = field(default_factory=dict)
     slurm: dict[str, SlurmArgs] = field(default_factory=dict)
     made: dict[int, tuple[Any, Node]] = field(default_factory=dict)
 
-    def plan(self, config: Mapping[str, Any]) -> Plan:
+    def plan(self, config: Mapping[str, Any], preset_keys: Mapping[str, str]) -> Plan:
         """Build the plan from the content of the config key ``plan``.
+
+        Args:
+            config: the content.
+            preset_keys: the key that each step's SLURM arguments come from, by the step's place.
 
         Raises:
             ConfigError: with the config key of whatever is wrong.
@@ -78,6 +94,7 @@ class Builder:
                 )
         if _kind(config, "Plan") != "Plan":
             raise ConfigError(f"plan: {config[TARGET]} is not planit.Plan")
+        self.preset_keys = preset_keys
         self.steps = config.get("steps") or {}
         if not isinstance(self.steps, Mapping):
             raise ConfigError("plan.steps must map names to steps")
@@ -87,10 +104,8 @@ class Builder:
                 raise ConfigError(f"plan.{key} is not a part of a plan", hint=hint)
         self.refuse_half_steps()
         root = self.node(config["root"], "plan.root")
-        try:
+        with _refusing("plan: "):
             return Plan(str(config["name"]), root)
-        except PlanError as error:
-            raise ConfigError(f"plan: {error.message}", hint=error.hint) from error
 
     def refuse_half_steps(self) -> None:
         """An override of a step that does not exist makes a step with nothing but that value."""
@@ -144,11 +159,9 @@ class Builder:
         if not isinstance(children, list):
             raise ConfigError(f"{where}._args_ must be a list of nodes")
         nodes = [self.node(child, f"{where}._args_[{i}]") for i, child in enumerate(children)]
-        most = value.get("max_concurrent")
-        try:
-            return Chain(*nodes) if kind == "Chain" else Parallel(*nodes, max_concurrent=most)
-        except PlanError as error:
-            raise ConfigError(f"{where}: {error.message}", hint=error.hint) from error
+        limit = value.get("max_concurrent")
+        with _refusing(f"{where}: "):
+            return Chain(*nodes) if kind == "Chain" else Parallel(*nodes, max_concurrent=limit)
 
     def leaf(self, kind: str, value: Mapping[str, Any], where: str, name: str | None) -> Node:
         needed, optional = _LEAVES[kind]
@@ -161,7 +174,8 @@ class Builder:
             if key in rest:
                 raise ConfigError(f"{where}: {key} is not supported on a step yet")
         _check_own(kind, own, where)
-        own["slurm_args"] = self.slurm_args(own["slurm_args"], own.get("slurm") or {}, where)
+        changes = own.get("slurm") or {}
+        preset, own["slurm_args"] = self.slurm_args(own["slurm_args"], changes, where)
         kwargs = {**rest, **(own.get("kwargs") or {})}
         if kind == "Command" and kwargs:
             hint = suggest(next(iter(kwargs)), (*needed, *optional, "slurm"))
@@ -172,19 +186,19 @@ class Builder:
         made = {key: _argument(item) for key, item in kwargs.items()}
         given = {key: own[key] for key in (*needed[3:], *optional) if own.get(key) is not None}
         first, second, third = (own[key] for key in needed[:3])
-        try:
-            return _CLASSES[kind](first, second, third, *args, **given, **made)
-        except PlanError as error:
-            raise ConfigError(f"{where}: {error.message}", hint=error.hint) from error
+        with _refusing(f"{where}: "):
+            node = _CLASSES[kind](first, second, third, *args, **given, **made)
+        origin = Origin(name, preset, changes)
+        for task, _ in tasks(node):
+            task.origin = origin
+        return node
 
     def over(self, over: Any, where: str) -> dict[str, Any]:
         """The swept values of a Sweep; text is Hydra's sweep syntax."""
         if not isinstance(over, Mapping):
             raise ConfigError(f"{where}.over must map parameters to lists of values, not {over!r}")
-        try:
+        with _refusing(f"{where}.over."):
             return {str(key): self.swept_values(str(key), item) for key, item in over.items()}
-        except ConfigError as error:
-            raise ConfigError(f"{where}.over.{error.message}", hint=error.hint) from error
 
     def swept_values(self, key: str, values: Any) -> list[Any]:
         if isinstance(values, str):
@@ -196,14 +210,12 @@ class Builder:
             )
         return [_argument(item) for item in values]
 
-    def slurm_args(self, value: Any, changes: Any, where: str) -> SlurmSpec:
-        """The preset `value` (a mapping or a name), with the step's own `changes` on top."""
+    def slurm_args(self, value: Any, changes: Any, where: str) -> tuple[str | None, SlurmSpec]:
+        """The preset `value` (a mapping or a name) with `changes` on top, and the preset's key."""
+        preset = self.preset_keys.get(where)
         if isinstance(value, str):
-            try:
-                value = self.presets(value)
-            except ConfigError as error:
-                message = f"{where}.slurm_args: {error.message}"
-                raise ConfigError(message, hint=error.hint) from error
+            with _refusing(f"{where}.slurm_args: "):
+                preset, value = self.presets(value)
         if not isinstance(value, Mapping) or not isinstance(changes, Mapping):
             raise ConfigError(f"{where}: slurm_args and slurm must be mappings of SLURM arguments")
         if _kind(value, "SlurmArgs") != "SlurmArgs" or TARGET in changes:
@@ -217,15 +229,21 @@ class Builder:
                 message = f"{where}.slurm_args: {key} is not set"
                 raise ConfigError(message, hint=f"set {where}.slurm.{key}=...")
         if "slurm_time" in fields:
-            return fields
+            return preset, fields
         key = repr(fields)
         if key not in self.slurm:
-            try:
+            with _refusing(f"{where}.slurm_args: "):
                 self.slurm[key] = SlurmArgs.from_mapping(fields)
-            except PlanError as error:
-                message = f"{where}.slurm_args: {error.message}"
-                raise ConfigError(message, hint=error.hint) from error
-        return self.slurm[key]
+        return preset, self.slurm[key]
+
+
+@contextmanager
+def _refusing(where: str) -> Iterator[None]:
+    """What is refused inside is refused at this place of the configuration."""
+    try:
+        yield
+    except (ConfigError, PlanError) as error:
+        raise ConfigError(f"{where}{error.message}", hint=error.hint) from error
 
 
 def _kind(value: Mapping[str, Any], default: str | None) -> str | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,13 +16,13 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from planit.app.config.hydra_versions import VERSION_BASE
+from planit.app.config.hydra_internals import VERSION_BASE
 from planit.app.config.places import primary
 from planit.app.config.refusals import OTHER_PROGRAM, as_config_error, unknown_config, yaml_error
 from planit.errors import ConfigError
 
 if TYPE_CHECKING:
-    from planit.app.sweeps.branches import Composed
+    from planit.app.config.plans import Composed
 
 
 class TaskFunction(Protocol):
@@ -77,9 +76,7 @@ def run_app(task: TaskFunction, arguments: Sequence[str], config_dir: str | None
             escaped.append(error)
 
     vars(guarded).update(sweep=task.sweep, batch=task.batch)  # for planit's sweeper and launcher
-    with warnings.catch_warnings():  # Hydra 1.4 no longer wants what 1.3 still needs
-        warnings.filterwarnings("ignore", message="The version_base parameter is deprecated")
-        app = hydra.main(**VERSION_BASE, config_path=str(folder), config_name=name)(guarded)
+    app = hydra.main(**VERSION_BASE, config_path=str(folder), config_name=name)(guarded)
     words = [open_step(argument) for argument in arguments]
     own = list(_QUIET)
     if _is_multirun(words) and not _chooses_sweeper(folder / f"{name}.yaml", words):
@@ -131,20 +128,27 @@ def open_step(argument: str) -> str:
     """Let overrides add what the composed files need not have.
 
     ``plan.steps.NAME.slurm.FIELD=...`` sets a field that the plan's file does not, and
-    ``sweep.join=...`` and ``share=...`` are planit's own.
+    ``sweep.join=...`` and ``share=...`` are planit's own; ``share=false`` is sweep.share.
     """
-    key = argument.partition("=")[0]
+    key, _, value = argument.partition("=")
     parts = key.split(".")
     if key.startswith("plan.steps.") and len(parts) >= 5 and parts[3] == "slurm":
         return f"++{argument}"
     if key == "share":
-        return f"++sweep.{argument}"
-    return f"++{argument}" if key in ("sweep.join", "sweep.share") else argument
+        return f"++sweep.{argument}" if value.lower() in ("true", "false") else f"++{argument}"
+    return f"++{argument}" if parts[0] == "sweep" and len(parts) == 2 else argument
 
 
 def given_overrides() -> list[str]:
     """The overrides that the user gave, without planit's own."""
     return [text for text in HydraConfig.get().overrides.task if text not in _QUIET]
+
+
+@contextmanager
+def config_files() -> Iterator[None]:
+    """Let Hydra find the files of conf/ without composing a configuration."""
+    with hydra.initialize_config_dir(str(primary(None)[0]), **VERSION_BASE):
+        yield
 
 
 @contextmanager

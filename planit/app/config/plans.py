@@ -2,19 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
-from hydra.types import RunMode
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from planit.app.config import presets
 from planit.app.config.build import Builder
 from planit.app.config.refusals import OTHER_PROGRAM, as_config_error
-from planit.app.sweeps.branches import swept_values
-from planit.errors import ConfigError, suggest
+from planit.app.config.written import Written, preset_keys
+from planit.errors import ConfigError
 from planit.plan import Plan
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What a plan is built from.
+
+    Attributes:
+        plan: the content of the key ``plan``, without interpolations.
+        preset_keys: the key that each step's SLURM arguments come from, by the step's place.
+    """
+
+    plan: dict[str, Any]
+    preset_keys: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Composed:
+    """One configuration of a sweep.
+
+    Attributes:
+        values: the swept overrides, as text.
+        config: the configuration; of many branches the same object, so use it before the next.
+        content: what its plan is built from, where that is known without `config`, which then does
+            not hold this branch's values.
+        preset_keys: those of its plan, where they are known without `config`.
+    """
+
+    values: Mapping[str, str]
+    config: DictConfig
+    content: Resolved | None = None
+    preset_keys: Mapping[str, str] | None = None
 
 
 class Plans:
@@ -22,102 +56,60 @@ class Plans:
 
     def __init__(self) -> None:
         self._config = OmegaConf.create()
-        self._builder = Builder(self._preset, _swept_values)
+        self._builder = Builder(lambda name: presets.by_name(self._config, name), _swept_values)
 
-    def of(self, config: DictConfig, content: Mapping[str, Any] | None = None) -> Plan:
-        """The plan in a composed configuration.
-
-        Args:
-            config: the configuration.
-            content: the resolved content of its key ``plan``, if that is known already.
+    def of(self, branch: Composed) -> Plan:
+        """The plan of a configuration of a sweep.
 
         Raises:
             ConfigError: with the config key of whatever is wrong.
         """
-        self._config = config
-        return self._builder.plan(resolved(config) if content is None else content)
-
-    def _preset(self, name: str) -> Mapping[str, Any]:
-        return _preset(self._config, name)
+        self._config = branch.config
+        content = branch.content or resolved(branch.config, branch.preset_keys)
+        return self._builder.plan(content.plan, content.preset_keys)
 
 
 def plan_of(config: DictConfig) -> Plan:
     """The plan in one composed configuration."""
-    return Plans().of(config)
+    return Plans().of(Composed({}, config))
 
 
-def resolved(config: DictConfig) -> dict[str, Any]:
-    """The resolved content of the key ``plan``. Raises ConfigError."""
+def resolved(config: DictConfig, keys: Mapping[str, str] | None = None) -> Resolved:
+    """What the plan of a composed configuration is built from; `keys` are its preset keys.
+
+    Raises:
+        ConfigError: there is no plan, or a value of it is missing or cannot be resolved.
+    """
     node = config.get("plan")
     if node is None:
-        raise ConfigError(
-            "the configuration has no plan",
-            hint=OTHER_PROGRAM,
-        )
+        raise ConfigError("the configuration has no plan", hint=OTHER_PROGRAM)
     if not isinstance(node, DictConfig):
         raise ConfigError(f"plan must be a mapping, not {node!r}", hint="see conf/plan/thesis.yaml")
     try:
         content = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
-        key = str(error.full_key or error).removeprefix("plan.")
-        raise ConfigError(
-            f"{key} is not set", hint=f"set {_preset_key(config, key)}=..."
-        ) from error
+        key = error.full_key
+        raise ConfigError(f"{key} is not set", hint=f"set {key}=...") from error
     except OmegaConfBaseException as error:
         raise as_config_error(error) from error
     assert isinstance(content, dict)
-    return {str(key): value for key, value in content.items()}
-
-
-def _preset_key(config: DictConfig, key: str) -> str:
-    """The mount (``slurm``, ``cpu``) that a missing value of a step really comes from."""
-    step, _, name = key.rpartition(".slurm_args.")
-    if step:
-        node: Any = OmegaConf.to_container(config.plan, resolve=False)
-        try:
-            for part in step.split("."):
-                node = node[part]
-            reference = node["slurm_args"]
-        except (KeyError, TypeError):
-            return key
-        if isinstance(reference, str) and reference.startswith("${"):
-            return f"{reference[2:-1]}.{name}"
-    return key
-
-
-def _preset(config: DictConfig, name: str) -> Mapping[str, Any]:
-    """SLURM arguments by name: a mount of the configuration, else a preset of the group."""
-    node = config.get(name)
-    if node is None:
-        mounts = [str(key) for key in config if _is_slurm(config, str(key))]
-        node = group_preset(name, mounts)
-    content = OmegaConf.to_container(node, resolve=True)  # a step may fill in what is missing
-    assert isinstance(content, dict)
-    return {str(key): value for key, value in content.items()}
-
-
-def group_preset(name: str, also_known: Sequence[str] = ()) -> DictConfig:
-    """A preset of the group slurm, from wherever Hydra looks at this moment.
-
-    Raises:
-        ConfigError: there is none of this name; `also_known` are suggested too.
-    """
-    loader = GlobalHydra.instance().config_loader()
-    known = loader.get_group_options("slurm")
-    if name not in known:
-        raise ConfigError(
-            f"unknown SLURM preset {name!r}", hint=suggest(name, {*known, *also_known})
-        )
-    loaded = loader.load_configuration(f"slurm/{name}", [], RunMode.RUN)
-    preset: DictConfig = loaded.slurm
-    return preset
+    plan = {str(key): value for key, value in content.items()}
+    return Resolved(plan, preset_keys(Written(config)) if keys is None else keys)
 
 
 def _swept_values(text: str, key: str) -> list[Any]:
+    """The values of Hydra's sweep syntax, such as ``range(0,10)`` or ``choice(a,b)``.
 
-    return swept_values(text, key, GlobalHydra.instance().config_loader())
-
-
-def _is_slurm(config: DictConfig, key: str) -> bool:
-    node = config._get_node(key)
-    return isinstance(node, DictConfig) and "SlurmArgs" in str(node.get("_target_"))
+    Raises:
+        ConfigError: not the syntax of a sweep, or not a finite one.
+    """
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    try:
+        override = parser.parse_overrides([f"{key}={text}"])[0]
+        if not override.is_sweep_override() or not override.is_discrete_sweep():
+            raise ConfigError(
+                f"{key}: {text!r} is not a list of values", hint="write a list, or range(0,10)"
+            )
+        return list(override.sweep_iterator())
+    except HydraException as error:
+        raise ConfigError(f"{key}: {text!r} cannot be read: {error}") from error

@@ -15,36 +15,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from planit.app.sweeps.template import Template, is_near
+from planit.app.config.hydra_internals import apply_values
+from planit.app.config.plans import Composed
+from planit.app.config.written import Written, preset_keys
+from planit.app.sweeps.template import Template, is_near, is_plain
 from planit.errors import ConfigError
-
-
-@dataclass(frozen=True)
-class Composed:
-    """One configuration of a sweep.
-
-    Attributes:
-        values: the swept overrides, as text.
-        fixed: the overrides that its base was composed with.
-        settings: the overrides of values that it sets on top.
-        config: the configuration; of many branches the same object, so use it before the next.
-        content: the resolved content of its key ``plan``, where that is known without `config`,
-            which then does not hold this branch's values.
-    """
-
-    values: Mapping[str, str]
-    fixed: tuple[str, ...]
-    settings: tuple[str, ...]
-    config: DictConfig
-    content: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -76,7 +57,7 @@ def compose_branches(
         arguments: the overrides, swept ones too.
 
     Raises:
-        ConfigError: a sweep without an end, such as ``interval``.
+        ConfigError: not a finite sweep, such as ``interval``.
     """
     axes = _axes(loader, arguments)
     bases: dict[tuple[str, ...], _Base] = {}
@@ -84,12 +65,7 @@ def compose_branches(
         fixed = tuple(choice.text for choice in row if not choice.is_late)
         if fixed not in bases:
             bases[fixed] = _Base(loader, master, fixed, axes)
-        yield Composed(
-            {choice.key: choice.text.partition("=")[2] for choice in row if choice.swept},
-            fixed,
-            tuple(choice.text for choice in row if choice.is_late),
-            *bases[fixed].branch(row),
-        )
+        yield bases[fixed].branch(row)
 
 
 class _Base:
@@ -101,28 +77,33 @@ class _Base:
         self._loader = loader
         self._master = master
         self._config = loader.load_sweep_config(master, list(fixed))
-        self._is_certain = _stands_alone(self._config)
+        written = Written(self._config)
+        self._is_certain = _stands_alone(written)
         late = [choice.parsed for axis in axes for choice in axis if choice.is_late]
         self._in_place = all(_is_plain(value) for value in late)
         self._template: Template | None = None
+        self._preset_keys: Mapping[str, str] | None = None
         if self._is_certain and all(_is_literal(value) for value in late):
-            keys = dict.fromkeys(value.key_or_group for value in late)
-            self._template = Template.find(self._config, list(keys))
+            keys = list(dict.fromkeys(value.key_or_group for value in late))
+            self._template = Template.find(self._config, written, keys)
+            if all(is_plain(written, key) for key in keys):  # then no reference comes or goes
+                self._preset_keys = preset_keys(written)
 
-    def branch(self, row: Sequence[_Choice]) -> tuple[DictConfig, dict[str, Any] | None]:
+    def branch(self, row: Sequence[_Choice]) -> Composed:
         """A branch's configuration, and the content of its plan if a template gives it."""
+        swept = {choice.key: choice.text.partition("=")[2] for choice in row if choice.swept}
         late = [choice.parsed for choice in row if choice.is_late]
         if not self._is_certain:
             whole = self._loader.load_sweep_config(self._master, [choice.text for choice in row])
             HydraConfig.instance().set_config(whole)
-            return whole, None
+            return Composed(swept, whole)
         if self._template is not None:
             values = {value.key_or_group: value.value() for value in late}
-            return self._config, self._template.with_values(values)
+            return Composed(swept, self._config, self._template.with_values(values))
         # Every branch sets the same keys, so that plain values can be set in place.
         config = self._config if self._in_place else copy.deepcopy(self._config)
-        ConfigLoaderImpl._apply_overrides_to_config(late, config)
-        return config, None
+        apply_values(late, config)
+        return Composed(swept, config, None, self._preset_keys)
 
 
 def _axes(loader: ConfigLoader, arguments: Sequence[str]) -> _Axes:
@@ -156,7 +137,7 @@ def _axis(override: Override, *, is_group: bool, swept: Sequence[str]) -> list[_
         texts = [f"{key}={value}" for value in override.sweep_string_iterator()]
     else:
         hint = "use choice(...) or range(...)"
-        raise ConfigError(f"{override.input_line} has no end", hint=hint)
+        raise ConfigError(f"{override.input_line} is not a finite sweep", hint=hint)
     # An override of a value that no swept one can touch gives the same in any order.
     is_late = any(is_near(override.key_or_group, other) for other in swept)
     return [
@@ -196,13 +177,9 @@ def _is_literal(override: Override) -> bool:
     )
 
 
-def _stands_alone(config: DictConfig) -> bool:
+def _stands_alone(written: Written) -> bool:
     """Whether the configuration does not ask Hydra about itself."""
-    return not _mentions(OmegaConf.to_container(_without_hydra(config), resolve=False), "${hydra:")
-
-
-def _without_hydra(config: DictConfig) -> DictConfig:
-    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    return not any(_mentions(written.at(key)[0], "${hydra:") for key in written if key != "hydra")
 
 
 def _mentions(value: Any, text: str) -> bool:
@@ -211,21 +188,3 @@ def _mentions(value: Any, text: str) -> bool:
     if isinstance(value, dict):
         return any(_mentions(item, text) for item in value.values())
     return isinstance(value, list) and any(_mentions(item, text) for item in value)
-
-
-def swept_values(text: str, key: str, loader: ConfigLoader | None) -> list[Any]:
-    """The values of Hydra's sweep syntax, such as ``range(0,10)`` or ``choice(a,b)``.
-
-    Raises:
-        ConfigError: not the syntax of a sweep, or one without an end.
-    """
-    parser = OverridesParser.create(config_loader=loader)
-    try:
-        override = parser.parse_overrides([f"{key}={text}"])[0]
-        if not override.is_sweep_override() or not override.is_discrete_sweep():
-            raise ConfigError(
-                f"{key}: {text!r} is no list of values", hint="write a list, or range(0,10)"
-            )
-        return list(override.sweep_iterator())
-    except HydraException as error:
-        raise ConfigError(f"{key}: {text!r} cannot be read: {error}") from error

@@ -7,19 +7,27 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from planit.errors import ConfigError, PlanError
+from planit.errors import ConfigError, PlanError, suggest
 from planit.graph import Branch, merge
+
+_SETTINGS: dict[str, Any] = {"share": True, "join": []}
 
 
 def sweep_settings(config: DictConfig) -> dict[str, Any]:
     """``sweep.share`` and ``sweep.join`` of a configuration.
 
     Raises:
-        ConfigError: they are not a switch and a list of names.
+        ConfigError: they are not a switch and a list of names, or there is another setting.
     """
-    node = config.get("sweep") or {}
-    content = OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig) else node
-    settings = {"share": True, "join": [], **(content if isinstance(content, dict) else {})}
+    content: Any = config.get("sweep") or {}
+    if isinstance(content, DictConfig):
+        content = OmegaConf.to_container(content, resolve=True)
+    if not isinstance(content, dict):
+        raise ConfigError(f"sweep must be a mapping, not {content!r}", hint=suggest("", _SETTINGS))
+    for key in content:
+        if key not in _SETTINGS:
+            raise ConfigError(f"sweep.{key} is unknown", hint=suggest(str(key), _SETTINGS))
+    settings = {**_SETTINGS, **content}
     if isinstance(settings["join"], str):
         settings["join"] = [settings["join"]]
     if not isinstance(settings["share"], bool):

@@ -8,53 +8,53 @@ them only as a whole, ``${lr}``, inside the plan itself.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from omegaconf import AnyNode, DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-Path = tuple[str | int, ...]
+from planit.app.config.plans import Resolved, resolved
+from planit.app.config.written import Written, references
+from planit.errors import ConfigError
 
-_SIMPLE = re.compile(r"\$\{([A-Za-z_][\w-]*(?:\.[\w-]+)*)\}")
+Path = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
 class Template:
     """The resolved content of a plan, and where each swept key stands in it."""
 
-    content: dict[str, Any]
+    content: Resolved
     places: Mapping[str, Sequence[Path]]
 
     @classmethod
-    def find(cls, config: DictConfig, keys: Sequence[str]) -> Template | None:
+    def find(cls, config: DictConfig, written: Written, keys: Sequence[str]) -> Template | None:
         """The template of ``config.plan`` for these swept keys, or None if it is not certain."""
-        if not isinstance(config.get("plan"), DictConfig):
+        raw, _ = written.at("plan")
+        if not isinstance(raw, dict) or not all(_is_free(config, written, key) for key in keys):
             return None
-        raw: Any = OmegaConf.to_container(config.plan, resolve=False)
-        if not all(_is_plain_leaf(config, key) for key in keys):
-            return None
+        if len(keys) > 1 and any(key.endswith(".slurm_args") for key in keys):
+            return None  # another key may be a field of one of these presets
         if any(is_near(key.split(".")[0], name) for name in _preset_names(raw) for key in keys):
             return None
-        places = _places(config, raw, keys)
+        places = _places(written, raw, keys)
         if places is None:
             return None
         try:
-            content: Any = OmegaConf.to_container(config.plan, resolve=True, throw_on_missing=True)
-        except OmegaConfBaseException:  # the usual way tells best what is wrong
+            return cls(resolved(config), places)
+        except ConfigError:  # the usual way tells best what is wrong
             return None
-        return cls(content, places)
 
-    def with_values(self, values: Mapping[str, Any]) -> dict[str, Any]:
+    def with_values(self, values: Mapping[str, Any]) -> Resolved:
         """The content of one branch; whatever did not change is the same object in all."""
-        copied: dict[Path, Any] = {(): dict(self.content)}
+        copied: dict[Path, Any] = {(): dict(self.content.plan)}
         for key, value in values.items():
             for path in self.places[key]:
                 _set(copied, path, value)
-        result: dict[str, Any] = copied[()]
-        return result
+        return Resolved(copied[()], self.content.preset_keys)
 
 
 def _set(copied: dict[Path, Any], path: Path, value: Any) -> None:
@@ -70,16 +70,31 @@ def _set(copied: dict[Path, Any], path: Path, value: Any) -> None:
     container[path[-1]] = value
 
 
-def _is_plain_leaf(config: DictConfig, key: str) -> bool:
-    """Whether a key holds an untyped value, which is whatever it is set to."""
-    node: Any = config
-    for part in key.split("."):
-        if not isinstance(node, DictConfig):
-            return False
-        node = node._get_node(part, validate_access=False)
-        if isinstance(node, AnyNode) and node._is_interpolation():
-            return False
-    return type(node) is AnyNode
+def is_plain(written: Written, key: str) -> bool:
+    """Whether a key holds a value that refers to nothing."""
+    content, rest = written.at(key)
+    return not rest and not isinstance(content, dict | list) and "${" not in str(content)
+
+
+_VALUES = ("text", 0, 0.5, True, None)
+
+
+def _is_free(config: DictConfig, written: Written, key: str) -> bool:
+    """Whether a key holds whatever it is set to: no type converts the value. Tried out."""
+    if not is_plain(written, key):
+        return False
+    before, _ = written.at(key)
+    try:
+        for value in _VALUES:
+            OmegaConf.update(config, key, value)
+            if type(OmegaConf.select(config, key)) is not type(value):
+                return False
+    except OmegaConfBaseException:
+        return False
+    finally:
+        with suppress(OmegaConfBaseException):
+            OmegaConf.update(config, key, before)
+    return True
 
 
 def is_near(key: str, other: str) -> bool:
@@ -87,7 +102,7 @@ def is_near(key: str, other: str) -> bool:
     return key == other or key.startswith(f"{other}.") or other.startswith(f"{key}.")
 
 
-def _places(config: DictConfig, raw: Any, keys: Sequence[str]) -> dict[str, list[Path]] | None:
+def _places(written: Written, raw: Any, keys: Sequence[str]) -> dict[str, list[Path]] | None:
     """Where in the plan each key stands; None if anything in reach is not simple."""
     places: dict[str, list[Path]] = {key: [] for key in keys}
     for key in keys:
@@ -96,10 +111,10 @@ def _places(config: DictConfig, raw: Any, keys: Sequence[str]) -> dict[str, list
     seen: set[str] = set()
     todo: list[str] = []
     for path, text in _texts(raw, ()):
-        references = _references(text)
-        if references is None:
+        names = references(text)
+        if names is None:
             return None
-        for name in references:
+        for name in names:
             if name in places and text == f"${{{name}}}":
                 places[name].append(path)
             else:
@@ -111,18 +126,12 @@ def _places(config: DictConfig, raw: Any, keys: Sequence[str]) -> dict[str, list
         if name in seen:
             continue
         seen.add(name)
-        for _, text in _texts(_raw_at(config, name), ()):
-            references = _references(text)
-            if references is None:
+        for _, text in _texts(written.at(name)[0], ()):
+            names = references(text)
+            if names is None:
                 return None
-            todo += references
+            todo += names
     return places
-
-
-def _references(text: str) -> list[str] | None:
-    """The keys that a text refers to; None if it holds anything else than plain references."""
-    found = _SIMPLE.findall(text)
-    return found if text.count("${") == len(found) else None
 
 
 def _texts(value: Any, path: Path) -> Iterator[tuple[Path, str]]:
@@ -136,16 +145,6 @@ def _texts(value: Any, path: Path) -> Iterator[tuple[Path, str]]:
     elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from _texts(item, (*path, index))
-
-
-def _raw_at(config: DictConfig, key: str) -> Any:
-    """The unresolved content at a key, also where the way there is an interpolation itself."""
-    node: Any = config
-    for part in key.split("."):
-        node = node._get_node(part, validate_access=False) if isinstance(node, DictConfig) else None
-        if isinstance(node, AnyNode):
-            return node._value()
-    return OmegaConf.to_container(node, resolve=False) if OmegaConf.is_config(node) else None
 
 
 def _preset_names(raw: Any) -> set[str]:

@@ -6,7 +6,6 @@ from collections import Counter
 
 from planit.app.submitting import see_through, show_progress
 from planit.app.verbs import command_line
-from planit.record import history as histories
 from planit.record import index
 from planit.run import Run
 from planit.submit.resumption import ResumeAction, ResumeDecision
@@ -37,8 +36,8 @@ def run(words: list[str]) -> int:
         "--detach", action="store_true", help="a run on this machine goes on in the background"
     )
     options = parser.parse_args(words)
-    overrides = [word for word in options.words if "=" in word]
-    names = [word for word in options.words if "=" not in word]
+    overrides = [word for word in options.words if "=" in word or word.startswith("~")]
+    names = [word for word in options.words if word not in overrides]
     if len(names) > 1:
         parser.error(f"one run is enough, not {' '.join(names)}")
     found = index.find(options.runs_dir, names[0] if names else None, whole=True)
@@ -51,15 +50,15 @@ def run(words: list[str]) -> int:
         opened.backend = changed_backend(opened.backend, own)
     if not options.detach:
         opened.backend = opened.backend.attached()
-    resources = {}
+    changes = None
     if overrides:
-        from planit.app.config.changes import changed_resources
+        from planit.app.config.changes import Changes
 
-        resources = changed_resources(found.manifest, histories.read(found), overrides)
+        changes = Changes(found.manifest, overrides)
     decisions = opened.resume(
         start_from=options.start_from,
         only=options.only,
-        resources=resources,
+        resources=changes,
         dry_run=options.dry_run,
         progress=show_progress,
     )

@@ -32,7 +32,7 @@ def run(words: list[str]) -> int:
                 last[:] = [status]
                 progress.show(status)
 
-            opened.wait(seen=seen)
+            opened.wait(on_status=seen)
     except StepsFailedError as error:
         for step in last[-1].steps:
             if step.name in error.failures:

@@ -42,7 +42,7 @@ class LocalStage:
         wall_s: the time limit of each step.
         warn_s: when a step is warned before its limit, or 0 for never.
         script: the script that runs a step with setup or teardown lines, or None.
-        max_concurrent: how many steps run at once at most, or None.
+        max_concurrent: how many steps may run at once, or None.
         remaining_s: wall time of the longest way from its start to the end of the plan.
     """
 

@@ -1,0 +1,71 @@
+"""What planit uses of Hydra under names that are not public: fails first when Hydra changes it."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import hydra
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from planit.app.config.hydra_internals import VERSION_BASE, apply_values
+from planit.app.config.written import as_written
+from tests.helpers import write
+
+_CONFIG = "lr: 0.1\ntags: [a, b]\nnested: {depth: 1, name: '${lr}', more: {deep: x}}\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> str:
+    write(tmp_path / "config.yaml", _CONFIG)
+    return str(tmp_path)
+
+
+def composed(folder: str, *overrides: str) -> DictConfig:
+    """What Hydra composes."""
+    with hydra.initialize_config_dir(folder, **VERSION_BASE):
+        loader = GlobalHydra.instance().config_loader()
+        return loader.load_configuration("config", list(overrides), RunMode.RUN)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["lr=1e-3"],
+        ["lr=null", "nested.name='${tags.0}'"],
+        ["nested={depth:5}"],
+        ["+added=1", "+nested.new={a:[1,2]}"],
+        ["++nested.depth=9", "++fresh.key=text"],
+        ["~nested.more", "~tags"],
+        ["~lr=0.1"],
+        ["tags=[c]"],
+    ],
+)
+def test_values_set_afterwards_give_what_hydra_composes_with_them(
+    folder: str, overrides: list[str]
+) -> None:
+    apply_values(OverridesParser.create().parse_overrides(overrides), config := composed(folder))
+    assert as_written(config) == as_written(composed(folder, *overrides))
+
+
+@pytest.mark.parametrize("override", ["no.such=1", "+lr=2", "~nothing", "~lr=7", "group@x=y"])
+def test_values_that_hydra_refuses_are_refused(folder: str, override: str) -> None:
+    with hydra.initialize_config_dir(folder, **VERSION_BASE):
+        config = (
+            GlobalHydra.instance().config_loader().load_configuration("config", [], RunMode.RUN)
+        )
+    with pytest.raises(HydraException):
+        apply_values(OverridesParser.create().parse_overrides([override]), config)
+
+
+def test_hydra_takes_the_version_base_without_a_warning(folder: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with hydra.initialize_config_dir(folder, **VERSION_BASE):
+            hydra.compose("config")
+        hydra.main(**VERSION_BASE, config_path=folder, config_name="config")

@@ -49,8 +49,11 @@ def test_a_sweep_is_resumed_with_other_arguments_for_a_step_and_a_preset(project
     stages = sorted(project.run_dir().glob("stages/*"))
     for word, says in (
         ("plan.steps.train.slurm_whatever=3", "cannot be changed in a resume"),
-        ("plan.steps.get.slurm.time=00:09:00", "has no effect: get is not rerun"),
-        ("plan.steps.trian.slurm.time=00:09:00", "no step 'trian'"),
+        (
+            "plan.steps.get.slurm.time=00:09:00",
+            "no effect: no step that is rerun uses plan.steps.get",
+        ),
+        ("plan.steps.trian.slurm.time=00:09:00", "plan.steps.trian: plan.steps has no such step"),
     ):
         for more in ([], ["--dry-run"]):
             refused = project.planit("resume", word, *more)

@@ -10,6 +10,7 @@ from planit.backends.base import Client
 from planit.nodes import walltime
 from planit.record import history as histories
 from planit.record import lock
+from planit.record.bulk import uncollected
 from planit.record.history import History, Leaf, Placement
 from planit.record.run_dir import RunDir
 from planit.status.cache import CachedStates
@@ -20,6 +21,7 @@ from planit.status.evidence import Answer, Evidence
 from planit.status.states import RunStatus, State, StepStatus
 
 
+@uncollected()
 def run_status(
     run: RunDir, client: Client, *, history: History | None = None, ask_all: bool = False
 ) -> RunStatus:

@@ -12,6 +12,7 @@ from planit.backends.submitit_jobs import ClusterWatcher, StepJob
 from planit.graph import Graph, lower
 from planit.job.call import Call, call_of
 from planit.nodes import Node, Resources, Task, check_unique_names, tasks
+from planit.record.bulk import uncollected
 from planit.record.call_file import PickledCalls
 from planit.record.files import is_group, slugs
 from planit.record.jobs import JobRef
@@ -70,9 +71,10 @@ class NewRun:
             RunError: the run cannot be made there, or other users could replace it.
             SubmissionError: Slurm refused; nothing is left in the queue.
         """
-        graph, calls = self.check()
-        names_to_slugs = slugs(calls)
-        pickled = prepare.pickle_calls(graph, calls, self.max_requeues)
+        with uncollected():
+            graph, calls = self.check()
+            names_to_slugs = slugs(calls)
+            pickled = prepare.pickle_calls(graph, calls, self.max_requeues)
         run = RunDir.create(self.base, self.plan, self.share)
         # The manifest comes last: a folder that has one is whole.
         manifest = describe_run(self.plan, self.root, names_to_slugs, self.source)

@@ -179,8 +179,8 @@ def _key(node: Node) -> Any:
         call = (_value_key(list(node.args)), _value_key(node.kwargs))
         return ("Step", node.name, _function_key(node.func), node.resources.key, call)
     if isinstance(node, Command):
-        call = (node.command, node.cwd, _value_key(node.env))
-        return ("Command", node.name, node.resources.key, call)
+        what = (node.command, node.cwd, _value_key(node.env))
+        return ("Command", node.name, node.resources.key, what)
     limit = node.max_concurrent if isinstance(node, Parallel) else None
     kind = "Chain" if isinstance(node, Chain) else "Parallel"
     return (kind, limit, tuple(_key(child) for child in node.children))

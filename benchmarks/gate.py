@@ -16,12 +16,12 @@ from statistics import median
 
 from benchmarks.measuring import arguments, print_table, say, scratch
 from planit.job import gate
-from planit.record import markers, tickets
-from planit.record.files import make_dir
+from planit.record import tickets
 from planit.record.jobs import JobRef
-from planit.record.markers import Attempt, EndMarker, Outcome, StartMarker
+from planit.record.markers import EndMarker, Outcome
 from planit.record.run_dir import RunDir
 from planit.record.stage_dir import After
+from planit.record.task_files import TaskFiles
 
 _REPEAT = 5
 
@@ -37,10 +37,9 @@ def record(count: int) -> RunDir:
     run.stage_dir(1, 2).write([("join", "join")], After([("afterok", 0)]))
     jobs = {stage: JobRef(None, str(stage)) for stage in range(3)}
     tickets.issue(run.path, 1, jobs, [])
-    for slug, _ in first:
-        folder = make_dir(run.step_dir(slug))
-        markers.write_start(folder, Attempt(1, 0), StartMarker(pid=1))
-        markers.write_end(folder, Attempt(1, 0), EndMarker(Outcome.SUCCEEDED, elapsed_s=1.0))
+    for index in range(count):
+        files = TaskFiles(run.path, 1, 0, index)
+        files.write_end(0, EndMarker(Outcome.SUCCEEDED, started=1.0, elapsed_s=1.0))
     return run
 
 
@@ -66,7 +65,7 @@ def main() -> None:
         run = record(count)
         task = gate.Place(run.path, 1, 1, count - 1, f"then{count - 1}", JobRef(None, "1"))
         join = gate.Place(run.path, 1, 2, None, "join", JobRef(None, "2"))
-        files = [run.step_dir(f"first{i}") / "end-1.0.json" for i in range(count)]
+        files = [TaskFiles(run.path, 1, 0, i).record(0) for i in range(count)]
         limit = timed_ms(lambda files=files: read_all(files))  # type: ignore[misc]
         single = timed_ms(lambda task=task: gate.check(task, 0))  # type: ignore[misc]
         whole = timed_ms(lambda join=join: gate.check(join, 0))  # type: ignore[misc]

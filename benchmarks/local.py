@@ -143,7 +143,7 @@ def once(way: Way, shape: str, size: int) -> Sample:
 
 def _check_record(folder: Path, count: int) -> None:
     """Raise RuntimeError if the record of the run does not show every step's end."""
-    found = sum(1 for _ in folder.glob("runs/**/steps/*/end-1.0.json"))
+    found = sum(1 for _ in folder.glob("runs/**/stages/*/*.0.json"))
     if found != count:
         raise RuntimeError(f"the record shows the end of {found:,} of {count:,} steps")
 

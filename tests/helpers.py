@@ -18,6 +18,10 @@ import pytest
 
 from planit import SlurmArgs, Step
 from planit.app.main import main
+from planit.record import history as histories
+from planit.record.markers import EndMarker
+from planit.record.run_dir import RunDir
+from planit.record.task_files import TaskFiles
 
 ROOT = Path(__file__).resolve().parents[1]
 HERE = f"{ROOT}{os.pathsep}{ROOT / 'planit' / 'plugins'}"  # this checkout, for other processes
@@ -86,6 +90,19 @@ def write(path: Path, text: str) -> Path:
 def all_below(folder: Path) -> list[str]:
     """Every file and folder, so that a test can say that there is none, or no new one."""
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def files_of(run_path: Path, step: str) -> TaskFiles:
+    """The files of a step's newest job."""
+    place = histories.read(RunDir(run_path)).placements[step]
+    return TaskFiles(run_path, place.submission, place.stage, place.index or 0)
+
+
+def end_of(run_path: Path, step: str) -> EndMarker:
+    """How the newest attempt of a step's newest job ended."""
+    found = files_of(run_path, step).newest_end()
+    assert found is not None, f"{step} has not ended"
+    return found[1]
 
 
 def mode_of(path: Path) -> int:

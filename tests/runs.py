@@ -11,11 +11,11 @@ from typing import Any
 from planit import SlurmArgs, Step
 from planit.nodes import Node
 from planit.record import history as histories
-from planit.record import markers, tickets
-from planit.record.files import slugs
+from planit.record import tickets
 from planit.record.history import History
-from planit.record.markers import Attempt, EndMarker, StartMarker
+from planit.record.markers import EndMarker, StartMarker
 from planit.record.run_dir import RunDir
+from planit.record.task_files import TaskFiles
 from planit.status.run_status import run_status
 from planit.status.states import RunStatus
 from planit.submit.new import NewRun
@@ -48,14 +48,16 @@ def states(run: RunDir, scheduler: MemoryScheduler) -> dict[str, str]:
     return {step.name: step.state.value for step in status(run, scheduler).steps}
 
 
-def folder_of(run: RunDir, name: str) -> Path:
-    """The folder of a step."""
-    return run.step_dir(slugs([name])[name])
+def files_of(run: RunDir, name: str, submission: int = 1) -> TaskFiles:
+    """The files of a step in a submission."""
+    places = histories.read(run).places[name]
+    (place,) = (place for place in places if place[0] == submission)
+    return TaskFiles(run.path, *place)
 
 
 def begin(run: RunDir, name: str, *, submission: int = 1, restart: int = 0) -> None:
     """Leave the start marker of a step."""
-    markers.write_start(folder_of(run, name), Attempt(submission, restart), StartMarker())
+    files_of(run, name, submission).write_start(restart, StartMarker(started=1.0))
 
 
 def end(
@@ -69,15 +71,14 @@ def end(
     kind: str = "ValueError",
     **more: Any,
 ) -> None:
-    """Leave the markers of a step that has ended."""
-    begin(run, name, submission=submission, restart=restart)
+    """Leave the record of a step that has ended."""
     code = 0 if outcome == "succeeded" else 1
     content = {"outcome": outcome, "exit_code": code, "elapsed_s": 5.0, "host": "h1", **more}
     if error is not None:
         content["error"] = {"type": kind, "message": error, "traceback": f"Traceback: {error}"}
-    marker = EndMarker.from_json(content)
+    marker = EndMarker.from_json({"started": 1.0, **content})
     assert marker is not None
-    markers.write_end(folder_of(run, name), Attempt(submission, restart), marker)
+    files_of(run, name, submission).write_end(restart, marker)
 
 
 def events(run: RunDir, kind: str | None = None) -> list[dict[str, Any]]:

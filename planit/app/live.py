@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from planit.backends.attached import AttachedRun, StepEvent
 from planit.record import history as histories
-from planit.record import step_files
+from planit.record import log_files
 from planit.record.run_dir import RunDir
 from planit.run import Run
 from planit.status.decide import SLURM_STATES
@@ -117,8 +117,7 @@ class _Lively:
         self.attached = attached
         self.run = run
         self.directory = RunDir(run.path)
-        past = histories.read(self.directory)
-        self.slugs = {leaf.name: leaf.slug for leaf in past.leaves}
+        self.history = past = histories.read(self.directory)
         columns = ("{task.description}", BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
         self.bar = Progress(*columns)
         total = sum(place.submission == attached.number for place in past.placements.values())
@@ -156,8 +155,7 @@ class _Lively:
             tree = status_text(self.run.status(), self.directory.manifest["tree"])
             lines.insert(0, colored(tree))
         for event in running[:_SHOWN]:
-            folder = self.directory.step_dir(self.slugs.get(event.name, event.name))
-            log = folder / step_files.log(event.key)
+            log = log_files.main_log(self.directory, self.history, event.name)
             text = Text(f"  {event.name}  ", style="cyan", no_wrap=True, overflow="ellipsis")
             lines.append(text.append(_last_line(log), style="dim"))
         if len(running) > _SHOWN:
@@ -167,7 +165,9 @@ class _Lively:
         return Group(*lines)
 
 
-def _last_line(log: Path) -> str:
+def _last_line(log: Path | None) -> str:
+    if log is None:
+        return ""
     try:
         with log.open("rb") as file:
             file.seek(0, 2)

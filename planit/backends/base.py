@@ -74,7 +74,7 @@ class StageOnDisk:
 
     Attributes:
         submission: its number.
-        step_dirs: the folders of its steps, in order.
+        step_dirs: the steps' own folders, in order; they exist while a step runs.
         checkpoints: whether one of them can save itself when it is warned.
     """
 

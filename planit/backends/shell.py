@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from planit.record import step_files
+from planit.record.task_files import exit_code_in_bash
 
 # planit_run waits for its arguments in a way that lets signals through: what Slurm sends to the
 # batch script reaches the step, and the script lives until the step has ended.
@@ -25,7 +25,7 @@ planit_run() {
 planit_forward"""
 
 
-def lines_around(command: str, options: Mapping[str, Any], *, attempt: str) -> list[str]:
+def lines_around(command: str, options: Mapping[str, Any]) -> list[str]:
     """A step between the user's setup and teardown lines; planit_code is then its exit code.
 
     The lines get a shell of their own (planit_run starts one): they may exit, fail and set traps.
@@ -33,10 +33,10 @@ def lines_around(command: str, options: Mapping[str, Any], *, attempt: str) -> l
     Args:
         command: starts the step.
         options: submission parameters, of which "setup" and "teardown" are taken.
-        attempt: tells this attempt from others, in bash's words.
     """
     return [
-        f'planit_exit="{step_files.exit_code_in_bash("$PLANIT_STEP_DIR", attempt)}"',
+        f'planit_exit="{exit_code_in_bash()}"',
+        'rm -f "$planit_exit"',
         "planit_lines() {",
         "planit_forward",
         "set -e",
@@ -50,6 +50,7 @@ def lines_around(command: str, options: Mapping[str, Any], *, attempt: str) -> l
         "planit_code=$?",
         'if [ -s "$planit_exit" ]; then',
         '    planit_code=$(cat "$planit_exit")',
+        '    rm -f "$planit_exit"',
         "else",
         '    echo "planit: the setup lines ended with exit code $planit_code before the step" >&2',
         '    [ "$planit_code" -ne 0 ] || planit_code=1',

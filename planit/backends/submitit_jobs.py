@@ -20,9 +20,11 @@ from submitit.core.utils import DelayedSubmission, FailedJobError, JobPaths, Unc
 from planit.backends.base import refuse_left
 from planit.errors import SchedulerError
 from planit.job.payload import load
-from planit.record import step_files, trust
+from planit.record import trust
 from planit.record.jobs import JobRef, JobView
-from planit.record.trust import TrustedDir
+from planit.record.markers import EndMarker, Outcome
+from planit.record.stage_dir import StageDir
+from planit.record.task_files import TaskFiles, read_result
 
 if TYPE_CHECKING:
     from submitit.slurm.slurm import SlurmInfoWatcher
@@ -32,32 +34,41 @@ if TYPE_CHECKING:
 _MIN_POLL_S, _MAX_POLL_S = 2.0, 5.0
 _RESULT_POLL_S = 0.5
 _RESULT_TIMEOUT_S = 15.0  # a network file system may show a result later than the end of its job
+_REPORTED = (Outcome.SUCCEEDED, Outcome.FAILED, Outcome.TERMINATED)
 _LOST_AFTER_S = 120.0  # a job without any answer for so long is lost
 
 
 class StepPaths(JobPaths):
-    """submitit's paths of a job, with payload and script where planit keeps them."""
+    """submitit's paths of a job, where planit keeps its files; rank None has no ranks beside it."""
 
-    def __init__(self, step_dir: Path, job_id: str, task_id: int | None, script: Path) -> None:
-        super().__init__(step_dir, job_id=job_id, task_id=task_id)
-        self._step_dir = step_dir
+    def __init__(self, files: TaskFiles, job_id: str, rank: int | None, script: Path) -> None:
+        super().__init__(files.folder, job_id=job_id, task_id=rank)
+        self._files = files
+        self._rank = rank
         self._script = script
 
     @property
     def folder(self) -> Path:
-        return self._step_dir
+        """The folder of the step's stage."""
+        return self._files.folder
 
     @property
     def submitted_pickle(self) -> Path:
-        return self._step_dir / step_files.PAYLOAD
+        """The calls of all steps of the stage."""
+        return StageDir(self._files.run_path, self._files.submission, self._files.stage).calls_file
 
     @property
     def result_pickle(self) -> Path:
-        return self._step_dir / step_files.result(str(self.job_id), self.task_id)
+        """The record of the first attempt, which ends with what it returned."""
+        return self._files.result(0, self._rank or 0)
 
     @property
     def stdout(self) -> Path:
-        return self._step_dir / step_files.log(str(self.job_id), self.task_id)
+        return self._files.log(self._rank)
+
+    @property
+    def stderr(self) -> Path:
+        return self.stdout
 
     @property
     def submission_file(self) -> Path:
@@ -138,7 +149,7 @@ class StepJob(SlurmJob[Any]):
     Standard output and error share one log, which `stdout` and `stderr` both return.
 
     Args:
-        step_dir: the step's folder.
+        files: the step's files.
         ref: the job, or the task of an array.
         watcher: shared by the jobs of a cluster.
         name: the step's name.
@@ -152,7 +163,7 @@ class StepJob(SlurmJob[Any]):
 
     def __init__(
         self,
-        step_dir: Path,
+        files: TaskFiles,
         ref: JobRef,
         watcher: ClusterWatcher,
         *,
@@ -165,13 +176,14 @@ class StepJob(SlurmJob[Any]):
         self.name = name
         self.cluster = ref.cluster
         self.ranks = tuple(
-            StepJob(step_dir, ref, watcher, name=name, script=script, rank=one)
+            StepJob(files, ref, watcher, name=name, script=script, rank=one)
             for one in range(ranks)
             if ranks > 1
         )
         self._client = watcher.client
-        self._files = StepPaths(step_dir, ref.job_id, rank, script)
-        super().__init__(step_dir, ref.job_id, tasks=(rank or 0,))
+        self._record = files
+        self._files = StepPaths(files, ref.job_id, rank, script)
+        super().__init__(files.folder, ref.job_id, tasks=(rank or 0,))
 
     @property
     def paths(self) -> JobPaths:
@@ -214,8 +226,8 @@ class StepJob(SlurmJob[Any]):
 
     def submission(self) -> DelayedSubmission:
         """The step's call. Raises RunError if another user could have written it."""
-        with self._opened() as folder:
-            return load(folder)[0]
+        with trust.opened(self._record.run_path) as run:
+            return load(run, self._record, None)[0]
 
     def result(self) -> Any:
         """Wait for what the step returned; raises as `results` does."""
@@ -271,22 +283,28 @@ class StepJob(SlurmJob[Any]):
 
     def _read_result(self) -> tuple[str, Any]:
         """Outcome ("success" or "error") and value; raises as `results` does without a result."""
-        end = time.monotonic() + _RESULT_TIMEOUT_S
-        while not self._has_result():
-            if time.monotonic() > end:
+        limit = time.monotonic() + _RESULT_TIMEOUT_S
+        while (found := self._ended()) is None:
+            if time.monotonic() > limit:
                 message = f"job {self.job_id} left no result ({self.state}); it wrote:"
                 raise UncompletedJobError(f"{message}\n{self.stdout()}")
             time.sleep(_RESULT_POLL_S)
-        with self._opened() as folder, folder.open(self.paths.result_pickle.name) as file:
-            outcome, value = pickle.load(file)
-        return outcome, value
+        restart, end = found
+        rank = int(self.task_id or 0)
+        if rank and (own := self._record.reports(restart).get(rank)) is not None:
+            end = own
+        with trust.opened(self._record.run_path) as run:
+            content = read_result(run, self._record, restart, rank)
+        if end.error is not None:
+            return "error", end.error.traceback or end.error.message
+        return "success", pickle.loads(content) if content else None
 
     def _has_result(self) -> bool:
+        return self._ended() is not None
+
+    def _ended(self) -> tuple[int, EndMarker] | None:
+        """The last attempt, if it reported its end and was not requeued."""
         with suppress(OSError):  # opening a folder refreshes it on a network file system
             os.close(os.open(self.paths.folder, os.O_RDONLY | os.O_DIRECTORY))
-        return self.paths.result_pickle.exists()
-
-    def _opened(self) -> TrustedDir:
-        folder = self.paths.folder  # <run>/steps/<step>
-        with trust.opened(folder.parents[1]) as run:
-            return run.subdir(f"{folder.parent.name}/{folder.name}")
+        found = self._record.newest_end()
+        return found if found is not None and found[1].outcome in _REPORTED else None

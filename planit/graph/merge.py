@@ -176,11 +176,11 @@ def _renamed(node: Node, values: Mapping[str, str]) -> Node:
 def _key(node: Node) -> Any:
     """Equal for nodes that do the same with the same resources."""
     if isinstance(node, Step):
-        call = (_value_key(list(node.args)), _value_key(node.kwargs))
-        return ("Step", node.name, _function_key(node.func), node.resources.key, call)
+        what = (_function_key(node.func), _value_key(list(node.args)), _value_key(node.kwargs))
+        return ("Step", node.name, node.resources.key, what)
     if isinstance(node, Command):
-        what = (node.command, node.cwd, _value_key(node.env))
-        return ("Command", node.name, node.resources.key, what)
+        command = (node.command, node.cwd, _value_key(node.env))
+        return ("Command", node.name, node.resources.key, command)
     limit = node.max_concurrent if isinstance(node, Parallel) else None
     kind = "Chain" if isinstance(node, Chain) else "Parallel"
     return (kind, limit, tuple(_key(child) for child in node.children))

@@ -12,10 +12,9 @@ import socket
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
-from planit.record import markers
-from planit.record.markers import Attempt, EndMarker, JobIdentity, Outcome, StepError
+from planit.record.markers import EndMarker, JobIdentity, Outcome, StepError
+from planit.record.task_files import TaskFiles
 
 EXIT_REQUEUED = 85
 _LATE_S = 1.0  # a process that ends later than this after its report ended at another time
@@ -23,25 +22,26 @@ _SIGNALLED = 128  # a shell's exit code for a process that signal n ended is 128
 
 
 def end_step(
-    step_dir: Path, attempt: Attempt, code: int, *, job: str | None = None
+    files: TaskFiles, restart: int, code: int, *, job: str | None = None
 ) -> tuple[Outcome, int]:
     """Write the end marker of an attempt whose processes have ended.
 
     Args:
-        step_dir: the step's folder.
-        attempt: the attempt.
+        files: the task's files.
+        restart: which attempt.
         code: exit code of the process, or of what started its ranks; 128 + n for signal n.
         job: the job's id, where the environment does not say it.
 
     Returns:
         The outcome, and the exit code that the job must end with; 0 only for "succeeded".
     """
-    reports = markers.read_reports(step_dir, attempt)
-    verdict = _verdict(reports, code, began=markers.has_started(step_dir, attempt))
+    reports = files.reports(restart)
+    start = None if 0 in reports else files.start(restart)
+    verdict = _verdict(reports, code, began=bool(reports) or start is not None)
     now = time.time()
     first = reports.get(0)
     if first is not None and verdict is first and now - (first.ended or 0) < _LATE_S:
-        markers.report_is_the_end(step_dir, attempt)
+        files.end_with_report(restart)
         return first.outcome, first.exit_code
     end = replace(verdict, job=identity(job), ended=now)
     if first is not None:
@@ -53,15 +53,17 @@ def end_step(
             peak_memory_bytes=first.peak_memory_bytes,
             peak_gpu_memory_bytes=first.peak_gpu_memory_bytes,
         )
-    markers.write_end(step_dir, attempt, end)
+    elif start is not None:
+        end = replace(end, started=start.started)
+    files.write_end(restart, end)
     return end.outcome, end.exit_code
 
 
-def write_blocked(step_dir: Path, attempt: Attempt, cause: str) -> None:
+def write_blocked(files: TaskFiles, restart: int, cause: str) -> None:
     """Write the end marker of a step that must not run."""
     error = StepError("Blocked", cause)
     end = EndMarker(Outcome.BLOCKED, 1, identity(), ended=time.time(), error=error)
-    markers.write_end(step_dir, attempt, end)
+    files.write_end(restart, end)
 
 
 def identity(job: str | None = None) -> JobIdentity:

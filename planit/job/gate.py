@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from planit.record import markers, tickets
+from planit.record import tickets
 from planit.record.jobs import JobRef
 from planit.record.markers import Outcome
-from planit.record.run_dir import RunDir
 from planit.record.stage_dir import Needed, StageDir
+from planit.record.task_files import TaskFiles
 
 RECORD_WAIT_S = 90.0  # longer than a network file system caches what a folder holds (nfs: 60 s)
 _FIRST_PAUSE_S, _LAST_PAUSE_S = 0.05, 2.0
@@ -153,7 +153,7 @@ def all_have_succeeded(run_path: Path, steps: list[Needed] | None) -> bool:
 
 def _outcomes(run_path: Path, steps: list[Needed]) -> list[Outcome | None]:
     def outcome(step: Needed) -> Outcome | None:
-        return markers.final_outcome(RunDir(run_path).step_dir(step.slug), step.submission)
+        return TaskFiles(run_path, step.submission, step.stage, step.index).final_outcome()
 
     if len(steps) < _MANY:
         return [outcome(step) for step in steps]

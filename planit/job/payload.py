@@ -6,32 +6,29 @@ signal end jobs that cannot save themselves, so planit's worker calls these piec
 
 from __future__ import annotations
 
+import hashlib
 import io
 import pickle
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import cloudpickle
 from submitit.core.utils import DelayedSubmission
 
+from planit.errors import PlanError
+from planit.job.call import Call
 from planit.job.warned import Warned
-from planit.record import step_files
+from planit.record.call_file import CallFile, Limits, PickledCalls
 from planit.record.files import write_atomic
+from planit.record.run_dir import CHECKPOINT
+from planit.record.stage_dir import open_calls
+from planit.record.task_files import TaskFiles
 from planit.record.trust import TrustedDir
 
-
-class Limits(NamedTuple):
-    """What a step that can save itself may take.
-
-    Attributes:
-        minutes: its wall time.
-        requeues: how often it may still be requeued because its time was over.
-    """
-
-    minutes: int
-    requeues: int
+_PLAIN = (type(None), bool, int, float, complex)
+_MIN_SHARED_BYTES = 200  # what is smaller is not worth a reference
 
 
 def can_checkpoint(function: Callable[..., Any]) -> bool:
@@ -39,56 +36,132 @@ def can_checkpoint(function: Callable[..., Any]) -> bool:
     return hasattr(function, "checkpoint") or hasattr(function, "__submitit_checkpoint__")
 
 
-def dump(
-    function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], limits: Limits
-) -> bytes:
-    """The pickled call. Raises whatever pickle raises for what cannot be pickled."""
-    return _pickled(DelayedSubmission(function, *args, **kwargs), limits)
-
-
-def _pickled(call: DelayedSubmission, limits: Limits) -> bytes:
-    """A call and its limits, as two pickles in a row; submitit's own tools load the first."""
-    buffer = io.BytesIO()
-    cloudpickle.dump(call, buffer, protocol=pickle.HIGHEST_PROTOCOL)
-    cloudpickle.dump(tuple(limits), buffer, protocol=pickle.HIGHEST_PROTOCOL)
-    return buffer.getvalue()
-
-
-def load(step: TrustedDir) -> tuple[DelayedSubmission, Limits]:
-    """The call in a step's folder, or its checkpoint if there is one.
+def dump(calls: Mapping[str, Call], limits: Limits) -> PickledCalls:
+    """The calls of a stage's steps, by name and in order, pickled; what they share only once.
 
     Raises:
-        RunError: another user could have written it.
+        PlanError: a step's call cannot be pickled.
     """
-    with step_files.open_call(step) as file:
-        return pickle.load(file), Limits(*pickle.load(file))
+    shared = _Shared(calls.values())
+    pickled = []
+    for name, call in calls.items():
+        try:
+            made = DelayedSubmission(call.in_job, *call.args, **call.kwargs)
+            pickled.append(shared.pickled(made))
+        except Exception as error:
+            raise PlanError(
+                f"step {name!r}: its function or arguments cannot be pickled: {error}",
+                hint="pass plain values or paths, and open files inside the step",
+            ) from error
+    return PickledCalls(pickled, shared.parts, limits)
 
 
-def run(step: TrustedDir, prepare: Callable[[bool], None], requeued: Callable[[], None]) -> Any:
-    """Load the call in a step's folder and make it.
+class _Shared:
+    """The functions and arguments that several calls have in common, pickled by themselves.
 
-    `prepare` is called before it starts, with whether the call can checkpoint; only then a warning
-    signal saves and requeues it. `requeued` is called when that was done, just before the process
-    leaves with exit code -1; a step may leave with this code too.
+    Attributes:
+        parts: their pickles, by SHA-256.
     """
-    call, limits = load(step)
-    checkpoints = can_checkpoint(call.function)
-    prepare(checkpoints)
-    if checkpoints:
+
+    def __init__(self, calls: Iterable[Call]) -> None:
+        listed = list(calls)
+        values = [
+            one for call in listed for one in (call.function, *call.args, *call.kwargs.values())
+        ]
+        times = Counter(id(value) for value in values)
+        self.parts: dict[bytes, bytes] = {}
+        self._digests: dict[int, bytes] = {}
+        self._kept = listed  # what the numbers of `id` stand for must live as long as they do
+        for value in values:
+            if times[id(value)] > 1 and not isinstance(value, _PLAIN):
+                times[id(value)] = 0
+                self._try(value)
+
+    def _try(self, value: Any) -> None:
+        try:
+            part = self.pickled(value)
+        except Exception:  # whoever pickles the step says which step it is
+            return
+        if len(part) > _MIN_SHARED_BYTES:
+            digest = hashlib.sha256(part).digest()
+            self.parts[digest] = part
+            self._digests[id(value)] = digest
+
+    def pickled(self, value: Any) -> bytes:
+        """The pickle of a value, which refers to the shared parts in it."""
+        buffer = io.BytesIO()
+        if self._digests:
+            _Pickler(buffer, self._digests).dump(value)
+        else:
+            cloudpickle.dump(value, buffer, protocol=pickle.HIGHEST_PROTOCOL)
+        return buffer.getvalue()
+
+
+class _Pickler(cloudpickle.CloudPickler):  # type: ignore[misc, unused-ignore]
+    def __init__(self, file: io.BytesIO, digests: Mapping[int, bytes]) -> None:
+        super().__init__(file, protocol=pickle.HIGHEST_PROTOCOL)
+        self._digests = digests
+
+    def persistent_id(self, obj: Any) -> bytes | None:
+        return self._digests.get(id(obj))
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, content: bytes, calls: CallFile, parts: dict[bytes, Any]) -> None:
+        super().__init__(io.BytesIO(content))
+        self._calls = calls
+        self._parts = parts
+
+    def persistent_load(self, pid: Any) -> Any:
+        if pid not in self._parts:
+            content = self._calls.shared(pid)
+            self._parts[pid] = _Unpickler(content, self._calls, self._parts).load()
+        return self._parts[pid]
+
+
+def load(
+    run: TrustedDir, task: TaskFiles, step: TrustedDir | None
+) -> tuple[DelayedSubmission, Limits]:
+    """A task's call, or its checkpoint if there is one in the step's folder.
+
+    Raises:
+        RunError: another user could have written it, or it is damaged.
+    """
+    if step is not None and step.holds(CHECKPOINT):
+        with step.open(CHECKPOINT) as file:
+            return pickle.load(file), Limits(*pickle.load(file))
+    with open_calls(run, task.submission, task.stage) as file:
+        calls = CallFile(file)
+        return _Unpickler(calls.call(task.index), calls, {}).load(), calls.limits
+
+
+def run(
+    call: DelayedSubmission,
+    limits: Limits,
+    step: TrustedDir,
+    requeued: Callable[[], None],
+) -> Any:
+    """Make a call; one that can checkpoint is saved and requeued by a warning signal.
+
+    `requeued` is called when that was done, just before the process leaves with exit code -1; a
+    step may leave with this code too.
+    """
+    if can_checkpoint(call.function):
 
         def save(saved: DelayedSubmission, requeues: int) -> None:
-            data = _pickled(saved, Limits(limits.minutes, requeues))
-            write_atomic(step.proc / step_files.CHECKPOINT, data)
+            parts = (cloudpickle.dumps(one) for one in (saved, (limits.minutes, requeues)))
+            write_atomic(step.proc / CHECKPOINT, b"".join(parts))
 
         Warned(call, limits.minutes, limits.requeues, save, requeued).install()
     return call.result()
 
 
-def write_result(path: Path, outcome: str, value: Any) -> None:
-    """Leave a result where the job's `result` finds it."""
+def pickled_value(value: Any) -> bytes:
+    """What a step returned, pickled; nothing for None, or if it cannot be pickled."""
+    if value is None:
+        return b""
     try:
-        data = cloudpickle.dumps((outcome, value), protocol=pickle.HIGHEST_PROTOCOL)
+        return bytes(cloudpickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL))
     except Exception:  # a step communicates through files; what it returns must not fail it
         print(f"planit: the return value cannot be pickled:\n{traceback.format_exc()}", flush=True)
-        data = cloudpickle.dumps((outcome, None))
-    write_atomic(path, data, flush=False)
+        return b""

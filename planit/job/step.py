@@ -16,12 +16,15 @@ from typing import Any
 
 from planit.job.code import install_snapshot
 from planit.job.command import CommandFailedError
-from planit.job.ending import EXIT_REQUEUED, identity, job_id
+from planit.job.ending import EXIT_REQUEUED, identity
 from planit.job.gpu import GpuMemory
-from planit.record import context, markers, step_files
+from planit.record import context
 from planit.record.context import Context
-from planit.record.markers import Attempt, EndMarker, Outcome, StartMarker, StepError
-from planit.record.run_dir import CODE
+from planit.record.files import make_dir
+from planit.record.markers import EndMarker, Outcome, StartMarker, StepError
+from planit.record.run_dir import CHECKPOINT, CODE
+from planit.record.stage_dir import open_calls
+from planit.record.task_files import TaskFiles, restart_count
 from planit.record.trust import TrustedDir
 from planit.record.umask import closed_umask
 
@@ -34,29 +37,40 @@ class Terminated(BaseException):
     """SIGTERM: cancelled, out of time or preempted. Lets the step's own clean-up run."""
 
 
-def run_step(run: TrustedDir, step: TrustedDir) -> int:
-    """Run a step in this process; its exit code. The report is written, the end marker is not."""
-    return _Step(run, step).run()
+def run_step(run: TrustedDir) -> int:
+    """Run this job's step in this process; its exit code. It reports; who waits for it ends it."""
+    return _Step(run).run()
 
 
-def refuse_untrusted(run: TrustedDir, step: TrustedDir) -> None:
+def refuse_untrusted(run: TrustedDir) -> None:
     """Raise RunError if another user could have written what a step runs."""
     _context(run)
-    step_files.open_call(step).close()
+    task = TaskFiles.from_environment(run.path)
+    open_calls(run, task.submission, task.stage).close()
     if run.holds(CODE):
         run.subdir(CODE).close()
 
 
+def step_folder(run: TrustedDir) -> TrustedDir:
+    """The step's own folder, made if need be. Raises RunError if another user could write to it."""
+    path = os.environ["PLANIT_STEP_DIR"]
+    below = os.path.relpath(path, os.environ["PLANIT_RUN_DIR"])
+    make_dir(run.path / below)
+    folder = run.subdir(below)
+    if folder.holds(CHECKPOINT):
+        folder.open(CHECKPOINT).close()
+    return folder
+
+
 class _Step:
-    def __init__(self, run: TrustedDir, step: TrustedDir) -> None:
+    def __init__(self, run: TrustedDir) -> None:
         self.opened_run = run
-        self.step = step
-        self.step_dir = step.path  # a step may close all descriptors that it finds open
+        self.task = TaskFiles.from_environment(run.path)
         self.pid = os.getpid()
-        self.attempt = Attempt.from_environment()
+        self.restart = restart_count()
         self.rank = int(os.environ.get("SLURM_PROCID", "0")) if _under_srun() else 0
         self.ranks = int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) if _under_srun() else 1
-        self.job_id = job_id()
+        self.checkpoint = Path(os.environ["PLANIT_STEP_DIR"], CHECKPOINT)
         self.gpu = GpuMemory()
         self.requeued = False
         self.umask = self.closed = closed_umask()
@@ -67,7 +81,7 @@ class _Step:
         started = time.time()
         if self.rank == 0:
             start = StartMarker(identity(), started, self.pid)
-            markers.write_start(self.step_dir, self.attempt, start)
+            self.task.write_start(self.restart, start)
         outcome, error, code, value = Outcome.FAILED, None, 1, None
         try:
             value = self._call()
@@ -98,17 +112,17 @@ class _Step:
         self.umask = self.umask if origin.umask is None else origin.umask
         install_snapshot(self.opened_run, origin.snapshot)
         payload = import_payload()
-        return payload.run(self.step, self._prepare, self._was_requeued)
+        step = step_folder(self.opened_run)
+        call, limits = payload.load(self.opened_run, self.task, step)
+        self.gpu.start()
+        os.umask(self.umask)
+        if not payload.can_checkpoint(call.function):
+            signal.signal(signal.SIGTERM, _terminate)
+            signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+        return payload.run(call, limits, step, self._was_requeued)
 
     def _was_requeued(self) -> None:
         self.requeued = True
-
-    def _prepare(self, checkpoints: bool) -> None:
-        self.gpu.start()
-        os.umask(self.umask)
-        if not checkpoints:
-            signal.signal(signal.SIGTERM, _terminate)
-            signal.signal(signal.SIGUSR2, signal.SIG_IGN)
 
     def _finish(
         self, started: float, outcome: Outcome, error: StepError | None, code: int, value: Any
@@ -117,8 +131,10 @@ class _Step:
         os.umask(self.closed)
         with suppress(OSError, ValueError, AttributeError):  # the step may have closed it
             sys.stdout.flush()
-        if outcome is not Outcome.REQUEUED:
-            self._leave_result(outcome, error, value)
+        if outcome is Outcome.SUCCEEDED:
+            with suppress(OSError):
+                self.checkpoint.unlink()
+        returned = b"" if value is None else import_payload().pickled_value(value)
         ended = time.time()
         report = EndMarker(
             outcome,
@@ -132,24 +148,14 @@ class _Step:
             peak_memory_bytes=_peak_memory_bytes(),
             peak_gpu_memory_bytes=self.gpu.peak_bytes(),
         )
-        markers.write_report(self.step_dir, self.attempt, self.rank, report)
+        self.task.write_report(self.restart, self.rank, report, returned)
         os.umask(self.umask)
         # The interpreter still has to end: a thread that hangs must not keep the job from ending.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
-    def _leave_result(self, outcome: Outcome, error: StepError | None, value: Any) -> None:
-        payload = import_payload()
-        path = self.step_dir / step_files.result(self.job_id, self.rank)
-        if outcome is Outcome.SUCCEEDED:
-            payload.write_result(path, "success", value)
-            with suppress(FileNotFoundError):
-                (self.step_dir / step_files.CHECKPOINT).unlink()
-        else:
-            payload.write_result(path, "error", error.traceback if error else outcome.value)
-
 
 def _context(run: TrustedDir) -> Context:
-    return context.read_trusted(run, Attempt.from_environment().submission)
+    return context.read_trusted(run, TaskFiles.from_environment(run.path).submission)
 
 
 def import_payload() -> Any:

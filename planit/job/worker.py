@@ -24,16 +24,18 @@ from types import FrameType
 from planit.errors import RunError
 from planit.job import ending, gate
 from planit.job.dependents import cancel_dependents, release_dependents
-from planit.job.step import refuse_untrusted, run_step
+from planit.job.step import refuse_untrusted, run_step, step_folder
 from planit.record import trust
 from planit.record.files import close_log, is_shared
-from planit.record.markers import Attempt, Outcome
+from planit.record.markers import Outcome
+from planit.record.task_files import TaskFiles, restart_count
 from planit.record.trust import TrustedDir
 from planit.record.umask import closed_umask
 
 EXIT_UNTRUSTED = 126
 EXIT_NOT_OF_RECORD = 125
 EXIT_BLOCKED = 1
+EXIT_NO_RECORD = 1
 # What a batch script may be sent (sbatch manual, "--signal"), which is meant for the step.
 _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -41,26 +43,32 @@ _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, sign
 def main(arguments: Sequence[str] = ()) -> int:
     """Do what the verb says; the process's exit code."""
     os.umask(closed_umask())
-    run_dir, step_dir = os.environ["PLANIT_RUN_DIR"], os.environ["PLANIT_STEP_DIR"]
     verb, *rest = arguments or ("run",)
     try:
-        run = trust.opened(Path(run_dir))
+        run = trust.opened(Path(os.environ["PLANIT_RUN_DIR"]))
         close_log(shared=is_shared(run.fd))
-        step = run.subdir(os.path.relpath(step_dir, run_dir))
+        task = TaskFiles.from_environment(run.path)
         if verb != "close":  # which loads nothing
-            refuse_untrusted(run, step)
+            refuse_untrusted(run)
+        if verb in ("run", "open"):
+            if (code := _check(task)) != 0:
+                return code
+            step_folder(run).close()
     except RunError as refusal:
         print(f"planit: refusing to run this step: {refusal}", file=sys.stderr, flush=True)
         return EXIT_UNTRUSTED
-    if verb == "close":
-        return _end(step.path, int(rest[0]))
-    if verb == "step":
-        return run_step(run, step)
-    code = _check(step.path)
-    return code if code or verb == "open" else _run_and_wait(run, step)
+    try:
+        if verb == "close":
+            return _end(task, int(rest[0]))
+        if verb == "step":
+            return run_step(run)
+        return 0 if verb == "open" else _run_and_wait(run, task)
+    except RunError as problem:  # a step without an end marker has not succeeded
+        print(f"planit: {problem}", file=sys.stderr, flush=True)
+        return EXIT_NO_RECORD
 
 
-def _check(step_dir: Path) -> int:
+def _check(task: TaskFiles) -> int:
     """0 if the step may run, else the exit code of the job."""
     try:
         gate.check(gate.Place.from_environment())
@@ -69,17 +77,17 @@ def _check(step_dir: Path) -> int:
         return EXIT_NOT_OF_RECORD
     except gate.BlockedError as problem:
         print(f"planit: blocked: {problem}", file=sys.stderr, flush=True)
-        ending.write_blocked(step_dir, Attempt.from_environment(), str(problem))
+        ending.write_blocked(task, restart_count(), str(problem))
         _cancel_dependents()
         return EXIT_BLOCKED
     return 0
 
 
-def _run_and_wait(run: TrustedDir, step: TrustedDir) -> int:
+def _run_and_wait(run: TrustedDir, task: TaskFiles) -> int:
     """Run the step in a child, so that somebody is there when its process has ended."""
     child = os.fork()
     if child == 0:
-        return run_step(run, step)
+        return run_step(run)
 
     def forward(number: int, _frame: FrameType | None) -> None:
         with suppress(ProcessLookupError):
@@ -89,15 +97,16 @@ def _run_and_wait(run: TrustedDir, step: TrustedDir) -> int:
         signal.signal(number, forward)
     _, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)
-    return _end(step.path, code if code >= 0 else 128 - code)
+    return _end(task, code if code >= 0 else 128 - code)
 
 
-def _end(step_dir: Path, code: int) -> int:
+def _end(task: TaskFiles, code: int) -> int:
     """Write the end marker of the step; the exit code of the job.
 
     What was terminated or killed may have been requeued: then what waits for it goes on waiting.
     """
-    outcome, code = ending.end_step(step_dir, Attempt.from_environment(), code)
+    outcome, code = ending.end_step(task, restart_count(), code)
+    task.clean_up(Path(os.environ["PLANIT_STEP_DIR"]), succeeded=outcome is Outcome.SUCCEEDED)
     if outcome is Outcome.FAILED:
         _cancel_dependents()
     elif outcome is Outcome.SUCCEEDED:

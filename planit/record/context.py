@@ -21,13 +21,13 @@ class Context:
 
     Attributes:
         sys_path: where modules were imported from.
-        snapshot: the file in the frozen code for each original path.
+        snapshot: the archive with the frozen code, if there is any.
         umask: the user's, for what the steps make.
         backend: name and settings of who took it.
     """
 
     sys_path: Sequence[str] = ()
-    snapshot: Mapping[str, str] = field(default_factory=dict)
+    snapshot: str | None = None
     umask: int | None = None
     backend: Mapping[str, Any] = field(default_factory=dict)
 
@@ -57,10 +57,9 @@ def read_trusted(run: TrustedDir, submission: int) -> Context:
 def _parse(content: Any) -> Context:
     if not isinstance(content, dict):
         return Context()
-    snapshot = fields.mapping(content, "snapshot")
     return Context(
         sys_path=fields.texts(content, "sys_path"),
-        snapshot={path: name for path, name in snapshot.items() if isinstance(name, str)},
+        snapshot=fields.text(content, "snapshot"),
         umask=fields.whole(content, "umask"),
         backend=fields.mapping(content, "backend"),
     )

@@ -9,13 +9,13 @@ write, and which only the owner can set: by it, what is added to the run later i
 from __future__ import annotations
 
 import contextlib
-import hashlib
+import errno
 import json
 import os
 import re
 import secrets
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ _GROUP_ENTERS = stat.S_IRGRP | stat.S_IXGRP
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 _SHARES = (None, "group")
 _SLUG_BYTES = 100
+_NO_STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE)
+_HARMLESS = re.compile(rf"\w[\w.-]{{0,{_SLUG_BYTES - 1}}}", re.ASCII)
 
 
 def is_group(share: object) -> bool:
@@ -84,13 +86,29 @@ def set_mode(handle: int, mode: int) -> None:
         os.fchmod(handle, mode)
 
 
+@contextlib.contextmanager
+def told_of(path: Path) -> Iterator[None]:
+    """Raise RunError, which names `path`, where the file system is full, read-only or broken."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_STORAGE:
+            raise
+        hint = "what was written before is whole; free some space, or keep runs elsewhere"
+        raise RunError(f"cannot write {path}: {error.strerror}", hint=hint) from error
+
+
 def open_file(path: Path, flags: int) -> int:
     """Open a file of a run to write to it, made if need be; its descriptor.
 
     No link is followed, and nobody but this user can write to it afterwards.
+
+    Raises:
+        RunError: the file system is full, read-only or broken.
     """
     mode = _FILE_MODE | (stat.S_IRGRP if is_shared(path.parent) else 0)
-    handle = os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    with told_of(path):
+        handle = os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     try:
         set_mode(handle, mode)
     except BaseException:
@@ -111,13 +129,16 @@ def write_atomic(path: Path, content: bytes | str, *, flush: bool = True) -> Non
     """Write a file so that a reader sees the old content or the new one, whatever happens.
 
     Without `flush`, a machine that dies at once may forget it.
+
+    Raises:
+        RunError: the file system is full, read-only or broken.
     """
     data = content.encode() if isinstance(content, str) else content
     # Hosts share the folder, so a process id is not enough; mkstemp would ignore the umask.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     handle = open_file(temporary, _NEW)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with told_of(path), os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             if flush:
@@ -140,7 +161,7 @@ def write_new(path: Path, content: bytes | str) -> None:
     except FileExistsError:
         os.unlink(path)
         handle = open_file(path, _NEW)
-    with os.fdopen(handle, "wb") as file:
+    with told_of(path), os.fdopen(handle, "wb") as file:
         file.write(data)
 
 
@@ -177,19 +198,34 @@ def read_json(path: Path) -> Any | None:
 
 
 def slugs(names: Iterable[str]) -> dict[str, str]:
-    """A readable, unique and harmless file name for each step name."""
-    taken: set[str] = set()
+    """A short, unique and harmless file name for each step name.
+
+    A name that is harmless stays; others are numbered: ``train-003`` for ``train[lr=0.1,seed=3]``.
+    """
+    wanted = list(names)
+    taken = {name.casefold() for name in wanted if _HARMLESS.fullmatch(name)}
+    kept: set[str] = set()
+    numbers: dict[str, int] = {}
     result: dict[str, str] = {}
-    for name in names:
-        slug = slug_of(name)
-        if slug != name or slug.casefold() in taken:
-            slug = f"{slug}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    for name in wanted:
+        folded = name.casefold()
+        if folded in taken and folded not in kept and _HARMLESS.fullmatch(name):
+            kept.add(folded)
+            result[name] = name
+            continue
+        base = slug_of(name.partition("[")[0])
+        while True:
+            number = numbers.get(base, 0)
+            numbers[base] = number + 1
+            slug = f"{base}-{number:03}"
+            if slug.casefold() not in taken:
+                break
         taken.add(slug.casefold())
         result[name] = slug
     return result
 
 
 def slug_of(text: str) -> str:
-    """`text` with only letters, digits and ``._=,+-``, not too long, not hidden."""
-    slug = re.sub(r"[^\w.=,+-]+", "_", text).lstrip(".-") or "step"
+    """`text` with only letters, digits and ``._-``, not too long, not hidden."""
+    slug = re.sub(r"[^\w.-]+", "_", text).strip("_").lstrip(".-") or "step"
     return slug.encode()[:_SLUG_BYTES].decode(errors="ignore")

@@ -49,6 +49,7 @@ class History:
     Attributes:
         leaves: the steps in the order of the plan.
         placements: the newest placement of each step that was ever to be submitted.
+        places: submission, stage and index of each placement of a step, the newest last.
         parents: the steps that each step waits for directly, in the whole plan.
         released: numbers of the submissions whose roots were released.
         aborted: reason by number, for submissions that were taken back.
@@ -60,6 +61,7 @@ class History:
 
     leaves: list[Leaf] = field(default_factory=list)
     placements: dict[str, Placement] = field(default_factory=dict)
+    places: dict[str, list[tuple[int, int, int]]] = field(default_factory=dict)
     parents: dict[str, tuple[str, ...]] = field(default_factory=dict)
     released: set[int] = field(default_factory=set)
     aborted: dict[int, str] = field(default_factory=dict)
@@ -165,6 +167,7 @@ def _place(history: History, number: int, stages: list[SubmittedStage]) -> None:
             parents = shared + tuple(tasks[index] for tasks in aligned)
             if number == 1:
                 history.parents[name] = parents
+            history.places.setdefault(name, []).append((number, stage.number, index))
             if number in history.aborted and name in history.placements:
                 continue  # what was taken back leaves the state that it had before
             history.placements[name] = Placement(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from planit.record.files import open_file
+from planit.record.files import open_file, told_of
 
 
 @dataclass(frozen=True)
@@ -24,15 +24,20 @@ class Journal:
     path: Path
 
     def append(self, event: str, **fields: Any) -> None:
-        """Write one event in a single write, and wait until it is on disk."""
+        """Write one event in a single write, and wait until it is on disk.
+
+        Raises:
+            RunError: the file system is full, read-only or broken.
+        """
         record = {"event": event, "at": round(time.time(), 3), **fields}
         line = json.dumps(record, ensure_ascii=False, default=repr) + "\n"
         handle = open_file(self.path, os.O_WRONLY | os.O_APPEND)
         try:
             if self._is_torn():
                 line = "\n" + line  # what a dying process left half-written stays a line of its own
-            os.write(handle, line.encode())
-            os.fsync(handle)
+            with told_of(self.path):
+                os.write(handle, line.encode())
+                os.fsync(handle)
         finally:
             os.close(handle)
 

@@ -1,4 +1,4 @@
-"""The logs of a step: one file per attempt, the newest first asked for."""
+"""The logs of a step: one file per job, and one per rank where it has several."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from planit.record import step_files
 from planit.record.history import History, Leaf
 from planit.record.run_dir import RunDir
+from planit.record.task_files import TaskFiles
 
 _FOLLOW_PAUSE_S = 0.5
 _TAIL_BYTES = 8192
@@ -22,44 +22,37 @@ _MEMORY_COMPLAINT = re.compile(
 )
 
 
-def log_files(run: RunDir, past: History, leaf: Leaf) -> list[Path]:
-    """The logs of a step's newest job: its own, and what Slurm itself said about an array task.
+def main_log(run: RunDir, history: History, name: str) -> Path | None:
+    """The log of a step's newest job, which may not exist (yet); None if it has no job."""
+    place = history.placements.get(name)
+    if place is None or place.key is None:
+        return None
+    return TaskFiles(run.path, place.submission, place.stage, place.index or 0).log()
 
-    They may not exist (yet).
+
+def log_files(run: RunDir, history: History, leaf: Leaf) -> list[Path]:
+    """The logs of a step's newest job: its own, then those of its ranks, if it has several.
+
+    The first may not exist (yet).
     """
-    place = past.placements.get(leaf.name)
+    place = history.placements.get(leaf.name)
     if place is None or place.key is None:
         return []
-    folder = run.step_dir(leaf.slug)
-    files = [folder / step_files.log(place.key)]
-    ranks = sorted(folder.glob(step_files.log(place.key, "*")), key=_rank)
-    files += [path for path in ranks if path not in files]
-    if place.index is not None and place.job is not None:
-        folder = run.stage_dir(place.submission, place.stage).path
-        said = folder / step_files.array_log(place.index, place.job.job_id)
-        if said.exists() and said.stat().st_size:
-            files.append(said)
-    return files
+    return TaskFiles(run.path, place.submission, place.stage, place.index or 0).logs()
 
 
-def older_logs(run: RunDir, past: History, leaf: Leaf) -> list[Path]:
+def older_logs(run: RunDir, history: History, leaf: Leaf) -> list[Path]:
     """The logs of a step's earlier jobs, the oldest first."""
-    newest = set(log_files(run, past, leaf))
+    newest = set(log_files(run, history, leaf))
     files = [
-        path
-        for path in run.step_dir(leaf.slug).glob(step_files.log("*", "*"))
-        if path not in newest
+        log for at in history.places.get(leaf.name, ()) for log in TaskFiles(run.path, *at).logs()
     ]
-    return sorted(files, key=lambda path: path.stat().st_mtime)
+    return [path for path in files if path not in newest and path.exists()]
 
 
-def _rank(path: Path) -> int:
-    return step_files.rank_of(path.name)
-
-
-def has_memory_complaint(run: RunDir, past: History, leaf: Leaf) -> bool:
+def has_memory_complaint(run: RunDir, history: History, leaf: Leaf) -> bool:
     """Whether Slurm wrote at the end of a step's log that it ended the job for its memory."""
-    for path in log_files(run, past, leaf):
+    for path in log_files(run, history, leaf):
         try:
             with path.open("rb") as file:
                 file.seek(max(0, path.stat().st_size - _TAIL_BYTES))

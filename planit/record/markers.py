@@ -1,31 +1,16 @@
-"""Markers: what is left in a step's folder when the step starts, reports and ends.
+"""How an attempt at a step started and ended, as its record has it (see `task_files`).
 
-::
-
-    start-<n>.<r>.json            written by the step's process before it does anything
-    report-<n>.<r>[.<rank>].json  written by the step's process (each rank): how its call ended
-    end-<n>.<r>.json              written when the process has ended, by whoever waited for it
-
-n is the submission, and r counts how often Slurm requeued it. Only an end marker says that a step
-has ended, and how.
+Only an end marker says that an attempt has ended, and how.
 """
 
 from __future__ import annotations
 
 import enum
-import os
-import re
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from planit.record import fields
-from planit.record.files import read_json, write_json
-
-_NAME = re.compile(r"(start|end)-(\d+)\.(\d+)\.json")
-_AHEAD = 3  # attempts without any marker that are passed over when one is looked for by name
 
 
 class Outcome(enum.StrEnum):
@@ -48,13 +33,6 @@ class Attempt:
 
     def __str__(self) -> str:
         return f"{self.submission}.{self.restart}"
-
-    @classmethod
-    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Attempt:
-        return cls(
-            int(environ.get("PLANIT_SUBMISSION", "1")),
-            int(environ.get("PLANIT_RESTART") or environ.get("SLURM_RESTART_COUNT") or "0"),
-        )
 
 
 @dataclass(frozen=True)
@@ -186,7 +164,7 @@ class EndMarker:
 
 @dataclass(frozen=True)
 class Tries:
-    """The markers of a step, by attempt."""
+    """The attempts at a step, by the markers in their records."""
 
     starts: Mapping[Attempt, StartMarker] = field(default_factory=dict)
     ends: Mapping[Attempt, EndMarker] = field(default_factory=dict)
@@ -201,119 +179,3 @@ class Tries:
     def count(self) -> int:
         """How often the step was started."""
         return len(self.starts)
-
-
-def any_of(all_tries: Iterable[Tries], submission: int) -> bool:
-    """Whether a step of a submission has ever started."""
-    attempts = (attempt for tries in all_tries for attempt in (*tries.starts, *tries.ends))
-    return any(attempt.submission == submission for attempt in attempts)
-
-
-def write_start(step_dir: Path, attempt: Attempt, marker: StartMarker) -> None:
-    """Write a start marker, atomically."""
-    write_json(_start(step_dir, attempt), {**marker.as_json(), "attempt": str(attempt)})
-
-
-def has_started(step_dir: Path, attempt: Attempt) -> bool:
-    """Whether an attempt has left its start marker."""
-    return _start(step_dir, attempt).exists()
-
-
-def write_report(step_dir: Path, attempt: Attempt, rank: int, report: EndMarker) -> None:
-    """Write how the process of one rank ended by its own account, atomically."""
-    content = {**report.as_json(), "attempt": str(attempt)}
-    write_json(_report(step_dir, attempt, rank), content)
-
-
-def read_reports(step_dir: Path, attempt: Attempt) -> dict[int, EndMarker]:
-    """What the ranks of an attempt reported, by rank; those that reported nothing are missing."""
-    reports: dict[int, EndMarker] = {}
-    first = EndMarker.from_json(read_json(_report(step_dir, attempt, 0)))
-    names = re.compile(rf"report-{re.escape(str(attempt))}\.(\d+)\.json")
-    if first is not None:
-        reports[0] = first
-    if first is None or first.ranks > 1:
-        with suppress(OSError):
-            for name in os.listdir(step_dir):
-                if match := names.fullmatch(name):
-                    report = EndMarker.from_json(read_json(step_dir / name))
-                    if report is not None:
-                        reports[int(match[1])] = report
-    return reports
-
-
-def report_is_the_end(step_dir: Path, attempt: Attempt) -> None:
-    """Make the first rank's report the end marker."""
-    os.replace(_report(step_dir, attempt, 0), _end(step_dir, attempt))
-
-
-def write_end(step_dir: Path, attempt: Attempt, marker: EndMarker) -> None:
-    """Write an end marker, atomically; the first rank's report goes with it."""
-    write_json(_end(step_dir, attempt), {**marker.as_json(), "attempt": str(attempt)})
-    with suppress(OSError):
-        _report(step_dir, attempt, 0).unlink()
-
-
-def read(step_dir: Path) -> Tries:
-    """All markers in a step's folder; foreign files are passed over, broken markers reported."""
-    starts: dict[Attempt, StartMarker] = {}
-    ends: dict[Attempt, EndMarker] = {}
-    problems: list[str] = []
-    try:
-        names = os.listdir(step_dir)
-    except OSError:
-        return Tries()
-    for name in names:
-        match = _NAME.fullmatch(name)
-        if match is None:
-            continue
-        content = read_json(step_dir / name)
-        attempt = Attempt(int(match[2]), int(match[3]))
-        if match[1] == "start" and (start := StartMarker.from_json(content)) is not None:
-            starts[attempt] = start
-        elif match[1] == "end" and (end := EndMarker.from_json(content)) is not None:
-            ends[attempt] = end
-        else:
-            problems.append(f"{step_dir.name}/{name} is not readable")
-    return Tries(starts, ends, tuple(problems))
-
-
-def final_outcome(step_dir: Path, submission: int) -> Outcome | None:
-    """How the newest attempt of a submission at a step ended; None if that has not ended (yet).
-
-    It asks for files by name, because the listing of a folder on a network file system may be
-    minutes old. Only what did not succeed at once is listed.
-    """
-    end = _read_end(step_dir, Attempt(submission, 0))
-    if end is Outcome.SUCCEEDED and not _start(step_dir, Attempt(submission, 1)).exists():
-        return end
-    tries = read(step_dir)
-    own = [one for one in (*tries.starts, *tries.ends) if one.submission == submission]
-    restart = max((one.restart for one in own), default=0)
-    for later in range(restart + _AHEAD, restart, -1):
-        if _begun(step_dir, Attempt(submission, later)):
-            restart = later
-            break
-    return _read_end(step_dir, Attempt(submission, restart))
-
-
-def _read_end(step_dir: Path, attempt: Attempt) -> Outcome | None:
-    end = EndMarker.from_json(read_json(_end(step_dir, attempt)))
-    return None if end is None else end.outcome
-
-
-def _begun(step_dir: Path, attempt: Attempt) -> bool:
-    return _start(step_dir, attempt).exists() or _end(step_dir, attempt).exists()
-
-
-def _start(step_dir: Path, attempt: Attempt) -> Path:
-    return step_dir / f"start-{attempt}.json"
-
-
-def _end(step_dir: Path, attempt: Attempt) -> Path:
-    return step_dir / f"end-{attempt}.json"
-
-
-def _report(step_dir: Path, attempt: Attempt, rank: int) -> Path:
-    suffix = f".{rank}" if rank else ""
-    return step_dir / f"report-{attempt}{suffix}.json"

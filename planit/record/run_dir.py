@@ -11,9 +11,9 @@
         code/                    the sources of the project's own modules, as they were
         submissions/<n>.jobs.json
                                  the jobs that may run (see `planit.record.tickets`)
-        stages/<n>.<stage>/      of an sbatch call: script, tasks (see `planit.record.stage_dir`)
-        steps/<slug>/            of a step: its call, log, markers and result
-                                 (see `planit.record.step_files`)
+        stages/<n>.<stage>/      of an sbatch call: script, tasks, calls; of each task record and
+                                 log (see `planit.record.stage_dir`, `planit.record.task_files`)
+        steps/<slug>/            what a step keeps; only while it runs, if it keeps nothing
         local/                   of the engine on this machine (see `planit.record.local_files`)
         lock, states.json        who works on it (see `planit.record.lock`); a cache of states
 
@@ -46,8 +46,9 @@ from planit.record.files import (
 from planit.record.journal import Journal
 from planit.record.stage_dir import StageDir
 
-SCHEMA = 1
+FORMAT = 2  # of the run directory; 1 was that of planit 0.1
 CODE, MANIFEST, STATES = "code", "manifest.json", "states.json"
+CHECKPOINT = "checkpoint.pkl"  # in a step's folder: the call as it saved itself, to go on from
 _JOURNAL, _STEPS = "journal.jsonl", "steps"
 
 
@@ -108,14 +109,24 @@ class RunDir:
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
-        """What was asked for. Raises RunError if the folder holds no (whole) manifest."""
+        """What was asked for.
+
+        Raises:
+            RunError: the folder holds no (whole) manifest, or that of another format.
+        """
         manifest = read_json(self.path / MANIFEST)
         if not isinstance(manifest, dict) or "tree" not in manifest:
             raise RunError(f"{self.path} is not a run directory: it has no readable {MANIFEST}")
+        if manifest.get("format") != FORMAT:
+            written = manifest.get("versions", {}).get("planit-slurm", "another version")
+            raise RunError(
+                f"{self.path} is in the format of planit {written}, which this planit cannot read",
+                hint="use that version for it",
+            )
         return manifest
 
     def write_manifest(self, manifest: dict[str, Any]) -> None:
-        write_json(self.path / MANIFEST, {"schema": SCHEMA, **manifest})
+        write_json(self.path / MANIFEST, {"format": FORMAT, **manifest})
 
     def step_dir(self, slug: str) -> Path:
         return self.path / _STEPS / slug

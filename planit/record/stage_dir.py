@@ -4,7 +4,10 @@
 
     script.sh    what sbatch takes
     tasks        line i: slug and name of task i, with a tab between them
+    calls        the pickled calls of the tasks (see `planit.record.call_file`)
     after.json   the steps that must have succeeded before a task may run
+
+Beside them each task leaves its record and its log (see `planit.record.task_files`).
 """
 
 from __future__ import annotations
@@ -12,11 +15,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from planit.record.files import make_dir, read_json, write_json, write_new
+from planit.record.trust import TrustedDir
 
-_FOLDER, _SCRIPT, _TASKS, _AFTER = "stages", "script.sh", "tasks", "after.json"
+_FOLDER, _SCRIPT, _TASKS, _AFTER, _CALLS = "stages", "script.sh", "tasks", "after.json", "calls"
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,6 @@ class Needed:
     """A step that must have succeeded: task `index` of a stage of a submission."""
 
     name: str
-    slug: str
     submission: int
     stage: int
     index: int
@@ -56,7 +59,16 @@ class StageDir:
 
     @property
     def path(self) -> Path:
-        return self.run_path / _FOLDER / f"{self.submission}.{self.number}"
+        return self.run_path / self.name
+
+    @property
+    def name(self) -> str:
+        """Where it is below the run directory."""
+        return stage_name(self.submission, self.number)
+
+    @property
+    def calls_file(self) -> Path:
+        return self.path / _CALLS
 
     @property
     def script(self) -> Path:
@@ -70,7 +82,7 @@ class StageDir:
         """Write the list of tasks (slug and name of each, in order) and what they wait for."""
         make_dir(self.path)
         write_new(self.tasks_file, "".join(f"{slug}\t{name}\n" for slug, name in tasks))
-        also = [[one.name, one.slug, one.submission, one.stage, one.index] for one in after.also]
+        also = [[one.name, one.submission, one.stage, one.index] for one in after.also]
         edges = [list(edge) for edge in after.edges]
         content = {"stages": edges, "steps": also, "lane": after.is_in_lane}
         write_json(self.path / _AFTER, content)
@@ -103,13 +115,23 @@ class StageDir:
             for kind, number in after.edges:
                 tasks = StageDir(self.run_path, self.submission, number).tasks()
                 found += [
-                    Needed(name, slug, self.submission, number, at)
-                    for at, (slug, name) in enumerate(tasks)
+                    Needed(name, self.submission, number, at)
+                    for at, (_, name) in enumerate(tasks)
                     if kind != "aftercorr" or at == index
                 ]
         except (OSError, ValueError):
             return None
         return [*found, *after.also]
+
+
+def stage_name(submission: int | str, stage: int | str) -> str:
+    """The folder of a stage, below the run directory; the numbers may be a shell's words."""
+    return f"{_FOLDER}/{submission}.{stage}"
+
+
+def open_calls(run: TrustedDir, submission: int, stage: int) -> BinaryIO:
+    """The pickled calls of a stage. Raises RunError if another user could have written them."""
+    return run.open(f"{stage_name(submission, stage)}/{_CALLS}")
 
 
 def stage_dirs(run_path: Path) -> list[StageDir]:

@@ -10,9 +10,10 @@ from contextlib import suppress
 from typing import Any
 
 from planit.errors import RunError
-from planit.record import trust
+from planit.record import fields, trust
 from planit.record.files import read_json, write_json
 from planit.record.history import Placement
+from planit.record.records import RunRecords
 from planit.record.run_dir import STATES, RunDir
 from planit.status.evidence import Answer, Ended, Evidence
 from planit.status.states import State, StepStatus
@@ -20,6 +21,7 @@ from planit.status.states import State, StepStatus
 _IDENTITY = ("state", "job", "cluster", "attempt")
 _FINDINGS = ("elapsed_s", "node", "cause", "error")
 _ASKED_AGAIN = (State.LOST, State.NOT_SUBMITTED)
+_SETTLED_S = 2.0  # a folder that changed since may change again without a newer time
 
 
 class CachedStates:
@@ -28,11 +30,12 @@ class CachedStates:
     def __init__(self, run: RunDir) -> None:
         self._run_path = run.path
         content = read_json(run.path / STATES)
-        steps = content.get("steps") if isinstance(content, dict) else None
+        steps = fields.mapping(content, "steps")
         names = set(State)
+        self._stages = fields.mapping(content, "stages")
         self._steps: dict[str, dict[str, Any]] = {
             name: cached
-            for name, cached in (steps.items() if isinstance(steps, dict) else ())
+            for name, cached in steps.items()
             if isinstance(cached, dict) and cached.get("state") in names
         }
 
@@ -46,40 +49,60 @@ class CachedStates:
         since = self._of(name, place).get("missing_since")
         return float(since) if isinstance(since, int | float) else None
 
-    def ended(self, name: str, place: Placement, starts: int) -> Ended | None:
+    def ended(self, name: str, place: Placement, records: RunRecords) -> Ended | None:
         """How a step's job ended for good, unless the step has started once more since.
 
         What failed can be requeued by hand as long as the queue has it.
         """
         cached = self._of(name, place)
-        if not cached or starts > cached.get("attempt", 0):
-            return None
-        state = State(cached["state"])
+        state = State(cached["state"]) if cached else State.PENDING
         if not state.is_final or state in _ASKED_AGAIN or cached.get("queued"):
             return None
         if state is not State.DONE and not cached.get("forgotten"):
             return None
-        return Ended(state, **{key: cached.get(key) for key in _FINDINGS})
+        if self._has_changed(name, records) and records.count(name) != cached.get("records", 0):
+            return None
+        starts, started = fields.whole(cached, "attempt") or 0, bool(cached.get("started"))
+        return Ended(state, starts, started, **{key: cached.get(key) for key in _FINDINGS})
+
+    def _has_changed(self, name: str, records: RunRecords) -> bool:
+        """Whether something was added to where the step's records are since they were listed."""
+        return any(
+            self._stages.get(_key(one)) != records.stamp(one) for one in records.stages(name)
+        )
 
     def write(
-        self, steps: Iterable[StepStatus], evidence: Mapping[str, Evidence], at: float
+        self,
+        steps: Iterable[StepStatus],
+        evidence: Mapping[str, Evidence],
+        records: RunRecords,
+        at: float,
     ) -> None:
         """Keep what was found at a time (seconds since 1970) for the next status.
 
         A run that is another user's is not written to.
         """
         cached = {
-            step.name: self._entry(step, evidence[step.name], at)
+            step.name: self._entry(step, evidence[step.name], records, at)
             for step in steps
             if step.job is not None
         }
-        if cached and cached != self._steps:
+        settled_ns = (at - _SETTLED_S) * 10**9
+        stamps = {_key(stage): at for stage, at in records.stamps().items() if at < settled_ns}
+        if cached and (cached, stamps) != (self._steps, self._stages):
             with suppress(OSError, RunError), trust.opened(self._run_path) as trusted:
-                write_json(trusted.proc / STATES, {"steps": cached})
+                write_json(trusted.proc / STATES, {"steps": cached, "stages": stamps})
 
-    def _entry(self, step: StepStatus, evidence: Evidence, at: float) -> dict[str, Any]:
+    def _entry(
+        self, step: StepStatus, evidence: Evidence, records: RunRecords, at: float
+    ) -> dict[str, Any]:
+        before = self._steps.get(step.name)
+        if evidence.cached is not None and before is not None:
+            return before
         keys = (*_IDENTITY, *_FINDINGS, *(["queued"] if step.queued else []))
         entry = {key: value for key in keys if (value := getattr(step, key)) is not None}
+        left = {"records": records.count(step.name), "started": evidence.started}
+        entry |= {key: value for key, value in left.items() if value}
         if step.stale:  # nothing new was found, but for how long
             entry = self._same(step.name, step.job, step.cluster) or entry
         if evidence.is_forgotten:
@@ -96,3 +119,7 @@ class CachedStates:
         cached = self._steps.get(name, {})
         same = (cached.get("job"), cached.get("cluster")) == (job, cluster)
         return dict(cached) if same else {}
+
+
+def _key(stage: tuple[int, int]) -> str:
+    return f"{stage[0]}.{stage[1]}"

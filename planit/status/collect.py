@@ -12,10 +12,11 @@ from dataclasses import dataclass, field, replace
 
 from planit.backends.base import Client
 from planit.errors import SchedulerError
-from planit.record import lock, log_files, markers
+from planit.record import lock, log_files
 from planit.record.history import History, Leaf, Placement
 from planit.record.jobs import JobView
 from planit.record.markers import Outcome, Tries
+from planit.record.records import RunRecords
 from planit.record.run_dir import RunDir
 from planit.status.cache import CachedStates
 from planit.status.evidence import Answer, Ended, Evidence
@@ -31,13 +32,13 @@ class Collected:
     Attributes:
         evidence: about each step by its name, in the order of the plan.
         at: when it was collected, in seconds since 1970.
-        has_run: whether anything of the newest submission has started.
+        records: what the steps left.
         problems: what could not be read or asked, a line each.
     """
 
     evidence: Mapping[str, Evidence]
     at: float
-    has_run: bool
+    records: RunRecords
     problems: tuple[str, ...]
 
 
@@ -46,12 +47,14 @@ def collect(
 ) -> Collected:
     """Everything that the states of the steps follow from; the arguments are `run_status`'s."""
     at = time.time()
-    tries = {leaf.name: markers.read(run.step_dir(leaf.slug)) for leaf in history.leaves}
+    records = RunRecords(run, history)
     ended = {
         name: cached
         for name, place in history.placements.items()
-        if not ask_all and (cached := cache.ended(name, place, tries[name].count)) is not None
+        if not ask_all and (cached := cache.ended(name, place, records)) is not None
     }
+    names = (leaf.name for leaf in history.leaves if leaf.name not in ended)
+    tries = {name: records.tries(name) for name in names}
     answers = _ask(client, _wanted(history, tries, ended, ask_all=ask_all))
     problems = [*history.problems, *(line for one in tries.values() for line in one.problems)]
     problems += [*answers.problems, *_strays(run, history, answers)]
@@ -61,11 +64,12 @@ def collect(
         if place is None:
             evidence[name] = Evidence(submitted=False, starts=tries[name].count)
         elif name in ended:
-            evidence[name] = replace(_by_markers(place, tries[name]), cached=ended[name])
+            evidence[name] = Evidence(
+                cached=ended[name], starts=ended[name].starts, started=ended[name].started
+            )
         else:
-            evidence[name] = _evidence(run, history, leaf, tries[name], answers, cache, at)
-    has_run = markers.any_of(tries.values(), history.last_submission)
-    return Collected(evidence, at, has_run, tuple(problems))
+            evidence[name] = _evidence(run, history, leaf, tries[name], answers, cache, records, at)
+    return Collected(evidence, at, records, tuple(problems))
 
 
 def _wanted(
@@ -149,6 +153,7 @@ def _evidence(
     tries: Tries,
     answers: _Answers,
     cache: CachedStates,
+    records: RunRecords,
     at: float,
 ) -> Evidence:
     """The evidence about a step that was submitted, and that may not have ended for good."""
@@ -161,7 +166,7 @@ def _evidence(
     found = _by_markers(place, tries)
     waits = view is not None and view.state == "PENDING"
     if not waits and found.outcome is None:  # it may have ended since the markers were read
-        found = _by_markers(place, markers.read(run.step_dir(leaf.slug)))
+        found = _by_markers(place, records.again(leaf.name, tries))
     since = cache.missing_since(leaf.name, place)
     found = replace(
         found,

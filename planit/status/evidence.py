@@ -27,11 +27,15 @@ class Ended:
     """How a step's job ended, as an earlier status found it; it is not asked for again.
 
     Attributes:
+        starts: how often the step was started, requeues and resumes included.
+        started: whether its newest job was.
         elapsed_s: seconds that it ran.
         error: type, message and traceback of the exception that ended it.
     """
 
     state: State
+    starts: int = 0
+    started: bool = False
     elapsed_s: float | None = None
     node: str | None = None
     cause: str | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from planit.backends.base import Client
@@ -43,17 +44,18 @@ def run_status(
         for leaf in history.leaves
     }
     steps = with_causes(own, history, {name for name, one in evidence.items() if one.started})
-    cache.write(steps.values(), evidence, collected.at)
+    cache.write(steps.values(), collected.evidence, collected.records, collected.at)
     submitting = lock.owner_of(run.path) if history.incomplete else None
     # A submission of which something runs was released, even if nobody could write that down;
     # unless jobs of it are still held: Slurm releases many jobs one after another.
     held = any(step.state is State.HELD for step in steps.values())
     stopped = history.incomplete and submitting is None
+    has_run = stopped and collected.records.any_of(history.last_submission)
     return RunStatus(
         plan=str(run.manifest.get("plan")),
         run_id=run.run_id,
         steps=tuple(steps.values()),
-        incomplete=stopped and (held or not collected.has_run),
+        incomplete=stopped and (held or not has_run),
         submitting=submitting,
         stale=any(step.stale for step in steps.values()),
         problems=(*collected.problems, *_missing(steps, evidence)),
@@ -74,7 +76,7 @@ def step_status(leaf: Leaf, place: Placement | None, e: Evidence) -> StepStatus:
         cluster=None if place is None else place.cluster,
         attempt=max(e.starts, 1 if runs else 0),
         elapsed_s=elapsed_s,
-        requested_s=walltime.parse(requested).total_seconds(),
+        requested_s=_seconds(requested),
         node=node,
         cause=verdict.cause,
         stale=verdict.stale,
@@ -82,6 +84,12 @@ def step_status(leaf: Leaf, place: Placement | None, e: Evidence) -> StepStatus:
         ending=e.is_ending,
         error=error,
     )
+
+
+@cache
+def _seconds(wall_time: str) -> float:
+    """A wall time; many steps have the same."""
+    return walltime.parse(wall_time).total_seconds()
 
 
 def _ending(

@@ -12,11 +12,12 @@ from collections.abc import Collection, Iterable
 from planit.backends.base import Backend, Tagged, TaggedJob, refuse_left
 from planit.errors import RunError
 from planit.record import history as histories
-from planit.record import markers, submissions, tickets
+from planit.record import submissions, tickets
 from planit.record.history import History
 from planit.record.jobs import JobRef
 from planit.record.run_dir import RunDir
 from planit.record.submissions import SubmittedStage
+from planit.record.task_files import has_records
 from planit.submit.submission import release
 
 STOPPED = "it had stopped in the middle"
@@ -41,7 +42,7 @@ def finish_interrupted(run: RunDir, history: History, backend: Backend, *, finis
     stages = submissions.read(run.path, number) or []
     found = _queued(history, backend, run.tag_prefix(number), stages)
     jobs = _of_record(run, history, number, stages, found)
-    if stages and (_has_run(run, history, number) or (finish and len(jobs) == len(stages))):
+    if stages and (has_records(run.path, number) or (finish and len(jobs) == len(stages))):
         found.refuse_no_answer()
         _cancel(backend, [job for job in found.jobs if job.live and job.ref not in jobs.values()])
         names = [name for stage in stages for name in stage.tasks]
@@ -50,7 +51,7 @@ def finish_interrupted(run: RunDir, history: History, backend: Backend, *, finis
         tickets.revoke(run.path, number, STOPPED)
         _cancel(backend, [job for job in found.jobs if job.live])
         found.refuse_no_answer()
-        if _has_run(run, history, number):  # since it was asked for the first time
+        if has_records(run.path, number):  # since it was asked for the first time
             run.journal.append("released", number=number)
         else:
             cancelled = [str(job.ref) for job in found.jobs]
@@ -112,11 +113,6 @@ def _of_record(
                 cluster=job_ref.cluster,
             )
     return chosen
-
-
-def _has_run(run: RunDir, history: History, number: int) -> bool:
-    tries = (markers.read(run.step_dir(leaf.slug)) for leaf in history.leaves)
-    return markers.any_of(tries, number)
 
 
 def _cancel(backend: Backend, jobs: Iterable[TaggedJob]) -> None:

@@ -12,13 +12,14 @@ from planit.backends.submitit_jobs import ClusterWatcher, StepJob
 from planit.graph import Graph, lower
 from planit.job.call import Call, call_of
 from planit.nodes import Node, Resources, Task, check_unique_names, tasks
-from planit.record.files import is_group, make_dir, slugs, write_new
+from planit.record.call_file import PickledCalls
+from planit.record.files import is_group, slugs
 from planit.record.jobs import JobRef
 from planit.record.lock import RunLock
 from planit.record.manifest import describe_run
 from planit.record.run_dir import RunDir
 from planit.record.stage_dir import Needed
-from planit.record.step_files import PAYLOAD
+from planit.record.task_files import TaskFiles
 from planit.submit import prepare
 from planit.submit.submission import Progress, Submission, no_progress
 
@@ -73,8 +74,6 @@ class NewRun:
         names_to_slugs = slugs(calls)
         pickled = prepare.pickle_calls(graph, calls, self.max_requeues)
         run = RunDir.create(self.base, self.plan, self.share)
-        for name, content in pickled.items():
-            write_new(make_dir(run.step_dir(names_to_slugs[name])) / PAYLOAD, content)
         # The manifest comes last: a folder that has one is whole.
         manifest = describe_run(self.plan, self.root, names_to_slugs, self.source)
         with RunLock(run.path):
@@ -85,6 +84,7 @@ class NewRun:
                 self.backend,
                 slugs=names_to_slugs,
                 calls=calls,
+                pickled=pickled,
                 progress=self.progress,
                 manifest={"run": run.run_id, **manifest},
             )
@@ -134,6 +134,7 @@ def submit_stages(
     *,
     slugs: Mapping[str, str],
     calls: Mapping[str, Call],
+    pickled: Mapping[int, PickledCalls],
     progress: Progress,
     manifest: Mapping[str, Any] | None = None,
     extra: Mapping[int, Sequence[Dependency]] | None = None,
@@ -154,6 +155,7 @@ def submit_stages(
             backend,
             slugs=slugs,
             calls=calls,
+            pickled=pickled[stage.number],
             also=(also or {}).get(stage.number, ()),
         )
         for stage in graph.stages
@@ -178,7 +180,7 @@ def step_jobs(submitted: Submitted, backend: Backend) -> dict[str, StepJob]:
         for index, task in enumerate(stage.tasks):
             own = JobRef(ref.cluster, f"{ref.job_id}_{index}") if stage.is_array else ref
             jobs[task.name] = StepJob(
-                written.step_dirs[index],
+                TaskFiles(written.run.path, written.submission, stage.number, index),
                 own,
                 watcher,
                 name=task.name,

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from planit.backends.base import Backend, StageOnDisk
-from planit.errors import PlanError
 from planit.graph import EdgeKind, Graph, Stage
 from planit.job import payload
 from planit.job.call import Call
@@ -16,6 +15,7 @@ from planit.job.code import take_snapshot
 from planit.nodes.functions import dotted_path
 from planit.nodes.walltime import whole_minutes
 from planit.record import context, submissions
+from planit.record.call_file import Limits, PickledCalls
 from planit.record.context import Context
 from planit.record.files import write_new
 from planit.record.run_dir import RunDir
@@ -24,23 +24,22 @@ from planit.record.submissions import SubmittedStage
 from planit.record.umask import current_umask
 
 
-def pickle_calls(graph: Graph, calls: Mapping[str, Call], max_requeues: int) -> dict[str, bytes]:
-    """Each step's call, pickled. Raises PlanError naming the step that cannot be."""
-    pickled = {}
-    for stage in graph.stages:
-        minutes = whole_minutes(stage.resources.time)
-        requeues = int(stage.resources.options.get("max_requeues", max_requeues))
-        limits = payload.Limits(minutes, requeues)
-        for task in stage.tasks:
-            call = calls[task.name]
-            try:
-                pickled[task.name] = payload.dump(call.in_job, call.args, call.kwargs, limits)
-            except Exception as error:
-                raise PlanError(
-                    f"step {task.name!r}: its function or arguments cannot be pickled: {error}",
-                    hint="pass plain values or paths, and open files inside the step",
-                ) from error
-    return pickled
+def pickle_calls(
+    graph: Graph, calls: Mapping[str, Call], max_requeues: int
+) -> dict[int, PickledCalls]:
+    """The calls of each stage, by its number. Raises PlanError naming the step that cannot be."""
+    return {
+        stage.number: payload.dump(
+            {task.name: calls[task.name] for task in stage.tasks}, limits_of(stage, max_requeues)
+        )
+        for stage in graph.stages
+    }
+
+
+def limits_of(stage: Stage, max_requeues: int) -> Limits:
+    """What a step of the stage that can save itself may take."""
+    requeues = stage.resources.options.get("max_requeues", max_requeues)
+    return Limits(whole_minutes(stage.resources.time), int(requeues))
 
 
 def write_context(
@@ -65,9 +64,10 @@ def write_stage(
     *,
     slugs: Mapping[str, str],
     calls: Mapping[str, Call],
+    pickled: PickledCalls,
     also: Sequence[Needed] = (),
 ) -> StageOnDisk:
-    """Write the folder of a stage: its script, its tasks, and what they wait for.
+    """Write the folder of a stage: its script, its tasks, their calls, and what they wait for.
 
     `also` are steps of earlier submissions that must have succeeded too.
     """
@@ -82,6 +82,7 @@ def write_stage(
             any(edge.kind == EdgeKind.AFTERANY for edge in stage.edges),
         ),
     )
+    pickled.write(written.folder.calls_file)
     write_new(written.folder.script, backend.script(written))
     return written
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeAlias
 
 from planit.backends.base import Backend, Dependency, refuse_left
@@ -23,17 +25,19 @@ from planit.nodes import Resources, Task, tasks
 from planit.nodes.functions import resolve
 from planit.record import context, trust
 from planit.record import history as histories
+from planit.record.call_file import CallFile, PickledCalls, copied
 from planit.record.history import History
 from planit.record.jobs import JobRef
 from planit.record.lock import RunLock
 from planit.record.run_dir import RunDir
-from planit.record.stage_dir import Needed
+from planit.record.stage_dir import Needed, open_calls
 from planit.record.submitted_tree import SubmittedStep, submitted_tree
 from planit.status.run_status import run_status
 from planit.status.states import RunStatus, State, StepStatus
 from planit.submit.cancellation import jobs_of, refuse_unknown
 from planit.submit.interrupted import clear_strays, finish_interrupted, refuse_unreadable
 from planit.submit.new import on_default_cluster, submit_stages
+from planit.submit.prepare import limits_of
 from planit.submit.submission import Progress, no_progress
 
 Edit: TypeAlias = Callable[[Mapping[str, Resources]], Mapping[str, Resources]]
@@ -178,6 +182,7 @@ class Resume:
             self.backend,
             slugs={leaf.name: leaf.slug for leaf in history.leaves},
             calls={task.name: _call_of(task) for task, _ in tasks(tree)},
+            pickled=_pickled_again(self.run, graph, history),
             progress=self.progress,
             extra=_dependencies(graph, live, history),
             also=_needed(graph, live, history),
@@ -199,6 +204,28 @@ class Resume:
 
 def _rerun(decisions: Sequence[ResumeDecision]) -> list[str]:
     return [decision.step for decision in decisions if decision.action is ResumeAction.RERUN]
+
+
+def _pickled_again(run: RunDir, graph: Graph, history: History) -> dict[int, PickledCalls]:
+    """The calls of each new stage as they were pickled, with the time limits of now.
+
+    Raises:
+        RunError: another user could have written them, or they are damaged.
+    """
+    with ExitStack() as stack:
+        opened = stack.enter_context(trust.opened(run.path))
+
+        @cache
+        def calls_of(submission: int, stage: int) -> CallFile:
+            return CallFile(stack.enter_context(open_calls(opened, submission, stage)))
+
+        pickled = {}
+        for stage in graph.stages:
+            places = [history.placements[task.name] for task in stage.tasks]
+            chosen = [(calls_of(one.submission, one.stage), one.index or 0) for one in places]
+            limits = limits_of(stage, chosen[0][0].limits.requeues)
+            pickled[stage.number] = copied(chosen, limits)
+        return pickled
 
 
 def refuse_running(step: StepStatus) -> None:
@@ -284,10 +311,9 @@ def _needed(
     graph: Graph, live: Mapping[str, tuple[str, ...]], history: History
 ) -> dict[int, list[Needed]]:
     """The same for the jobs themselves, which look into the record before they run."""
-    slugs = {leaf.name: leaf.slug for leaf in history.leaves}
     return {
         stage.number: [
-            Needed(name, slugs[name], place.submission, place.stage, place.index or 0)
+            Needed(name, place.submission, place.stage, place.index or 0)
             for name in live[stage.tasks[0].name]
             if (place := history.placements[name])
         ]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from planit.backends.base import Backend, Dependency
-from planit.errors import PlanitError, SubmissionError
+from planit.errors import PlanitError, RunError, SubmissionError
 from planit.graph import Graph, Stage
 from planit.record import tickets
 from planit.record.jobs import JobRef
@@ -100,17 +100,22 @@ class Submission:
         incomplete, and `resume` or `cancel` finish with it.
         """
         reason = str(error) or type(error).__name__
-        tickets.revoke(self.run.path, self.number, reason)
+        left = []
+        try:
+            tickets.revoke(self.run.path, self.number, reason)
+        except RunError as problem:  # without a ticket nothing of it runs, either
+            left.append(problem.message)
         prefix = self.run.tag_prefix(self.number)
         found = self.backend.tagged(prefix, {stage.resources.cluster for stage in graph.stages})
         jobs = [job.ref for job in found.jobs if job.live]
-        left = [f"job {job}: {why}" for job, why in self.backend.cancel(jobs).items()]
+        left += [f"job {job}: {why}" for job, why in self.backend.cancel(jobs).items()]
         left += [f"cluster {name or 'default'}: {why}" for name, why in found.no_answer.items()]
         if left:
             raise SubmissionError(
                 f"{reason}; and what was submitted could not be taken back ({'; '.join(left)})",
-                hint="it is held and never starts; when Slurm answers again, planit resume"
-                " finishes the submission and planit cancel clears it",
+                hint="what is left is held and never starts; when Slurm answers and the disk"
+                " takes files again, planit resume finishes the submission and planit cancel"
+                " clears it",
             ) from error
         self.run.journal.append(
             "aborted", number=self.number, reason=reason, cancelled=[str(job) for job in jobs]

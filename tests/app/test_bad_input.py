@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,9 @@ BAD: list[tuple[str, str, str | None]] = [
     ("plan=thesis no.such=key", "no.such", None),
     ("plan=thesis slurm.time=[", "", None),
     ("--config-dir nowhere plan=thesis", "--config-dir nowhere: no such folder", None),
+    ("plan=thesis sweep.jion=[plot]", "sweep.jion is unknown", "did you mean join?"),
+    ("-m plan=thesis lr=1,2 sweep.jion=[plot]", "sweep.jion is unknown", "did you mean join?"),
+    ("-m plan=thesis lr=1,2 +sweep.jion=[plot]", "sweep.jion is unknown", "known: join, share"),
     # a bad time
     ("plan=thesis slurm.time=soon", "time 'soon' is not a wall time", "HH:MM:SS"),
     ("plan=thesis slurm.time=7200", "time must be text, not 7200", "base 60"),
@@ -119,9 +123,11 @@ BAD: list[tuple[str, str, str | None]] = [
      "set plan.steps.train_bert.slurm.account=..."),
     # functions
     ("submit plan=func_missing backend=debug", "step 'a': os has no 'getcwdd'", "getcwd"),
-    ("submit plan=func_module", "step 'a': no module named 'no_such_module'", "installed"),
-    ("submit plan=func_value", "step 'a': os.sep is a str, not something that can be called", None),
-    ("submit plan=func_argument", "step 'a': ", None),
+    ("submit plan=func_module backend=local backend.cpus=8",
+     "step 'a': no module named 'no_such_module'", "installed"),
+    ("submit plan=func_value backend=local backend.cpus=8",
+     "step 'a': os.sep is a str, not something that can be called", None),
+    ("submit plan=func_argument backend=local backend.cpus=8", "step 'a': ", None),
     ("plan=func_number", "func must be a callable or a dotted path, not 3", "without calling it"),
     ("plan=no_func", "plan.steps.a: Step has no func", "set plan.steps.a.func"),
     ("plan=no_args", "plan.steps.a: Step has no slurm_args", "set plan.steps.a.slurm_args"),
@@ -151,3 +157,11 @@ def test_bad_input_gives_one_clear_line(
     done = planit_here(*words.split(), cwd=project)
     assert_one_clear_line(done, says, hint)
     assert all_below(project) == before
+
+
+def test_where_there_is_no_slurm_the_error_is_still_the_first_line(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
+    done = planit_here("submit", "plan=func_missing", "backend.cpus=8", cwd=project)
+    assert_one_clear_line(done, "step 'a': os has no 'getcwdd'", "getcwd")

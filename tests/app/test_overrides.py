@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from planit import Command, Plan, Step
 from planit.app.config.compose import run_app
 from planit.app.config.plans import plan_of
-from planit.nodes import Task, tasks
+from planit.nodes import Origin, Task, tasks
 from planit.nodes.arguments import Unbuilt
 from planit.nodes.slurm_args import resources_of
 from tests.helpers import all_below, write
@@ -208,6 +208,41 @@ def test_a_plan_of_ones_own_with_everything_that_a_plan_may_have() -> None:
     when = {"_target_": "datetime.date", "year": 2020, "month": 1, "day": 2}
     assert raw.kwargs["shape"] == Unbuilt({"rows": 2, "when": when})
     assert steps["inline"].resources.key == words.resources.key
+
+
+ORIGINS = """\
+_target_: planit.Plan
+name: origins
+steps:
+  whole: {func: my.f, slurm_args: "${slurm}", slurm: {time: "3"}}
+  named: {name: other, func: my.f, slurm_args: cpu}
+  file: {func: my.f, slurm_args: gpu_a100}
+  own: {func: my.f, slurm_args: {slurm_time: "30"}}
+  swept: {_target_: planit.Sweep, func: my.f, slurm_args: "${cpu}", over: {x: [1, 2]}}
+root:
+  _target_: planit.Chain
+  _args_:
+    - whole
+    - named
+    - file
+    - own
+    - swept
+    - {name: inline, func: my.f, slurm_args: "${slurm}"}
+"""
+
+
+def test_a_step_remembers_where_the_configuration_has_it_for_a_resume() -> None:
+    write(Path("conf/plan/origins.yaml"), ORIGINS)
+    swept = Origin("swept", "cpu")
+    assert {name: task.origin for name, task in steps_for("plan=origins").items()} == {
+        "whole": Origin("whole", "slurm", {"time": "3"}),
+        "other": Origin("named", "cpu"),
+        "file": Origin("file", None),
+        "own": Origin("own", None),
+        "swept[x=1]": swept,
+        "swept[x=2]": swept,
+        "inline": Origin(None, "slurm"),
+    }
 
 
 def test_a_dict_in_yaml_and_in_python_mean_the_same() -> None:

@@ -30,8 +30,7 @@ def made(name: str, **settings: Any) -> Backend:
 def recorded(base: Path, settings: dict[str, Any]) -> RunDir:
     """A run whose record says that it was submitted with this backend."""
     run = RunDir.create(base, "p")
-    submissions.write(run.path, 1, [])
-    context.write(run.path, 1, Context(backend=settings))
+    context.write(run.path, 1, Context(backend=settings))  # killed before it wrote its stages
     return run
 
 
@@ -48,6 +47,13 @@ def test_what_submitted_a_run_resumes_it(tmp_path: Path, backend: Backend) -> No
     again = Run(run.path).backend
     assert type(again) is type(backend)
     assert again.settings() == backend.settings()
+    if isinstance(again, LocalBackend):
+        assert again.client.source == run.path
+    newer = again.with_settings({"python": "/newer/python"})
+    for number in (1, 2):
+        submissions.write(run.path, number, [])
+    context.write(run.path, 2, Context(backend={"name": newer.name, **newer.settings()}))
+    assert Run(run.path).backend.settings()["python"] == "/newer/python"
 
 
 @pytest.mark.parametrize("name", ["slurm", "local", "debug"])
@@ -111,14 +117,17 @@ def test_auto_is_slurm_where_there_is_sbatch_and_takes_the_settings_of_both(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
+    told: list[str] = []
     both = {"kill_on_invalid_dep": False, "cpus": 2}
-    assert registry.create("auto", both).name == "local"
+    assert registry.create("auto", both, tell=told.append).name == "local"
+    assert told == ["No sbatch on PATH: running on this machine (backend=local)"]
     sbatch = tmp_path / "sbatch"
     sbatch.write_text("#!/bin/sh\n")
     sbatch.chmod(0o755)
-    there = registry.create("auto", both)
+    there = registry.create("auto", both, tell=told.append)
     assert isinstance(there, SlurmBackend)
     assert there.kill_on_invalid_dep is False
+    assert len(told) == 1
 
 
 def test_a_run_of_a_backend_that_there_is_not_is_refused(tmp_path: Path) -> None:

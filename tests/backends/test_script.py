@@ -48,15 +48,18 @@ planit_run() {
 planit_forward
 """
 
+FILES = "$PLANIT_RUN_DIR/stages/$PLANIT_SUBMISSION.$PLANIT_STAGE/$PLANIT_TASK"
 END = """\
 # Slurm releases the steps behind this one by the exit code: never without an end marker.
-planit_end="$PLANIT_STEP_DIR/end-1.${SLURM_RESTART_COUNT:-0}.json"
-if [ "$planit_code" -eq 0 ] && [ ! -s "$planit_end" ]; then
-    echo "planit: the step left no end marker" >&2
-    planit_code=1
+if [ "$planit_code" -eq 0 ]; then
+    { read -r planit_end < "RECORD.json"; } 2> /dev/null
+    if [[ $planit_end != *'"outcome": "succeeded"'* ]]; then
+        echo "planit: the step left no end marker" >&2
+        planit_code=1
+    fi
 fi
 exit "$planit_code"
-"""
+""".replace("RECORD", f"{FILES}.$PLANIT_RESTART")
 
 SIMPLE = f"""\
 {WAIT}planit_run python3 -P -u -m planit.job.worker run
@@ -70,11 +73,13 @@ SINGLE = f"""\
 #SBATCH --partition=batch
 #SBATCH --cpus-per-task=8
 #SBATCH --comment=planit:r1:1.0
-#SBATCH --output=/runs/p/r1/steps/train/%j_0_log.out
+#SBATCH --output=/runs/p/r1/stages/1.0/0.log
 #SBATCH --open-mode=append
 
 export PLANIT_RUN_DIR=/runs/p/r1
 export PLANIT_SUBMISSION=1 PLANIT_STAGE=0
+export PLANIT_RESTART=${{SLURM_RESTART_COUNT:-0}}
+export PLANIT_TASK=0
 export PLANIT_STEP=train
 export PLANIT_STEP_DIR=/runs/p/r1/steps/train
 export SUBMITIT_EXECUTOR=slurm
@@ -89,7 +94,8 @@ def test_the_script_of_a_single_job() -> None:
 LINES = f"""\
 {WAIT}# Nothing of the user's runs before the record says that the step may run.
 python3 -P -u -m planit.job.worker open || exit $?
-planit_exit="$PLANIT_STEP_DIR/exit-$SLURM_JOB_ID.${{SLURM_RESTART_COUNT:-0}}"
+planit_exit="{FILES}.$PLANIT_RESTART.exit"
+rm -f "$planit_exit"
 planit_lines() {{
 planit_forward
 set -e
@@ -104,6 +110,7 @@ planit_run planit_lines
 planit_code=$?
 if [ -s "$planit_exit" ]; then
     planit_code=$(cat "$planit_exit")
+    rm -f "$planit_exit"
 else
     echo "planit: the setup lines ended with exit code $planit_code before the step" >&2
     [ "$planit_code" -ne 0 ] || planit_code=1
@@ -130,17 +137,17 @@ ARRAY = f"""\
 #SBATCH --cpus-per-task=8
 #SBATCH --comment=planit:r1:1.0
 #SBATCH --array=0-9
-#SBATCH --output=/runs/p/r1/arrays/1.0/%a_%A.out
+#SBATCH --output=/runs/p/r1/stages/1.0/%a.log
 #SBATCH --open-mode=append
 
 export PLANIT_RUN_DIR=/runs/p/r1
 export PLANIT_SUBMISSION=1 PLANIT_STAGE=0
-planit_line=$((SLURM_ARRAY_TASK_ID + 1))
-planit_task=$(sed -n "${{planit_line}}p" /runs/p/r1/arrays/1.0/tasks)
+export PLANIT_RESTART=${{SLURM_RESTART_COUNT:-0}}
+export PLANIT_TASK=$SLURM_ARRAY_TASK_ID
+planit_task=$(sed -n "$((PLANIT_TASK + 1))p" /runs/p/r1/arrays/1.0/tasks)
 IFS=$'\\t' read -r planit_slug PLANIT_STEP <<< "$planit_task"
 export PLANIT_STEP PLANIT_STEP_DIR="$PLANIT_RUN_DIR/steps/$planit_slug"
 planit_job=${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}
-exec >> "$PLANIT_STEP_DIR/${{planit_job}}_0_log.out" 2>&1
 # So that squeue and sacct show which branch this task is.
 timeout 10 scontrol update JobId="$planit_job" JobName="$PLANIT_STEP" &> /dev/null
 export SUBMITIT_EXECUTOR=slurm
@@ -157,8 +164,7 @@ def test_several_tasks_are_started_by_srun_with_a_log_each() -> None:
     text = SINGLE.replace("#SBATCH --cpus-per-task=8\n", nodes)
     srun = (
         "planit_run srun --unbuffered --kill-on-bad-exit=1 --open-mode=append"
-        ' --output "$PLANIT_STEP_DIR/${SLURM_JOB_ID}_%t_log.out" python3 -P -u -m'
-        " planit.job.worker step"
+        f' --output "{FILES}.%t.log" python3 -P -u -m planit.job.worker step'
     )
     own = LINES.replace("module load CUDA\nsource venv/bin/activate\n", "")
     own = own.replace("rm -rf scratch\n", "")
@@ -166,10 +172,9 @@ def test_several_tasks_are_started_by_srun_with_a_log_each() -> None:
     assert single({**CPU, "nodes": 2}) == text.replace(SIMPLE, own)
 
 
-def test_several_tasks_of_an_array_task_have_the_arrays_ids_in_their_logs() -> None:
+def test_several_tasks_of_an_array_task_have_a_log_each() -> None:
     text = script_text(spec({**CPU, "nodes": 2}).for_array(RUN / "arrays/1.0/tasks", 3))
-    ids = "${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}"
-    assert f'--output "$PLANIT_STEP_DIR/{ids}_%t_log.out" python3 -P -u -m' in text
+    assert f'--output "{FILES}.%t.log" python3 -P -u -m' in text
 
 
 def test_a_users_comment_keeps_its_place_before_the_tag() -> None:
@@ -219,8 +224,9 @@ def test_values_with_spaces_are_quoted() -> None:
 
 
 def test_a_percent_sign_in_a_path_is_no_pattern_for_slurm() -> None:
-    text = script_text(spec(CPU).for_step("train", Path("/runs/100%j/steps/t")))
-    assert directives(text)["output"] == "/runs/100%%j/steps/t/%j_0_log.out"
+    run = Path("/runs/100%j")
+    text = script_text(spec(CPU, run_dir=run).for_step("train", run / "steps/t"))
+    assert directives(text)["output"] == "/runs/100%%j/stages/1.0/0.log"
 
 
 @pytest.mark.parametrize("path", [Path("/runs/a\nb"), Path("/runs/a\x07b")])

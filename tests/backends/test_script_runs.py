@@ -28,11 +28,12 @@ def fake_python(folder: Path, code: int) -> str:
     script = write(
         folder / "fake python.sh",
         f"""
-        end="$PLANIT_STEP_DIR/end-$PLANIT_SUBMISSION.${{SLURM_RESTART_COUNT:-0}}.json"
+        stage="$PLANIT_RUN_DIR/stages/$PLANIT_SUBMISSION.$PLANIT_STAGE"
+        end() {{ echo '{{"outcome": "succeeded"}}' > "$stage/$PLANIT_TASK.$PLANIT_RESTART.json"; }}
         case "$5" in
             open) exit 0 ;;
-            close) echo x > "$end"; exit "$6" ;;
-            run) echo x > "$end" ;;
+            close) end; exit "$6" ;;
+            run) end ;;
         esac
         echo "step $PLANIT_STEP in $PLANIT_STEP_DIR: $*"
         touch {shlex.quote(str(folder))}/ran
@@ -44,6 +45,7 @@ def fake_python(folder: Path, code: int) -> str:
 
 def execute(script: str, folder: Path, env: dict[str, str]) -> Ran:
     path = write(folder / "script.sh", script)
+    (folder / "stages" / "1.0").mkdir(parents=True, exist_ok=True)
     done = subprocess.run(
         ["bash", str(path)],
         cwd=folder,
@@ -59,7 +61,6 @@ def execute(script: str, folder: Path, env: dict[str, str]) -> Ran:
 
 def run_single(folder: Path, code: int, *, step: str = "train", **options: Any) -> Ran:
     step_dir = folder / "steps" / step
-    step_dir.mkdir(parents=True)
     spec = ScriptSpec(
         name=step,
         options={**OPTIONS, **options},
@@ -158,7 +159,6 @@ def test_an_exit_code_that_an_earlier_attempt_left_is_not_taken_for_this_ones(
 ) -> None:
     """A requeued job keeps its id: its attempts are told apart by SLURM_RESTART_COUNT."""
     step_dir = tmp_path / "steps" / "train"
-    step_dir.mkdir(parents=True)
     spec = ScriptSpec(
         name="train",
         options={**OPTIONS, "setup": ['[ -z "$SLURM_RESTART_COUNT" ] || exit 4']},
@@ -194,8 +194,6 @@ def test_each_task_of_an_array_finds_its_own_step(
         tmp_path / "arrays" / "1.0" / "tasks",
         "".join(f"slug-{i}\t{name}\n" for i, name in enumerate(names)),
     )
-    for i in range(len(names)):
-        (tmp_path / "steps" / f"slug-{i}").mkdir(parents=True)
     spec = ScriptSpec(
         name="fit",
         options={**OPTIONS, **lines},
@@ -209,6 +207,6 @@ def test_each_task_of_an_array_finds_its_own_step(
         "SLURM_ARRAY_TASK_ID": str(task),
     }
     done = execute(script_text(spec.for_array(task_list, 3)), tmp_path, env)
-    assert (done.code, done.out) == (code, "")
-    log = tmp_path / "steps" / f"slug-{task}" / f"12_{task}_0_log.out"
-    assert log.read_text().startswith(f"step {names[task]} in {log.parent}: -P -u -m planit")
+    assert done.code == code
+    step_dir = tmp_path / "steps" / f"slug-{task}"
+    assert done.out.startswith(f"step {names[task]} in {step_dir}: -P -u -m planit")

@@ -24,10 +24,14 @@ from planit.backends.executors import view
 from planit.backends.submitit_jobs import ClusterWatcher, StepJob
 from planit.backends.submitit_versions import chosen_executor
 from planit.job import payload
-from planit.record import step_files
-from planit.record.files import make_dir, write_new
+from planit.job.call import Call
+from planit.job.ending import end_step
+from planit.record.call_file import Limits
+from planit.record.files import make_dir
 from planit.record.jobs import JobRef, JobView
+from planit.record.markers import EndMarker, Outcome, StepError
 from planit.record.run_dir import RunDir
+from planit.record.task_files import TaskFiles
 from tests.helpers import ROOT
 
 
@@ -58,8 +62,10 @@ class Queue:
 
 
 @pytest.fixture
-def step_dir(tmp_path: Path) -> Path:
-    return make_dir(RunDir.create(tmp_path, "p").step_dir("s"))
+def files(tmp_path: Path) -> TaskFiles:
+    made = TaskFiles(RunDir.create(tmp_path, "p").path, 1, 0, 0)
+    make_dir(made.folder)
+    return made
 
 
 @pytest.fixture
@@ -67,14 +73,20 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(submitit_jobs, "_RESULT_TIMEOUT_S", 0.0)
 
 
-def job_of(step_dir: Path, client: Queue, key: str = "1", **more: Any) -> StepJob:
+def job_of(files: TaskFiles, client: Queue, key: str = "1", **more: Any) -> StepJob:
     watcher = ClusterWatcher(client, "far")
-    script = step_dir / "script.sh"
-    return StepJob(step_dir, JobRef("far", key), watcher, name="s", script=script, **more)
+    script = files.folder / "script.sh"
+    return StepJob(files, JobRef("far", key), watcher, name="s", script=script, **more)
 
 
-def leave(step_dir: Path, outcome: str, value: object, rank: int = 0) -> None:
-    payload.write_result(step_dir / f"1_{rank}_result.pkl", outcome, value)
+def leave(files: TaskFiles, value: object, error: str = "", *, rank: int = 0, of: int = 1) -> None:
+    """What a rank leaves; the last one ends the step."""
+    outcome = Outcome.FAILED if error else Outcome.SUCCEEDED
+    why = StepError("ValueError", error, f"ValueError: {error}") if error else None
+    end = EndMarker(outcome, int(bool(error)), ended=time.time(), ranks=of, error=why)
+    files.write_report(0, rank, end, payload.pickled_value(value))
+    if rank == of - 1:
+        end_step(files, 0, max(one.exit_code for one in files.reports(0).values()), job="1")
 
 
 def test_the_private_name_is_there_and_means_what_it_meant(tmp_path: Path) -> None:
@@ -98,54 +110,55 @@ def test_no_other_private_name_of_submitit_is_used() -> None:
     assert found == []
 
 
-def test_results_and_log_are_those_of_the_step(step_dir: Path) -> None:
-    job = job_of(step_dir, Queue({"1": "RUNNING"}))
+def test_results_and_log_are_those_of_the_step(files: TaskFiles) -> None:
+    job = job_of(files, Queue({"1": "RUNNING"}))
     assert isinstance(job, submitit.SlurmJob)
     assert (job.job_id, job.task_id, job.num_tasks, job.task(0)) == ("1", 0, 1, job)
     assert (job.done(), job.state, job.stdout()) == (False, "RUNNING", None)
-    (step_dir / "1_0_log.out").write_text("hello\n")
-    leave(step_dir, "success", [3])
+    files.log().write_text("hello\n")
+    leave(files, [3])
     assert job.done()
     assert (job.result(), job.results(), job.exception()) == ([3], [[3]], None)
     assert job.stdout() == job.stderr() == "hello\n"
-    assert job.paths.submission_file == step_dir / "script.sh"
+    assert job.paths.submission_file == files.folder / "script.sh"
     job.wait()
     assert asyncio.run(job.awaitable().result()) == [3]
 
 
-def test_a_failed_step_raises_its_traceback(step_dir: Path) -> None:
-    job = job_of(step_dir, Queue())
-    leave(step_dir, "error", "ValueError: quite broken")
+def test_a_failed_step_raises_its_traceback(files: TaskFiles) -> None:
+    job = job_of(files, Queue())
+    leave(files, None, "quite broken")
     with pytest.raises(FailedJobError, match="quite broken"):
         job.result()
     assert isinstance(job.exception(), FailedJobError)
-    assert str(step_dir / "1_0_log.out") in str(job.exception())
+    assert str(files.log()) in str(job.exception())
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_job_that_ended_without_a_result_is_uncompleted(step_dir: Path) -> None:
-    job = job_of(step_dir, Queue({"1": "TIMEOUT"}))
-    (step_dir / "1_0_log.out").write_text("not done\n")
+def test_a_job_that_ended_without_a_result_is_uncompleted(files: TaskFiles) -> None:
+    job = job_of(files, Queue({"1": "TIMEOUT"}))
+    files.log().write_text("not done\n")
     with pytest.raises(UncompletedJobError, match=r"\(TIMEOUT\); it wrote:\nnot done"):
         job.result()
     assert isinstance(job.exception(), UncompletedJobError)
 
 
-def test_several_ranks_have_a_job_each(step_dir: Path) -> None:
-    job = job_of(step_dir, Queue({"1": "RUNNING"}), ranks=3)
+def test_several_ranks_have_a_job_each(files: TaskFiles) -> None:
+    job = job_of(files, Queue({"1": "RUNNING"}), ranks=3)
     assert (job.num_tasks, job.task_id) == (3, None)
     assert [job.task(i).task_id for i in range(3)] == [0, 1, 2]
     with pytest.raises(ValueError, match="between 0 and 2"):
         job.task(3)
     assert (job.done(), job.stdout()) == (False, None)
     for rank in range(3):
-        (step_dir / f"1_{rank}_log.out").write_text(f"rank {rank}\n")
-        leave(step_dir, "success" if rank != 1 else "error", f"value {rank}", rank)
+        files.log(rank).write_text(f"rank {rank}\n")
+        leave(files, None, "value 1" if rank == 1 else "", rank=rank, of=3)
     assert job.done()
     assert "value 1" in str(job.exception())
     with pytest.raises(FailedJobError, match="value 1"):
         job.results()
-    leave(step_dir, "success", "value 1", 1)
+    for rank in range(3):
+        leave(files, f"value {rank}", rank=rank, of=3)
     assert job.results() == ["value 0", "value 1", "value 2"]
     assert asyncio.run(job.awaitable().results()) == ["value 0", "value 1", "value 2"]
     with pytest.raises(AssertionError, match="results"):
@@ -153,25 +166,26 @@ def test_several_ranks_have_a_job_each(step_dir: Path) -> None:
     assert job.stdout() == "rank 0\n\nrank 1\n\nrank 2\n"
 
 
-def test_the_call_can_be_read_again_by_planit_and_by_submitit(step_dir: Path) -> None:
-    limits = payload.Limits(60, 2)
-    write_new(step_dir / step_files.PAYLOAD, payload.dump(max, (2, 3), {"key": abs}, limits))
-    job = job_of(step_dir, Queue())
-    assert job.submission().result() == 3
-    read = DelayedSubmission.load(job.paths.submitted_pickle)
+def test_the_call_can_be_read_again_as_submitit_has_it(files: TaskFiles) -> None:
+    calls = {"s": Call(max, (2, 3), {"key": abs})}
+    job = job_of(files, Queue())
+    payload.dump(calls, Limits(60, 2)).write(job.paths.submitted_pickle)
+    read = job.submission()
+    assert isinstance(read, DelayedSubmission)
+    assert read.result() == 3
     assert (read.function, read.args, read.kwargs) == (max, (2, 3), {"key": abs})
 
 
-def test_a_pickled_job_goes_on_where_it_was(step_dir: Path) -> None:
-    job = pickle.loads(pickle.dumps(job_of(step_dir, Queue({"1": "RUNNING"}))))
+def test_a_pickled_job_goes_on_where_it_was(files: TaskFiles) -> None:
+    job = pickle.loads(pickle.dumps(job_of(files, Queue({"1": "RUNNING"}))))
     assert (job.state, repr(job)) == ("RUNNING", 'StepJob<job_id=1, task_id=0, state="RUNNING">')
     job.watcher.client.states["1"] = "FAILED"
     assert job.done(force_check=True)
 
 
-def test_cancel_is_for_the_jobs_own_cluster_and_tells_what_is_left(step_dir: Path) -> None:
+def test_cancel_is_for_the_jobs_own_cluster_and_tells_what_is_left(files: TaskFiles) -> None:
     client = Queue({"1": "RUNNING"})
-    job = job_of(step_dir, client)
+    job = job_of(files, client)
     job.cancel()
     assert client.cancelled == [JobRef("far", "1")]
     client.left = {JobRef("far", "1"): "still RUNNING"}
@@ -180,9 +194,9 @@ def test_cancel_is_for_the_jobs_own_cluster_and_tells_what_is_left(step_dir: Pat
         job.cancel()
 
 
-def test_a_job_can_be_cancelled_when_it_is_no_longer_held(step_dir: Path) -> None:
+def test_a_job_can_be_cancelled_when_it_is_no_longer_held(files: TaskFiles) -> None:
     client = Queue({"1": "RUNNING"})
-    job_of(step_dir, client).cancel_at_deletion()
+    job_of(files, client).cancel_at_deletion()
     assert client.cancelled == [JobRef("far", "1")]
 
 
@@ -226,6 +240,29 @@ def test_without_any_answer_a_job_is_lost_but_not_at_once(monkeypatch: pytest.Mo
     assert watcher.get_state("1", mode="force") == "UNKNOWN"
     now += 119
     assert not watcher.is_done("1", mode="force")
-    now += 1
+    client.states["1"] = "RUNNING"  # it was there all the time: the two minutes begin again
+    assert watcher.get_state("1", mode="force") == "RUNNING"
+    client.states.clear()
+    now += 60
+    assert watcher.get_state("1", mode="force") == "UNKNOWN"
+    now += 120
     assert watcher.get_state("1", mode="force") == "LOST"
     assert watcher.is_done("1")
+
+
+def test_the_queue_is_asked_every_few_seconds_and_at_once_for_a_new_job(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now)
+    client = Queue({"1": "RUNNING", "2": "RUNNING"})
+    watcher = ClusterWatcher(client, None)
+    asked = []
+    for seconds in (0, 1.9, 0.1, 100, 4.9, 0.1):
+        now += seconds
+        watcher.get_state("1")
+        asked.append(client.asked)
+    assert asked == [1, 1, 2, 3, 3, 4]
+    watcher.register_job("2")
+    assert watcher.get_state("2") == "RUNNING"
+    assert client.asked == 5

@@ -23,9 +23,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
+from planit.errors import RunError
+from planit.record.call_file import CallFile, Limits, PickledCalls
+
 NOBODY = 65534
 SETUP, COMMAND, FUNCTION = "true setup-marker", "true command-marker", "tests.faults.steps.work"
-_BEGAN = ("start*", "*_log.out")
+_BEGAN = ("*.json", "*.log")
 
 
 class _Evil:
@@ -55,8 +58,13 @@ class Poison:
 
     def content(self, path: Path) -> bytes | None:
         """What stands in the place of a file's content; None if it cannot be read."""
+        evil = pickle.dumps(_Evil(self.command))
         if path.suffix == ".pkl":
-            return pickle.dumps(_Evil(self.command))
+            return evil
+        if path.name == "calls":
+            with contextlib.suppress(OSError, RunError), path.open("rb") as file:
+                return PickledCalls([evil] * CallFile(file).count, {}, Limits(5, 0)).content()
+            return None
         try:
             text = path.read_bytes().decode(errors="replace")
         except OSError:
@@ -68,7 +76,10 @@ class Poison:
         if path.suffix == ".py":
             text = f"import os; os.system({self.command!r})\n"
         if path.name.endswith(".json"):
-            text = self._with_modules(text)
+            head, _, _ = text.partition("\n")
+            text = self._with_modules(head if path.parent.parent.name == "stages" else text)
+            if path.parent.parent.name == "stages":
+                return text.encode() + b"\n" + evil
         return text.encode()
 
     def _with_modules(self, text: str) -> str:
@@ -168,7 +179,7 @@ def _has_begun(run: Path) -> bool:
     """Whether a step has just passed its checks, as its marker or its log tells."""
     now = time.time()
     with contextlib.suppress(OSError):
-        fresh = (path.lstat().st_mtime for name in _BEGAN for path in run.glob(f"steps/*/{name}"))
+        fresh = (path.lstat().st_mtime for name in _BEGAN for path in run.glob(f"stages/*/{name}"))
         return any(now - at < 0.3 for at in fresh)
     return False
 

@@ -46,7 +46,7 @@ def test_an_edge_on_the_whole_array_takes_all_that_is_aligned_behind_it(run: Run
 
 
 def test_later_submissions_that_wait_for_a_kept_step_are_reached(run: RunDir) -> None:
-    kept = [Needed("train1", "train1", 1, 1, 1)]
+    kept = [Needed("train1", 1, 1, 1)]
     run.stage_dir(2, 0).write([("join", "join")], After(also=kept))
     tickets.issue(run.path, 2, {0: JobRef("beta", "20")}, ["join"])
     assert ids(run, 0, 1) == ["11_1", "12_1", "13", "20@beta"]

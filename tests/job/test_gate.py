@@ -11,11 +11,12 @@ import pytest
 
 from planit.job import gate
 from planit.job.gate import BlockedError, NotOfRecordError, Place
-from planit.record import markers, tickets
+from planit.record import tickets
 from planit.record.jobs import JobRef
-from planit.record.markers import Attempt, EndMarker, Outcome, StartMarker
+from planit.record.markers import EndMarker, Outcome, StartMarker
 from planit.record.run_dir import RunDir
 from planit.record.stage_dir import After, Needed
+from planit.record.task_files import TaskFiles
 
 JOB = JobRef(None, "12")
 
@@ -42,14 +43,18 @@ def join(run: RunDir) -> Place:
     return Place(run.path, 1, 2, None, "join", JobRef(None, "14"))
 
 
-def ended(run: RunDir, slug: str, outcome: str, attempt: str = "1.0") -> None:
-    folder = run.step_dir(slug)
-    folder.mkdir(parents=True, exist_ok=True)
-    submission, restart = attempt.split(".")
-    number = Attempt(int(submission), int(restart))
-    markers.write_start(folder, number, StartMarker())
+STAGES = {"first": 0, "train": 1}
+
+
+def ended(run: RunDir, name: str, outcome: str, attempt: str = "1.0") -> None:
+    """A record of task 0 or 1 of the stage by which the name begins."""
+    submission, restart = map(int, attempt.split("."))
+    stage = STAGES[name[:-1]] if submission == 1 else 0
+    files = TaskFiles(run.path, submission, stage, int(name[-1]))
+    files.folder.mkdir(parents=True, exist_ok=True)
+    files.write_start(restart, StartMarker(started=1.0))
     if outcome != "running":
-        markers.write_end(folder, number, EndMarker(Outcome(outcome)))
+        files.write_end(restart, EndMarker(Outcome(outcome), started=1.0))
 
 
 def test_a_task_of_an_array_needs_only_the_parent_of_its_own_branch(run: RunDir) -> None:
@@ -64,7 +69,7 @@ def test_a_join_needs_every_branch(run: RunDir) -> None:
     ended(run, "train0", "succeeded")
     ended(run, "train1", "succeeded")
     gate.check(join(run), 0)
-    markers.write_end(run.step_dir("train1"), Attempt(1, 0), EndMarker(Outcome.KILLED))
+    ended(run, "train1", "killed")
     with pytest.raises(BlockedError, match="train1 killed"):
         gate.check(join(run), 0)
 
@@ -129,7 +134,7 @@ def test_a_rerun_parent_counts_by_its_newest_submission(run: RunDir) -> None:
 
 
 def test_a_kept_parent_counts_by_the_submission_that_it_was_in(run: RunDir) -> None:
-    also = [Needed("train0", "train0", 1, 1, 0)]
+    also = [Needed("train0", 1, 1, 0)]
     run.stage_dir(2, 0).write([("join", "join")], After(also=also))
     tickets.issue(run.path, 2, {0: JobRef(None, "20")}, ["join"])
     again = Place(run.path, 2, 0, None, "join", JobRef(None, "20"))

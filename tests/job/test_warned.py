@@ -15,7 +15,10 @@ from submitit.core.utils import DelayedSubmission
 
 from planit import SlurmArgs, Step
 from planit.job import payload
-from planit.record import step_files, trust
+from planit.record import trust
+from planit.record.call_file import Limits
+from planit.record.run_dir import CHECKPOINT, RunDir
+from planit.record.task_files import TaskFiles
 from tests.helpers import mode_of
 from tests.job.test_worker import begin, end
 
@@ -54,8 +57,8 @@ class SavesForSubmititOnly:
 
 def warned(
     tmp_path: Path, function: Any, args: SlurmArgs, *signals: int, **env: str
-) -> tuple[dict[str, Any], Path, str]:
-    """Start a step and send it signals: its end marker, its folder, and what scontrol was told."""
+) -> tuple[dict[str, Any], TaskFiles, str]:
+    """Start a step and send it signals: its end marker, its files, and what scontrol was told."""
     told, go = tmp_path / "told", tmp_path / "go"
     scontrol = tmp_path / "bin" / "scontrol"
     scontrol.parent.mkdir()
@@ -63,38 +66,41 @@ def warned(
     scontrol.write_text(f'#!/bin/sh\nkill $PPID $$\nsleep 0.2\necho "$@" >> {told}\n')
     scontrol.chmod(0o755)
     path = f"{scontrol.parent}{os.pathsep}{os.environ['PATH']}"
-    process, folder = begin(tmp_path, Step("s", function, args, str(go)), **{"PATH": path, **env})
+    process, files = begin(tmp_path, Step("s", function, args, str(go)), **{"PATH": path, **env})
     while not go.exists():
         time.sleep(0.02)
     for number in signals:
         process.send_signal(number)
         time.sleep(0.2)
-    return end(process, folder), folder, told.read_text() if told.exists() else ""
+    return end(process, files), files, told.read_text() if told.exists() else ""
 
 
-def saved(folder: Path) -> tuple[Any, payload.Limits]:
-    with trust.opened(folder.parents[1]) as run:
-        return payload.load(run.subdir("steps/s"))
+def saved(files: TaskFiles) -> tuple[Any, Limits]:
+    with trust.opened(files.run_path) as run:
+        return payload.load(run, files, run.subdir("steps/s"))
+
+
+def checkpoint(files: TaskFiles) -> Path:
+    return RunDir(files.run_path).step_dir("s") / CHECKPOINT
 
 
 @pytest.mark.parametrize(("args", "left"), [(LONG, 3), (SHORT, 2)], ids=["preempted", "time"])
 def test_it_is_saved_and_requeued_and_only_its_time_is_counted(
     tmp_path: Path, args: SlurmArgs, left: int
 ) -> None:
-    marker, folder, told = warned(tmp_path, Saves(), args, signal.SIGUSR2)
+    marker, files, told = warned(tmp_path, Saves(), args, signal.SIGUSR2)
     assert (marker["outcome"], marker["exit_code"]) == ("requeued", 85)
     assert told == "requeue 1\n"
-    call, limits = saved(folder)
+    call, limits = saved(files)
     assert (call.function.attempts, limits.requeues) == (1, left)
     assert limits.minutes == (120 if args is LONG else 5)
-    assert not list(folder.glob("*_result.pkl"))
 
 
 def test_the_next_attempt_goes_on_with_what_was_saved(tmp_path: Path) -> None:
     function = SavesForSubmititOnly()
-    marker, folder, told = warned(tmp_path, function, LONG, signal.SIGUSR2)
+    marker, files, told = warned(tmp_path, function, LONG, signal.SIGUSR2)
     assert (marker["outcome"], told) == ("requeued", "requeue 1\n")
-    assert saved(folder)[0].result() == 4
+    assert saved(files)[0].result() == 4
 
 
 def test_an_array_task_is_requeued_by_its_own_id(tmp_path: Path) -> None:
@@ -146,17 +152,17 @@ def test_the_signal_is_the_one_that_submitit_was_told(tmp_path: Path) -> None:
 
 def test_only_the_first_rank_saves(tmp_path: Path) -> None:
     ends = Saves(seconds=2)
-    marker, folder, told = warned(tmp_path, ends, LONG, signal.SIGUSR2, SLURM_PROCID="1")
+    marker, files, told = warned(tmp_path, ends, LONG, signal.SIGUSR2, SLURM_PROCID="1")
     assert (marker["outcome"], told) == ("succeeded", "")
-    assert not (folder / step_files.CHECKPOINT).exists()
+    assert not checkpoint(files).exists()
     assert "it is preempted" in marker["out"]
 
 
 def test_a_step_on_this_machine_is_left_for_the_engine_to_start_again(tmp_path: Path) -> None:
     env = {"PLANIT_JOB": "1.0", "PLANIT_RESTART": "0"}
-    marker, folder, told = warned(tmp_path, Saves(), LONG, signal.SIGUSR2, **env)
+    marker, files, told = warned(tmp_path, Saves(), LONG, signal.SIGUSR2, **env)
     assert (marker["outcome"], told) == ("requeued", "")
-    assert saved(folder)[0].function.attempts == 1
+    assert saved(files)[0].function.attempts == 1
 
 
 def test_files_of_the_users_own_have_the_users_umask_and_the_checkpoint_is_private(
@@ -164,8 +170,8 @@ def test_files_of_the_users_own_have_the_users_umask_and_the_checkpoint_is_priva
 ) -> None:
     before = os.umask(0o002)
     try:
-        _, folder, _ = warned(tmp_path, Saves(), LONG, signal.SIGUSR2)
+        _, files, _ = warned(tmp_path, Saves(), LONG, signal.SIGUSR2)
     finally:
         os.umask(before)
     assert mode_of(tmp_path / "go.own") == 0o664
-    assert stat.S_IMODE((folder / step_files.CHECKPOINT).stat().st_mode) == 0o600
+    assert stat.S_IMODE(checkpoint(files).stat().st_mode) == 0o600

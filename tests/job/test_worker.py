@@ -19,33 +19,32 @@ from planit.graph import lower
 from planit.job.call import call_of
 from planit.nodes import Task
 from planit.record import tickets
-from planit.record.files import make_dir, write_new
 from planit.record.jobs import JobRef
-from planit.record.run_dir import RunDir
+from planit.record.run_dir import CHECKPOINT, RunDir
 from planit.record.stage_dir import After
-from planit.record.step_files import CHECKPOINT, PAYLOAD
+from planit.record.task_files import TaskFiles
 from planit.submit import prepare
 from tests.helpers import ROOT, mode_of
 
 ARGS = SlurmArgs("5", "batch")
 
 
-def begin(tmp_path: Path, task: Task, **env: str) -> tuple[subprocess.Popen[str], Path]:
-    """A worker on this step; the step's folder."""
+def begin(tmp_path: Path, task: Task, **env: str) -> tuple[subprocess.Popen[str], TaskFiles]:
+    """A worker on this step; the step's files."""
     run = RunDir.create(tmp_path, "p")
     calls = {task.name: call_of(task)}
-    pickled = prepare.pickle_calls(lower(task), calls, 0)
-    folder = make_dir(run.step_dir("s"))
-    write_new(folder / PAYLOAD, pickled[task.name])
     prepare.write_context(run, 1, calls, {})
-    run.stage_dir(1, 0).write([("s", task.name)], After())
+    folder = run.stage_dir(1, 0)
+    folder.write([("s", task.name)], After())
+    prepare.pickle_calls(lower(task), calls, 0)[0].write(folder.calls_file)
     tickets.issue(run.path, 1, {0: JobRef(None, "1")}, [task.name])
     names = {
         "PLANIT_RUN_DIR": run.path,
-        "PLANIT_STEP_DIR": folder,
+        "PLANIT_STEP_DIR": run.step_dir("s"),
         "PLANIT_STEP": task.name,
         "PLANIT_SUBMISSION": 1,
         "PLANIT_STAGE": 0,
+        "PLANIT_TASK": 0,
         "PLANIT_RECORD_WAIT_S": 0.2,
     }
     process = subprocess.Popen(
@@ -61,15 +60,16 @@ def begin(tmp_path: Path, task: Task, **env: str) -> tuple[subprocess.Popen[str]
         stderr=subprocess.STDOUT,
         text=True,
     )
-    return process, folder
+    return process, TaskFiles(run.path, 1, 0, 0)
 
 
-def end(process: subprocess.Popen[str], folder: Path, attempt: str = "1.0") -> dict[str, Any]:
+def end(process: subprocess.Popen[str], files: TaskFiles, restart: int = 0) -> dict[str, Any]:
     """Wait for a worker; its end marker, with its output."""
     out, _ = process.communicate(timeout=60)
-    marker: dict[str, Any] = json.loads((folder / f"end-{attempt}.json").read_text())
-    assert marker["exit_code"] == process.returncode
-    return {**marker, "out": out}
+    marker = files.end(restart)
+    assert marker is not None, out
+    assert marker.exit_code == process.returncode
+    return {**marker.as_json(), "out": out}
 
 
 def leave(how: Any) -> None:
@@ -121,11 +121,11 @@ def test_exit_code_and_marker_say_how_a_step_ended(
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_step_that_is_told_to_end_is_terminated_not_failed(tmp_path: Path, number: int) -> None:
     go = tmp_path / "go"
-    process, folder = begin(tmp_path, Command("s", f"touch {go}; exec sleep 60", ARGS))
+    process, files = begin(tmp_path, Command("s", f"touch {go}; exec sleep 60", ARGS))
     while not go.exists():
         time.sleep(0.02)
     process.send_signal(number)
-    assert end(process, folder)["outcome"] == "terminated"
+    assert end(process, files)["outcome"] == "terminated"
 
 
 @pytest.mark.parametrize("how", ["command", "child"])
@@ -146,12 +146,12 @@ def test_step_has_the_users_umask_and_leaves_a_closed_folder(tmp_path: Path, mas
     before = os.umask(mask)
     try:
         own = tmp_path / "own"
-        process, folder = begin(tmp_path, Step("s", mask_and_file, ARGS, str(own)))
-        assert end(process, folder)["outcome"] == "succeeded"
+        process, files = begin(tmp_path, Step("s", mask_and_file, ARGS, str(own)))
+        assert end(process, files)["outcome"] == "succeeded"
     finally:
         os.umask(before)
     assert own.stat().st_mode & 0o777 == 0o666 & ~mask
-    for path in [folder, *folder.iterdir()]:
+    for path in [files.folder, *files.folder.iterdir()]:
         assert path.stat().st_mode & (mask | 0o022) & 0o777 == 0, path
 
 
@@ -172,7 +172,7 @@ def test_checkpoint_is_closed_too_so_that_the_next_attempt_trusts_it(tmp_path: P
     before = os.umask(0o002)
     go = tmp_path / "go"
     try:
-        process, folder = begin(
+        process, files = begin(
             tmp_path,
             Step("s", Saves(), ARGS, str(go)),
             SUBMITIT_EXECUTOR="slurm",
@@ -186,10 +186,11 @@ def test_checkpoint_is_closed_too_so_that_the_next_attempt_trusts_it(tmp_path: P
         process.communicate(timeout=30)
     finally:
         os.umask(before)
-    saved = folder / CHECKPOINT
+    saved = RunDir(files.run_path).step_dir("s") / CHECKPOINT
     assert mode_of(saved) == 0o600
 
 
 def test_requeued_attempt_has_markers_of_its_own(tmp_path: Path) -> None:
-    process, folder = begin(tmp_path, Step("s", leave, ARGS, 0), SLURM_RESTART_COUNT="2")
-    assert end(process, folder, "1.2")["attempt"] == "1.2"
+    process, files = begin(tmp_path, Step("s", leave, ARGS, 0), SLURM_RESTART_COUNT="2")
+    assert end(process, files, 2)["outcome"] == "succeeded"
+    assert [path.name for path in files.folder.glob("*.json")].count("0.2.json") == 1

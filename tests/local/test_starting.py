@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers import files_of
 from tests.local.project import Project, chain, ended, parallel, wait_for_lines
 
 STEPS = {"first": {"func": "until", "flag": "go"}, "bad": {}, "behind": {}, "other": {}, "end": {}}
@@ -30,12 +31,10 @@ def test_a_step_without_its_folder_or_log_fails_alone_and_says_why(
     isolation = "spawn" if kind == "spawn" else "fork"
     process = project.submit(f"backend.isolation={isolation}")
     wait_for_lines(project, "begun", 1)
-    folder = project.run_dir() / "steps" / "bad"
     if fault == "no folder":
-        shutil.rmtree(folder)
+        (project.run_dir() / "steps" / "bad").touch()
     else:
-        for job in [f"1.{stage}{task}" for stage in range(3) for task in ("", "_0", "_1")]:
-            (folder / f"{job}_0_log.out").mkdir()
+        files_of(project.run_dir(), "bad").log().mkdir()
     (project.folder / "go").touch()
     done = ended(process)
     assert done.code == 1
@@ -46,7 +45,7 @@ def test_a_step_without_its_folder_or_log_fails_alone_and_says_why(
         "other": "DONE",
         "end": "DONE",
     }
-    why = "No such file or directory" if fault == "no folder" else "Is a directory"
+    why = "File exists" if fault == "no folder" else "Is a directory"
     assert "it could not be started" in cause_of(project, "bad")
     assert why in cause_of(project, "bad")
     assert why in done.out

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from planit import MailType, PlanError, SlurmArgs
-from planit.nodes.slurm_args import resources_of
+from planit.nodes.slurm_args import changed, resources_of
 
 LEAST: dict[str, Any] = {"time": "01:00:00", "partition": "batch"}
 RAW: dict[str, Any] = {"slurm_time": "02:00:00", "slurm_partition": "gpu_v100"}
@@ -228,3 +228,68 @@ def test_a_raw_dict_is_never_modified_and_later_changes_do_not_leak() -> None:
     assert resources.options["srun_args"] == ["--mpi=pmix"]
     assert resources.options["additional_parameters"] == {"qos": "high"}
     assert resources.options["time"] == "02:00:00"
+
+
+FULL = SlurmArgs(
+    **LEAST,
+    gpus_per_node=2,
+    mem_gb=5,
+    account="acc",
+    cluster="wice",
+    mail_type=[MailType.END],
+    additional_params={"constraint": "x", "qos": "y"},
+)
+BOTH = {"constraint": "x", "qos": "y", "clusters": "wice"}
+MORE = "additional_parameters"
+
+
+@pytest.mark.parametrize(
+    ("fields", "new"),
+    [
+        ({"time": "9"}, {"time": "9"}),
+        ({"mem_gb": 8}, {"mem": "8GB"}),
+        ({"mem_gb": None}, {"mem": None}),
+        ({"slurm_mem": "3GB"}, {"mem": "3GB"}),
+        ({"slurm_qos": "high", "nodes": 3}, {"qos": "high", "nodes": 3}),
+        ({"nodes": 1}, {}),
+        ({"gpus_per_node": 0}, {"gpus_per_node": None}),
+        ({"gpus_per_node": None}, {"gpus_per_node": None}),
+        ({"account": None, "setup": "a"}, {"account": None, "setup": ["a"]}),
+        ({"mail_type": None}, {"mail_type": None}),
+        ({"slurm_partition": None}, {"partition": None}),
+        ({"cluster": "genius"}, {MORE: {**BOTH, "clusters": "genius"}}),
+        ({"cluster": None}, {MORE: {"constraint": "x", "qos": "y"}}),
+        ({"additional_params": {"qos": "z"}}, {MORE: {**BOTH, "qos": "z"}}),
+        ({"additional_params": {"qos": None}}, {MORE: {"constraint": "x", "clusters": "wice"}}),
+        ({"additional_params": None}, {MORE: {"clusters": "wice"}}),
+        ({"additional_params": None, "cluster": None}, {MORE: None}),
+        ({"slurm_additional_parameters": None}, {MORE: None}),
+    ],
+)
+def test_a_changed_field_is_set_or_unset_and_all_others_stay(
+    fields: dict[str, Any], new: dict[str, Any]
+) -> None:
+    before = dict(FULL.resources.options)
+    expected = {name: value for name, value in {**before, **new}.items() if value is not None}
+    assert changed(FULL.resources, fields).options == expected
+    assert FULL.resources.options == before
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"tiem": "9"}, "SlurmArgs has no field 'tiem'"),
+        ({"tiem": None}, "SlurmArgs has no field 'tiem'"),
+        ({"slurm_qso": "x"}, "unknown SLURM argument 'slurm_qso'"),
+        ({"time": None}, "SlurmArgs needs 'time'"),
+        ({"partition": None}, "SlurmArgs needs 'partition'"),
+        ({"slurm_time": None}, "time must be text, not None"),
+        ({"slurm_time": 9}, "time must be text, not 9"),
+        ({"mem_gb": "8"}, "mem_gb must be a whole number"),
+        ({"additional_params": {"array": "1-2"}}, "is set by planit itself"),
+    ],
+)
+def test_a_change_that_is_not_valid_is_refused(fields: dict[str, Any], says: str) -> None:
+    with pytest.raises(PlanError) as caught:
+        changed(FULL.resources, fields)
+    assert says in caught.value.message

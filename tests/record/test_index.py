@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from pathlib import Path
@@ -21,7 +20,7 @@ def made(base: Path, plan: str, run_id: str, *, name: str | None = None) -> Path
     """A recorded run."""
     folder = base / plan / run_id
     folder.mkdir(parents=True)
-    (folder / "manifest.json").write_text(json.dumps({"plan": name or plan, "tree": {}}))
+    RunDir(folder).write_manifest({"plan": name or plan, "tree": {}})
     return folder
 
 

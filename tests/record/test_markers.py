@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from planit.job.ending import end_step
-from planit.record import markers
+from planit.record import trust
 from planit.record.context import Context
 from planit.record.markers import (
     Attempt,
@@ -22,7 +22,15 @@ from planit.record.markers import (
     Outcome,
     StartMarker,
     StepError,
-    Tries,
+)
+from planit.record.stage_dir import StageDir
+from planit.record.task_files import (
+    TaskFiles,
+    has_records,
+    list_records,
+    read_attempts,
+    read_result,
+    restart_count,
 )
 
 FIRST = Attempt(1, 0)
@@ -48,91 +56,133 @@ ANY_LOAD = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 KEYS = sorted({*ENDED.as_json(), *StartMarker().as_json()})
 
 
-def test_markers_come_back_as_they_were_written(tmp_path: Path) -> None:
+@pytest.fixture
+def files(tmp_path: Path) -> TaskFiles:
+    """Those of task 3 of a stage."""
+    made = TaskFiles(tmp_path, 1, 2, 3)
+    made.folder.mkdir(parents=True)
+    return made
+
+
+def test_record_holds_the_start_and_then_the_end(files: TaskFiles) -> None:
     start = StartMarker(ENDED.job, 1.0, 77)
-    markers.write_start(tmp_path, FIRST, start)
-    markers.write_end(tmp_path, FIRST, ENDED)
-    tries = markers.read(tmp_path)
-    assert (tries.starts, tries.ends, tries.problems) == ({FIRST: start}, {FIRST: ENDED}, ())
+    files.write_start(0, start)
+    tries = read_attempts(files.folder, 1, 3, [0])
+    assert (tries.starts, tries.ends) == ({FIRST: start}, {})
+    assert files.newest_end() is None
+    files.write_end(0, ENDED)
+    tries = read_attempts(files.folder, 1, 3, [0])
+    assert (list(tries.starts), tries.ends, tries.problems) == ([FIRST], {FIRST: ENDED}, ())
     assert (tries.last, tries.count) == (FIRST, 1)
+    assert files.newest_end() == (0, ENDED)
+    assert [path.name for path in files.folder.iterdir()] == ["3.0.json"]
+
+
+def test_report_becomes_the_record_with_what_the_step_returned(files: TaskFiles) -> None:
+    files.write_start(0, StartMarker(started=1.0))
+    files.write_report(0, 0, replace(ENDED, ranks=1), b"a pickle\nof two lines")
+    files.end_with_report(0)
+    assert files.end(0) == replace(ENDED, ranks=1)
+    with trust.opened(files.run_path) as run:
+        assert read_result(run, files, 0, 0) == b"a pickle\nof two lines"
+    assert list_records(files.run_path, 1, 2) == {3: [0]}
+
+
+def test_what_a_step_left_empty_is_removed(files: TaskFiles, tmp_path: Path) -> None:
+    step = tmp_path / "step"
+    for succeeded, written, left in ((False, "", True), (True, "x", True), (True, "", False)):
+        step.mkdir()
+        files.log().write_text(written)
+        files.clean_up(step, succeeded=succeeded)
+        assert not step.exists()
+        assert files.log().exists() is left
+    step.mkdir()
+    (step / "kept").touch()
+    files.clean_up(step, succeeded=True)
+    assert step.exists()
 
 
 def test_each_rank_reports_for_itself_and_the_end_takes_the_first_report_away(
-    tmp_path: Path,
+    files: TaskFiles,
 ) -> None:
     reports = {rank: replace(ENDED, exit_code=rank, ranks=3) for rank in (0, 1, 12)}
     for rank, report in reports.items():
-        markers.write_report(tmp_path, FIRST, rank, report)
-        markers.write_report(tmp_path, Attempt(1, 10), rank, ENDED)
-    assert markers.read_reports(tmp_path, FIRST) == reports
-    markers.write_end(tmp_path, FIRST, ENDED)
-    assert set(markers.read_reports(tmp_path, FIRST)) == {1, 12}
-    markers.report_is_the_end(tmp_path, Attempt(1, 10))
-    assert markers.read(tmp_path).ends == {FIRST: ENDED, Attempt(1, 10): ENDED}
+        files.write_report(0, rank, report, b"")
+        files.write_report(10, rank, ENDED, b"")
+    assert files.reports(0) == reports
+    files.write_end(0, ENDED)
+    assert set(files.reports(0)) == {1, 12}
+    files.end_with_report(10)
+    assert read_attempts(files.folder, 1, 3, [0, 10]).ends == {FIRST: ENDED, Attempt(1, 10): ENDED}
 
 
-def test_a_step_of_one_process_has_one_report(tmp_path: Path) -> None:
+def test_a_step_of_one_process_has_one_report(files: TaskFiles) -> None:
     one = replace(ENDED, ranks=1)
-    markers.write_report(tmp_path, FIRST, 0, one)
-    markers.write_report(tmp_path, FIRST, 1, one)
-    assert markers.read_reports(tmp_path, FIRST) == {0: one}
+    files.write_report(0, 0, one, b"")
+    files.write_report(0, 1, one, b"")
+    assert files.reports(0) == {0: one}
 
 
 @pytest.mark.parametrize(
-    ("markers_left", "outcome"),
+    ("left", "outcome"),
     [
         ([], None),
-        (["end 1.0 succeeded"], "succeeded"),
-        (["end 1.0 failed"], "failed"),
-        (["end 1.0 succeeded", "start 1.1"], None),
-        (["end 1.0 requeued", "start 1.1", "end 1.1 succeeded"], "succeeded"),
-        (["end 1.0 requeued", "end 1.3 failed"], "failed"),
-        (["end 1.0 failed", "end 2.0 succeeded"], "failed"),
-        (["end 2.5 succeeded"], None),
+        (["end 0 succeeded"], "succeeded"),
+        (["end 0 failed"], "failed"),
+        (["end 0 succeeded", "start 1"], None),
+        (["end 0 requeued", "start 1", "end 1 succeeded"], "succeeded"),
+        (["end 0 requeued", "end 3 failed"], "failed"),
+        (["end 0 requeued", "end 3 requeued", "end 6 failed"], "failed"),
+        (["end 7 failed"], "failed"),
     ],
 )
-def test_the_newest_attempt_of_a_submission_tells_how_it_ended(
-    tmp_path: Path, markers_left: list[str], outcome: str | None
+def test_the_newest_attempt_tells_how_the_task_ended(
+    files: TaskFiles, left: list[str], outcome: str | None
 ) -> None:
-    for line in markers_left:
+    TaskFiles(files.run_path, 1, 2, 33).write_end(0, EndMarker(Outcome.KILLED))
+    for line in left:
         kind, number, *how = line.split()
-        attempt = Attempt(*(int(part) for part in number.split(".")))
         if kind == "start":
-            markers.write_start(tmp_path, attempt, StartMarker())
+            files.write_start(int(number), StartMarker(started=1.0))
         else:
-            markers.write_end(tmp_path, attempt, EndMarker(Outcome(how[0])))
-    assert markers.final_outcome(tmp_path, 1) == outcome
+            files.write_end(int(number), EndMarker(Outcome(how[0])))
+    assert files.final_outcome() == outcome
 
 
 def test_an_attempt_that_an_old_listing_does_not_show_yet_is_found_by_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    files: TaskFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    markers.write_end(tmp_path, FIRST, EndMarker(Outcome.REQUEUED))
-    listing = os.listdir(tmp_path)
-    markers.write_start(tmp_path, Attempt(1, 3), StartMarker())
+    files.write_end(0, EndMarker(Outcome.REQUEUED))
+    listing = os.listdir(files.folder)
+    files.write_start(3, StartMarker(started=1.0))
     monkeypatch.setattr("os.listdir", lambda _path: listing)
-    assert markers.final_outcome(tmp_path, 1) is None
-    markers.write_end(tmp_path, Attempt(1, 3), EndMarker(Outcome.SUCCEEDED))
-    assert markers.final_outcome(tmp_path, 1) is Outcome.SUCCEEDED
+    assert files.final_outcome() is None
+    files.write_end(3, EndMarker(Outcome.SUCCEEDED))
+    assert files.final_outcome() is Outcome.SUCCEEDED
 
 
-def test_whether_anything_of_a_submission_has_started() -> None:
-    tries = [Tries(), Tries(starts={FIRST: StartMarker()}), Tries(ends={Attempt(3, 0): ENDED})]
-    assert [markers.any_of(tries, number) for number in (1, 2, 3)] == [True, False, True]
+def test_whether_anything_of_a_submission_has_started(files: TaskFiles) -> None:
+    files.write_start(0, StartMarker(started=1.0))
+    StageDir(files.run_path, 2, 0).path.mkdir()
+    assert [has_records(files.run_path, number) for number in (1, 2, 3)] == [True, False, False]
 
 
 @pytest.mark.parametrize(
-    ("environ", "attempt"),
+    ("environ", "restart"),
     [
-        ({}, FIRST),
-        ({"PLANIT_SUBMISSION": "3"}, Attempt(3, 0)),
-        ({"PLANIT_SUBMISSION": "3", "SLURM_RESTART_COUNT": "2"}, Attempt(3, 2)),
-        ({"PLANIT_RESTART": "1", "SLURM_RESTART_COUNT": "2"}, Attempt(1, 1)),
-        ({"PLANIT_RESTART": "", "SLURM_RESTART_COUNT": ""}, FIRST),
+        ({}, 0),
+        ({"SLURM_RESTART_COUNT": "2"}, 2),
+        ({"PLANIT_RESTART": "1", "SLURM_RESTART_COUNT": "2"}, 1),
+        ({"PLANIT_RESTART": "", "SLURM_RESTART_COUNT": ""}, 0),
     ],
 )
-def test_an_attempt_is_known_by_the_environment(environ: dict[str, str], attempt: Attempt) -> None:
-    assert Attempt.from_environment(environ) == attempt
+def test_an_attempt_is_known_by_the_environment(environ: dict[str, str], restart: int) -> None:
+    assert restart_count(environ) == restart
+
+
+def test_a_task_is_known_by_the_environment(tmp_path: Path) -> None:
+    environ = {"PLANIT_SUBMISSION": "3", "PLANIT_STAGE": "4", "PLANIT_TASK": "5"}
+    assert TaskFiles.from_environment(tmp_path, environ) == TaskFiles(tmp_path, 3, 4, 5)
 
 
 @ANY_LOAD
@@ -155,29 +205,28 @@ def test_known_outcome_with_foreign_fields_is_kept(content: dict[str, Any], how:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "7", "null", '{"outcome": 3}', '{"outcome": []}'])
-def test_broken_end_marker_is_a_problem_and_not_an_end(tmp_path: Path, text: str) -> None:
-    step = tmp_path / "train"
-    step.mkdir()
-    (step / "end-1.0.json").write_text(text)
-    tries = markers.read(step)
-    assert (tries.ends, tries.problems) == ({}, ("train/end-1.0.json is not readable",))
-    assert markers.final_outcome(step, 1) is None
+def test_broken_record_is_a_problem_and_not_an_end(files: TaskFiles, text: str) -> None:
+    files.record(0).write_text(text)
+    tries = read_attempts(files.folder, 1, 3, [0])
+    assert (tries.ends, tries.problems) == ({}, ("stages/1.2/3.0.json is not readable",))
+    assert files.final_outcome() is None
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"outcome": "succeeded", "ended": "x", "ranks": {}}'])
-def test_broken_report_never_keeps_the_end_from_being_written(tmp_path: Path, text: str) -> None:
-    markers.write_start(tmp_path, FIRST, StartMarker())
-    (tmp_path / "report-1.0.json").write_text(text)
-    outcome, code = end_step(tmp_path, FIRST, 9)
+def test_broken_report_never_keeps_the_end_from_being_written(files: TaskFiles, text: str) -> None:
+    files.write_start(0, StartMarker(started=1.0))
+    files.report(0, 0).write_text(text)
+    outcome, code = end_step(files, 0, 9)
     assert (outcome, code) == (Outcome.FAILED, 9)
-    end = markers.read(tmp_path).ends[FIRST]
+    end = files.end(0)
+    assert end is not None
     assert (end.outcome, end.exit_code) == (outcome, code)
-    assert not (tmp_path / "report-1.0.json").exists()
+    assert not files.report(0, 0).exists()
 
 
 def test_foreign_context_has_the_types_that_a_job_expects() -> None:
     from planit.record import context
 
-    content = {"sys_path": ["/a", 3], "snapshot": {"/x.py": 1, "/y.py": "y"}, "umask": "022"}
+    content = {"sys_path": ["/a", 3], "snapshot": {"/x.py": 1}, "umask": "022"}
     read = context._parse(json.loads(json.dumps(content)))
-    assert read == Context(["/a"], {"/y.py": "y"}, None, {})
+    assert read == Context(["/a"], None, None, {})

@@ -12,10 +12,12 @@ import planit
 PACKAGE = Path(planit.__file__).parent
 # What a name of a file in a run directory has in it, or begins with.
 NAME = re.compile(
-    r"\.(jsonl?|pkl|out|log)\b|_(log|result)\.|^(start|end|report|exit)-|/(start|end|exit)-"
-    r"|(^|/)(steps|stages|submissions|code|local|requests)/|%[atAj]_|planit:(?! )"
+    r"\.(jsonl?|pkl|out|log|exit)\b|\.rank|(^|/)(steps|stages|submissions|code|local|requests)/"
+    r"|%[atAj]\.|planit:(?! )"
 )
-FOLDERS = {"steps", "stages", "submissions", "code", "local", "requests", "tasks", "lock"}
+FOLDERS = {
+    "steps", "stages", "submissions", "code", "local", "requests", "tasks", "calls", "lock"
+}  # fmt: skip
 
 
 def literals(tree: ast.Module) -> Iterator[tuple[int, str]]:
@@ -53,6 +55,6 @@ def test_no_file_of_a_run_directory_is_named_outside_of_record() -> None:
 def test_the_names_in_record_are_noticed() -> None:
     """So that the test above can fail."""
     seen = "\n".join(found_in(PACKAGE / "record"))
-    for name in ("payload.pkl", "manifest.json", "_log.out", "start-", "exit-", "planit:"):
+    for name in ("checkpoint.pkl", "manifest.json", ".log", ".exit", ".json", "planit:"):
         assert name in seen, name
-    assert list(literals(ast.parse('path / "steps" / f"{slug}/end-{n}.json"')))
+    assert list(literals(ast.parse('path / "steps" / f"{slug}/{n}.json"')))

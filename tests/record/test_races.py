@@ -24,7 +24,10 @@ import pytest
 from planit import SlurmArgs, Step
 from planit.backends.local.client import LocalClient
 from planit.backends.submitit_jobs import ClusterWatcher, StepJob
+from planit.record.call_file import Limits, PickledCalls
 from planit.record.jobs import JobRef
+from planit.record.run_dir import RunDir
+from planit.record.task_files import TaskFiles
 from tests.helpers import HERE
 from tests.job.test_worker import begin
 from tests.slurm import steps
@@ -64,22 +67,23 @@ class Planted:
 class Scene:
     """A step that has ended once, in a place where others may write, and what they planted."""
 
-    step: Path
+    files: TaskFiles
     ran: Path
     foreign: Path
 
     @property
     def run(self) -> Path:
-        return self.step.parents[1]
+        return self.files.run_path
 
     def worker(self) -> str:
         """Start the step's worker again; what it wrote."""
         names = {
             "PLANIT_RUN_DIR": self.run,
-            "PLANIT_STEP_DIR": self.step,
+            "PLANIT_STEP_DIR": RunDir(self.run).step_dir("s"),
             "PLANIT_STEP": "s",
             "PLANIT_SUBMISSION": 1,
             "PLANIT_STAGE": 0,
+            "PLANIT_TASK": 0,
             "PLANIT_RECORD_WAIT_S": 0.2,
         }
         env = {key: value for key, value in os.environ.items() if not key.startswith("SLURM_")}
@@ -105,7 +109,8 @@ class Scene:
     def _of_job(self, act: Callable[[StepJob], object]) -> str:
         time.sleep(_PAUSE_S)
         watcher = ClusterWatcher(LocalClient(self.run), None)
-        job = StepJob(self.step, JobRef(None, "1"), watcher, name="s", script=self.step / "script")
+        script = self.files.folder / "script"
+        job = StepJob(self.files, JobRef(None, "1"), watcher, name="s", script=script)
         try:
             return str(act(job))
         except Exception as error:  # an untrusted run, and whatever a half-swapped one looks like
@@ -121,10 +126,10 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
         place.chmod(0o755)
         ran = tmp_path / "ran"
         task = Step("s", steps.note, SlurmArgs("5", "batch"), str(ran), "mine")
-        process, step = begin(place, task)
+        process, files = begin(place, task)
         out, _ = process.communicate(timeout=60)
         assert process.returncode == 0, out
-        yield Scene(step, ran, tmp_path / "foreign")
+        yield Scene(files, ran, tmp_path / "foreign")
     finally:
         os.umask(before)
         shutil.rmtree(place)
@@ -138,9 +143,13 @@ def plant(scene: Scene, what: Path) -> Path:
     else:
         shutil.copy(what, away)
     below = [away, *away.rglob("*")]
-    for path in [path for path in below if ".pkl" in path.name]:
-        planted = Planted(scene.foreign)
-        path.write_bytes(pickle.dumps(("success", planted) if "result" in path.name else planted))
+    planted = pickle.dumps(Planted(scene.foreign))
+    for path in below:
+        if path.name.startswith("calls"):
+            path.unlink()
+            PickledCalls([planted], {}, Limits(5, 0)).write(path)
+        elif path.name.startswith("0.0.json"):
+            path.write_bytes(path.read_bytes().partition(b"\n")[0] + b"\n" + planted)
     for path in below:
         path.chmod(0o755 if path.is_dir() else 0o644)
         if os.geteuid() == 0:
@@ -168,12 +177,13 @@ def swapping(one: Path, other: Path) -> Iterator[None]:
 
 def part(scene: Scene, what: str, act: str) -> Path:
     """The part of the run that is swapped."""
-    file = "1_0_result.pkl" if act == "result" else "payload.pkl"
-    return {"run": scene.run, "step": scene.step, "file": scene.step / file}[what]
+    files = scene.files
+    file = files.record(0) if act == "result" else files.folder / "calls"
+    return {"run": scene.run, "stage": files.folder, "file": file}[what]
 
 
 @pytest.mark.parametrize("act", ["worker", "result", "submission"])
-@pytest.mark.parametrize("what", ["run", "step", "file"])
+@pytest.mark.parametrize("what", ["run", "stage", "file"])
 def test_nothing_foreign_runs_where_everybody_may_rename(scene: Scene, what: str, act: str) -> None:
     swapped = part(scene, what, act)
     planted = plant(scene, swapped)

@@ -16,7 +16,7 @@ from planit.record.stage_dir import After, Needed, StageDir, stage_dirs
 from planit.record.submissions import SubmittedStage
 from planit.record.submitted_tree import SubmittedStep, submitted_tree
 
-PARENT = Needed("p", "p-slug", 1, 4, 2)
+PARENT = Needed("p", 1, 4, 2)
 
 
 @pytest.fixture
@@ -52,9 +52,9 @@ def test_a_task_needs_all_tasks_of_an_edge_or_the_one_of_its_own_branch(run: Run
     written(run, 1, [("c", "C"), ("d", "D")], After())
     stage = written(run, 2, [("e", "E"), ("f", "F")],
                     After([("afterok", 0), ("aftercorr", 1)], [PARENT]))  # fmt: skip
-    whole = [Needed("A", "a", 1, 0, 0), Needed("B", "b", 1, 0, 1)]
-    assert stage.needed(0) == [*whole, Needed("C", "c", 1, 1, 0), PARENT]
-    assert stage.needed(1) == [*whole, Needed("D", "d", 1, 1, 1), PARENT]
+    whole = [Needed("A", 1, 0, 0), Needed("B", 1, 0, 1)]
+    assert stage.needed(0) == [*whole, Needed("C", 1, 1, 0), PARENT]
+    assert stage.needed(1) == [*whole, Needed("D", 1, 1, 1), PARENT]
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"stages": [3], "steps": []}',

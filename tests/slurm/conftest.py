@@ -9,6 +9,7 @@ import pytest
 
 from planit import Chain, Parallel, Run, SlurmArgs, Step
 from tests.cluster import Cluster
+from tests.helpers import files_of
 from tests.slurm import steps
 from tests.slurm.tools import note, submit, until
 
@@ -59,5 +60,5 @@ def late_is_warned(request: pytest.FixtureRequest, _late_begins_early: None) -> 
     """If it was begun, the step that saves itself has done so: a stopped Slurm warns nobody."""
     if is_looked_at(request.session):
         late: Run = request.getfixturevalue("late")
-        saved = ("steps/saves/checkpoint.pkl", "steps/saves/start-1.1.json")
-        until(lambda: any(list(late.path.glob(name)) for name in saved), 90)
+        saved = (late.path / "steps/saves/checkpoint.pkl", files_of(late.path, "saves").record(1))
+        until(lambda: any(path.exists() for path in saved), 90)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import submitit
 from planit import Chain, Command, Parallel, Plan, Run, SlurmArgs, Step
 from planit.errors import StepsFailedError
 from tests.cluster import Cluster
+from tests.helpers import end_of
 from tests.slurm import steps
 from tests.slurm.tools import (
     ARGS,
@@ -193,8 +193,8 @@ def test_a_step_of_several_tasks_runs_in_each(kinds: Run) -> None:
     two = lines(kinds.path.parents[1] / "two")
     ranks = [line for line in two if line.startswith("SLURM_PROCID")]
     assert sorted(ranks) == ["SLURM_PROCID=0", "SLURM_PROCID=1"]
-    end = json.loads((kinds.path / "steps" / "several" / "end-1.0.json").read_text())
-    assert (end["outcome"], end["ranks"]) == ("succeeded", 2)
+    end = end_of(kinds.path, "several")
+    assert (end.outcome, end.ranks) == ("succeeded", 2)
 
 
 def _rank_one_fails() -> None:

@@ -10,13 +10,13 @@ import pytest
 
 from planit import Chain, Parallel, Run, SlurmArgs, Step
 from tests.cluster import Cluster
+from tests.helpers import files_of
 from tests.slurm import steps
 from tests.slurm.tools import (
     ARGS,
     in_queue,
     lines,
     note,
-    of_run,
     planit,
     settled,
     states,
@@ -95,7 +95,7 @@ def test_the_log_of_a_step_or_its_last_lines(ended: Run) -> None:
 def test_the_path_of_a_log(ended: Run) -> None:
     path = Path(planit(ended.path.parents[1], "logs", "two words", "--path").out.strip())
     assert path.read_text().endswith("ValueError: first\n")
-    assert path.name == f"{of_run(ended, 'two words')}_0_log.out"
+    assert path == files_of(ended.path, "two words").log()
 
 
 def test_a_log_is_followed_until_its_step_has_ended(slurm: Cluster, tmp_path: Path) -> None:

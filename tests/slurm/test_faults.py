@@ -20,6 +20,7 @@ from planit.errors import SchedulerError, StepsFailedError, SubmissionError
 from planit.status import decide
 from planit.submit.new import NewRun
 from tests.cluster import Cluster
+from tests.helpers import files_of
 from tests.slurm import steps
 from tests.slurm.tools import (
     ARGS,
@@ -255,8 +256,9 @@ def test_requeued_job_keeps_its_place_and_shows_its_attempt(slurm: Cluster, tmp_
     until(lambda: states(run)["gate"] == "DONE")
     run.cancel()
     assert run.status().step("gate").attempt == 2
-    markers = sorted(path.name for path in (run.path / "steps" / "gate").glob("*-1.*.json"))
-    assert markers == ["end-1.0.json", "end-1.1.json", "start-1.0.json", "start-1.1.json"]
+    files = files_of(run.path, "gate")
+    records = sorted(path.name for path in files.folder.glob(f"{files.index}.*.json"))
+    assert records == [f"{files.index}.0.json", f"{files.index}.1.json"]
 
 
 def test_ids_that_slurm_has_forgotten_release_nothing_too_early(tmp_path: Path) -> None:
@@ -301,8 +303,8 @@ def test_job_that_vanished_is_lost_and_resumed(
         text = text.replace(f'"job": "{job}"', f'"job": "{int(job) + 1_000_000}"')
     journal.write_text(text)
     (run.path / "states.json").unlink()
-    for marker in (run.path / "steps").glob("*/*.json"):
-        marker.unlink()
+    for name in ("a", "b"):
+        files_of(run.path, name).record(0).unlink()
     run = Run(run.path)
     assert states(run) == {"a": "PENDING", "b": "PENDING"}
     assert run.status().stale
@@ -326,17 +328,18 @@ def test_torn_and_foreign_files_are_survived_and_reported(slurm: Cluster, tmp_pa
     until(lambda: slurm_says("squeue", "-h", "-t", "all", "-j", ids, "-o", "%T").split() == ended)
     with (run.path / "journal.jsonl").open("a") as file:
         file.write('{"event": "canc')
-    (run.path / "steps" / "a" / "end-1.0.json").write_text('{"outcome": "suc')
-    (run.path / "steps" / "b" / "end-1.0.json").unlink()
-    (run.path / "steps" / "thesis.tex").write_text("a foreign file")
-    (run.path / "steps" / "a" / "end-nonsense.json").write_text("[]")
+    broken = files_of(run.path, "a").record(0)
+    broken.write_text('{"outcome": "suc')
+    files_of(run.path, "b").record(0).unlink()
+    (run.path / "stages" / "thesis.tex").write_text("a foreign file")
+    broken.with_name("0.nonsense.json").write_text("[]")
     (run.path / "submissions" / "notes.json").write_text("{")
     (run.path / "states.json").write_text("{torn")
-    until(lambda: Run(run.path).status().is_final)
-    found = status_json(tmp_path)
-    assert [step["state"] for step in found["steps"]] == ["DONE", "DONE"]  # Slurm says COMPLETED
-    assert any("is not a whole event" in problem for problem in found["problems"])
-    assert any("end-1.0.json is not readable" in problem for problem in found["problems"])
+    found = until(lambda: (status := Run(run.path).status()).is_final and status)
+    assert any(f"{broken.name} is not readable" in problem for problem in found.problems)
+    shown = status_json(tmp_path)
+    assert [step["state"] for step in shown["steps"]] == ["DONE", "DONE"]  # Slurm says COMPLETED
+    assert any("is not a whole event" in problem for problem in shown["problems"])
     run.resume(start_from=["b"])
     assert set(settled(Run(run.path)).values()) == {"DONE"}
     assert lines(tmp_path / "ran") == ["a", "b", "b"]

@@ -17,7 +17,7 @@ import pytest
 
 from planit import Run
 from tests.cluster import Cluster
-from tests.helpers import ROOT, Done, run_planit
+from tests.helpers import ROOT, Done, files_of, run_planit
 from tests.readme import block_with, is_as_shown
 from tests.slurm.tools import in_queue, of_run, slurm_says, states, until
 
@@ -114,8 +114,9 @@ def test_the_failed_steps_log_is_shown(night: Night) -> None:
 def test_what_was_done_is_not_run_again(night: Night) -> None:
     assert set(states(night.run).values()) == {"DONE"}
     for name in ("download_data", "preprocess_nl", "train_nl"):
-        markers = (night.run.path / "steps" / name).glob("*-*.json")
-        assert sorted(path.name for path in markers) == ["end-1.0.json", "start-1.0.json"]
+        files = files_of(night.run.path, name)
+        records = [path.name for path in files.folder.glob(f"{files.index}.*.json")]
+        assert (files.submission, records) == (1, [f"{files.index}.0.json"])
     resumed = json.loads((night.run.path / "submissions" / "2.json").read_text())
     assert len(resumed["stages"]) == 6
 

@@ -14,9 +14,11 @@ from planit import Chain, Command, Parallel, Run, SlurmArgs, Step
 from planit.backends.slurm.backend import SlurmBackend
 from planit.errors import RunError, StepsFailedError
 from planit.nodes import Node
+from planit.record import history as histories
+from planit.record.run_dir import RunDir
 from planit.submit.new import NewRun
 from tests.cluster import Cluster
-from tests.helpers import give_default_acl, mode_of
+from tests.helpers import end_of, files_of, give_default_acl, mode_of
 from tests.local.project import Project, chain
 from tests.slurm import steps
 from tests.slurm.tools import (
@@ -70,11 +72,8 @@ def test_run_is_the_users_alone_or_its_groups_to_read_but_never_to_write(
         shared = share == "group"
         if path.is_dir():
             assert mode & 0o777 == 0o755 & ~mask | (0o050 if shared else 0), f"{path} {mode:o}"
-        elif path.name.startswith("exit-"):  # written by the script, and only a number
-            assert mode == 0o644 & ~mask, f"{path} {mode:o}"
-        elif path.suffix == ".out":
-            least = 0o040 if shared and path.name.endswith("_log.out") else 0
-            assert mode == 0o644 & ~mask | least, f"{path} {mode:o}"
+        elif path.suffix == ".log":
+            assert mode == 0o644 & ~mask | (0o040 if shared else 0), f"{path} {mode:o}"
         else:
             assert mode == (0o640 if shared else 0o600), f"{path} {mode:o}"
 
@@ -136,11 +135,11 @@ def planted(slurm: Cluster, tmp_path: Path, request: pytest.FixtureRequest) -> P
     for stage in record["stages"]:
         stage["options"]["setup"] = [f"echo foreign >> {foreign}"]
     (path / "submissions" / "1.json").write_text(json.dumps(record))
-    links = ["states.json", "steps/bad/script-2.sh", "steps/waits/script-2.sh", "lock.dead.1"]
+    links = ["states.json", "stages/2.0", "steps/waits", "lock.dead.1"]
     for name in links:
         (path / name).unlink(missing_ok=True)
         (path / name).symlink_to(outside)
-    log = next((path / "steps" / "bad").glob("*_log.out"))
+    log = files_of(path, "bad").log()
     log.unlink()
     log.symlink_to(outside)
     for entry in [path, *path.rglob("*")]:
@@ -204,22 +203,24 @@ def test_own_run_where_others_may_rename_is_not_resumed_unless_on_purpose(
 
 def test_worker_refuses_what_others_could_have_written(slurm: Cluster, tmp_path: Path) -> None:
     ran = tmp_path / "ran"
-    names = ["group", "folder", "link", "context", "code", "good"]
+    names = ["group", "folder", "step", "link", "context", "code", "good"]
     if os.geteuid() == 0:
         names.append("owner")
     begin = SlurmArgs("5", "batch", additional_params={"begin": "now+1hour"})
     step = {name: Step("s", steps.note, begin, str(ran), name) for name in names}
     runs = {name: submit(tmp_path / name, step[name]) for name in names}
-    steps_of = {name: run.path / "steps" / "s" for name, run in runs.items()}
-    (steps_of["group"] / "payload.pkl").chmod(0o664)
-    steps_of["folder"].chmod(0o777)
-    moved = steps_of["link"] / "payload.pkl"
-    moved.rename(tmp_path / "moved.pkl")
-    moved.symlink_to(tmp_path / "moved.pkl")
+    calls_of = {name: run.path / "stages" / "1.0" / "calls" for name, run in runs.items()}
+    calls_of["group"].chmod(0o664)
+    calls_of["folder"].parent.chmod(0o777)
+    (runs["step"].path / "steps" / "s").mkdir()
+    (runs["step"].path / "steps" / "s").chmod(0o777)
+    moved = calls_of["link"]
+    moved.rename(tmp_path / "moved")
+    moved.symlink_to(tmp_path / "moved")
     (runs["context"].path / "submissions" / "1.context.json").chmod(0o666)
     (runs["code"].path / "code").chmod(0o775)
     if os.geteuid() == 0:
-        os.chown(steps_of["owner"] / "payload.pkl", NOBODY, NOBODY)
+        os.chown(calls_of["owner"], NOBODY, NOBODY)
     for run in runs.values():
         job = json.loads((run.path / "journal.jsonl").read_text().splitlines()[2])["job"]
         slurm_says("scontrol", "update", f"jobid={job}", "StartTime=now")
@@ -227,9 +228,10 @@ def test_worker_refuses_what_others_could_have_written(slurm: Cluster, tmp_path:
     assert found == {name: "DONE" if name == "good" else "FAILED" for name in names}
     assert lines(ran) == ["good"]
     reasons = {name: planit(tmp_path / name, "logs", "s").out for name in names}
-    assert "payload.pkl can be written by others (mode 664)" in reasons["group"]
-    assert "steps/s can be written by others (mode 777)" in reasons["folder"]
-    assert "payload.pkl is a symbolic link" in reasons["link"]
+    assert "calls can be written by others (mode 664)" in reasons["group"]
+    assert "stages/1.0 can be written by others (mode 777)" in reasons["folder"]
+    assert "steps/s can be written by others (mode 777)" in reasons["step"]
+    assert "calls is a symbolic link" in reasons["link"]
     assert "context.json can be written by others" in reasons["context"]
     assert "code can be written by others" in reasons["code"]
     if "owner" in names:
@@ -268,7 +270,9 @@ def test_nasty_names_break_out_of_nothing(
     assert run.path.parent.parent == here / "runs"
     assert sorted(path.name for path in here.iterdir()) == ["runs"]
     assert sorted(path.name for path in tmp_path.iterdir()) == [here.name, "ran"]
-    assert len(list((run.path / "steps").iterdir())) == 2 * len(NASTY) + 1
+    assert list((run.path / "steps").iterdir()) == []  # the steps wrote nothing there
+    for leaf in histories.read(RunDir(run.path)).leaves:
+        assert not set(leaf.slug) & set("=, /"), leaf.slug
     assert planit(here / "runs", "logs", "env").out == f"env {NASTY[1]}\n"
     for name in (NASTY[1], f"{NASTY[1]} 2"):
         assert planit(here / "runs", "logs", Run(run.path).run_id, name).code == 0
@@ -313,10 +317,7 @@ def test_gpu_memory_is_asked_of_nvidia_smi(slurm: Cluster, tmp_path: Path) -> No
     time.sleep(0.5)  # nvidia-smi is asked in a thread
     (tmp_path / "go").touch()
     assert set(settled(run).values()) == {"DONE"}
-    marker = {
-        name: json.loads((run.path / "steps" / name / "end-1.0.json").read_text())
-        for name in ("gpu", "none")
-    }
-    assert marker["gpu"]["peak_gpu_memory_bytes"] == 130 * 2**20
-    assert marker["none"]["peak_gpu_memory_bytes"] is None
-    assert marker["none"]["peak_memory_bytes"] > 5 * 2**20
+    gpu_end, end = end_of(run.path, "gpu"), end_of(run.path, "none")
+    assert gpu_end.peak_gpu_memory_bytes == 130 * 2**20
+    assert end.peak_gpu_memory_bytes is None
+    assert (end.peak_memory_bytes or 0) > 5 * 2**20

@@ -7,4 +7,4 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def _no_sources_are_copied(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("planit.submit.prepare.take_snapshot", lambda _folder, _modules: {})
+    monkeypatch.setattr("planit.submit.prepare.take_snapshot", lambda _folder, _modules: None)

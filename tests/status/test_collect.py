@@ -19,6 +19,7 @@ from planit.status.collect import Collected, collect
 from planit.status.decide import LOST_AFTER_S
 from planit.status.evidence import Answer
 from planit.status.states import State
+from planit.submit.resumption import Resume
 from tests.memory import MemoryScheduler
 from tests.runs import (
     ARGS,
@@ -26,6 +27,7 @@ from tests.runs import (
     a,
     begin,
     end,
+    files_of,
     history,
     kept_events,
     killed_before_release,
@@ -196,7 +198,7 @@ def test_the_evidence_of_a_waiting_step(slurm: MemoryScheduler, tmp_path: Path) 
     assert (first.submitted, first.has_job, first.started, first.starts) == (True, True, False, 0)
     assert (first.outcome, first.missing_s, first.last, first.cached) == (None, 0.0, None, None)
     assert not first.cancelled
-    assert not found.has_run
+    assert not found.records.any_of(1)
     assert found.problems == ()
 
 
@@ -210,7 +212,7 @@ def test_the_evidence_of_a_step_that_runs_for_the_second_time(
     found = collected(run, slurm)
     first = found.evidence["a"]
     assert (first.started, first.starts, first.outcome, first.end) == (True, 2, None, None)
-    assert found.has_run
+    assert found.records.any_of(1)
     one = status(run, slurm).step("a")
     assert (one.attempt, one.elapsed_s, one.node, one.requested_s) == (2, 7, "n1", 3600.0)
 
@@ -219,7 +221,9 @@ def test_markers_of_an_earlier_submission_say_nothing_of_the_newest(
     slurm: MemoryScheduler, tmp_path: Path
 ) -> None:
     run = submitted(slurm, tmp_path, a("a"))
-    end(run, "a", "failed", "broken", submission=0)
+    end(run, "a", "failed", "broken")
+    slurm.set("1", "FAILED")
+    Resume(run, slurm).execute()
     first = collected(run, slurm).evidence["a"]
     assert (first.started, first.starts, first.outcome) == (False, 1, None)
     assert states(run, slurm) == {"a": "PENDING"}
@@ -227,11 +231,14 @@ def test_markers_of_an_earlier_submission_say_nothing_of_the_newest(
 
 def test_an_end_marker_without_a_start_is_an_end(slurm: MemoryScheduler, tmp_path: Path) -> None:
     run = submitted(slurm, tmp_path, a("a"))
-    end(run, "a", "blocked", "prep failed", kind="Blocked")
-    (run.step_dir("a") / "start-1.0.json").unlink()
-    slurm.set("1", "FAILED")
+    end(run, "a", "blocked", "prep failed", kind="Blocked", started=None)
+    slurm.set("1", "FAILED", elapsed_s=99, node="n9")
     first = collected(run, slurm).evidence["a"]
     assert (first.started, first.outcome) == (False, "blocked")
+    one = status(run, slurm).step("a")
+    assert (one.state, one.cause, one.elapsed_s, one.node) == (
+        State.BLOCKED, "prep failed", 5.0, "h1",
+    )  # fmt: skip
 
 
 def test_a_step_that_ends_while_the_queue_is_asked_has_ended(tmp_path: Path) -> None:
@@ -330,12 +337,12 @@ def test_a_step_that_no_submission_names_shows_the_time_of_the_plan(
     slurm: MemoryScheduler, tmp_path: Path
 ) -> None:
     run = submitted(slurm, tmp_path, a("a"))
-    submissions.path_of(run.path, 1).unlink()
     begin(run, "a")
+    submissions.path_of(run.path, 1).unlink()
     found = status(run, slurm)
     (one,) = found.steps
     assert (one.state, one.cause, one.requested_s, one.attempt) == (
-        State.NOT_SUBMITTED, None, 3600.0, 1,
+        State.NOT_SUBMITTED, None, 3600.0, 0,
     )  # fmt: skip
     assert asked(slurm) == {}
 
@@ -344,10 +351,10 @@ def test_a_broken_marker_is_a_problem_and_not_an_end(
     slurm: MemoryScheduler, tmp_path: Path
 ) -> None:
     run = submitted(slurm, tmp_path, a("a"))
-    (run.step_dir("a") / "end-1.0.json").write_text('{"outco')
+    files_of(run, "a").record(0).write_text('{"outco')
     found = status(run, slurm)
     assert found.step("a").state is State.PENDING
-    assert found.problems == ("a/end-1.0.json is not readable",)
+    assert found.problems == ("stages/1.0/0.0.json is not readable",)
 
 
 def test_a_torn_journal_is_a_problem(slurm: MemoryScheduler, tmp_path: Path) -> None:
@@ -373,7 +380,7 @@ def test_slurms_own_line_in_the_log_tells_that_the_memory_was_too_small(
 ) -> None:
     run = submitted(slurm, tmp_path, a("a"))
     begin(run, "a")
-    (run.step_dir("a") / "1_0_log.out").write_text(f"begun\n{line}\n")
+    files_of(run, "a").log().write_text(f"begun\n{line}\n")
     slurm.set("1", "RUNNING")
     assert states(run, slurm) == {"a": "RUNNING"}
     assert not collected(run, slurm).evidence["a"].memory_complaint
@@ -384,7 +391,7 @@ def test_slurms_own_line_in_the_log_tells_that_the_memory_was_too_small(
 def test_the_log_of_what_never_started_is_not_read(slurm: MemoryScheduler, tmp_path: Path) -> None:
     run = submitted(slurm, tmp_path, a("a"))
     line = "slurmstepd: error: Detected 1 oom_kill event in StepId=1.batch.\n"
-    (run.step_dir("a") / "1_0_log.out").write_text(line)
+    files_of(run, "a").log().write_text(line)
     slurm.set("1", "FAILED")
     assert states(run, slurm) == {"a": "FAILED"}
 
@@ -559,7 +566,8 @@ def test_what_a_status_leaves_for_the_next(
         "a": {"state": "RUNNING", "job": "1", "cluster": "beta", "attempt": 1, "elapsed_s": 4,
               "node": "n1", "queued": True},
         "b": {"state": "FAILED", "job": "2", "attempt": 1, "elapsed_s": 5.0, "node": "h1",
-              "cause": "ValueError: broken", "error": error, "forgotten": True},
+              "cause": "ValueError: broken", "error": error, "forgotten": True, "records": 1,
+              "started": True},
         "c": {"state": "PENDING", "job": "3", "attempt": 0, "forgotten": True,
               "cause": "Slurm does not show the job", "missing_since": clock[0]},
         "d": {"state": "PENDING", "job": "4", "attempt": 0, "queued": True},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +156,15 @@ def test_what_was_asked_for_is_rerun_though_it_is_done(
     assert actions(resume(run, slurm, only=["b"])) == {"a": "keep", "b": "rerun", "c": "keep"}
 
 
+def test_what_waits_and_is_not_rerun_stays_in_the_queue(
+    slurm: MemoryScheduler, tmp_path: Path
+) -> None:
+    run = submitted(slurm, tmp_path, Parallel(a("bad"), a("waits"), a("far", BETA)))
+    failed(run, slurm, "bad")
+    assert actions(resume(run, slurm)) == {"bad": "rerun", "waits": "wait", "far": "wait"}
+    assert slurm.live() == ["1_1", "2", "3"]
+
+
 def test_what_failed_and_was_not_asked_for_is_kept(slurm: MemoryScheduler, tmp_path: Path) -> None:
     run = submitted(slurm, tmp_path, Parallel(a("a"), a("b")))
     failed(run, slurm, "a", "b")
@@ -293,21 +302,22 @@ def test_a_function_that_is_gone_is_refused_by_the_name_of_its_step(
 def test_a_step_behind_a_running_one_waits_for_its_job(
     slurm: MemoryScheduler, tmp_path: Path
 ) -> None:
-    run = submitted(slurm, tmp_path, Chain(Parallel(a("runs"), a("bad"), a("ok")), a("join")))
+    run = submitted(slurm, tmp_path, Chain(Parallel(a("bad"), a("runs"), a("ok")), a("join")))
     begin(run, "runs")
-    slurm.set("1_0", "RUNNING")
+    slurm.set("1_1", "RUNNING")
     failed(run, slurm, "bad")
     done(run, slurm, "ok")
     gone(run, slurm, "join")
     assert actions(resume(run, slurm)) == {
         "runs": "wait", "bad": "rerun", "ok": "keep", "join": "rerun",
     }  # fmt: skip
+    assert slurm.live() == ["1_1", "3", "4"]
     assert after(run, slurm, "bad") == []
-    assert set(after(run, slurm, "join")) == {"afterok:3", "afterok:1_0"}
+    assert set(after(run, slurm, "join")) == {"afterok:3", "afterok:1_1"}
     place = history(run).placements["join"]
     needed = run.stage_dir(2, place.stage).needed(0)
     assert needed is not None
-    assert Needed("runs", "runs", 1, 0, 0) in needed
+    assert Needed("runs", 1, 0, 1) in needed
     assert {one.name for one in needed} == {"runs", "bad"}
 
 
@@ -365,36 +375,72 @@ def test_a_job_that_would_wait_for_ever_is_taken_out_of_the_queue_first(
 # New parameters
 
 
+LONG = Resources({"time": "9:00:00", "partition": "long"})
+
+
 def test_new_parameters_go_to_what_is_rerun(slurm: MemoryScheduler, tmp_path: Path) -> None:
     run = submitted(slurm, tmp_path, CHAIN)
     done(run, slurm, "a")
     failed(run, slurm, "b")
     gone(run, slurm, "c")
-    new = Resources({"time": "9:00:00", "partition": "long"})
-    resume(run, slurm, resources={"a": new, "b": new})
+    seen: list[Mapping[str, Resources]] = []
+
+    def edit(now: Mapping[str, Resources]) -> dict[str, Resources]:
+        seen.append(now)
+        return {"b": LONG}
+
+    resume(run, slurm, edit=edit)
     options = {name: place.options for name, place in history(run).placements.items()}
     assert (options["b"]["partition"], options["c"]["partition"]) == ("long", "batch")
     assert options["a"]["partition"] == "batch"
-    script = run.stage_dir(2, 0).script.read_text()
-    assert "--partition=long" in script
+    assert "--partition=long" in run.stage_dir(2, 0).script.read_text()
+    assert list(seen[-1]) == ["b", "c"]
+    assert seen[-1]["c"].options["partition"] == "batch"
 
 
 def test_new_parameters_go_to_the_default_cluster_of_the_site(tmp_path: Path) -> None:
     slurm = MemoryScheduler(cluster="alpha")
     run = submitted(slurm, tmp_path, a("a"))
     slurm.set("1", "FAILED", "alpha")
-    resume(run, slurm, resources={"a": Resources({"time": "9:00:00", "partition": "long"})})
+    resume(run, slurm, edit=lambda _now: {"a": LONG})
     assert history(run).placements["a"].job == JobRef("alpha", "2")
 
 
-def test_a_step_that_was_never_submitted_needs_parameters(
+def test_new_parameters_for_what_is_not_rerun_are_refused(
     slurm: MemoryScheduler, tmp_path: Path
 ) -> None:
+    run = submitted(slurm, tmp_path, CHAIN)
+    done(run, slurm, "a")
+    failed(run, slurm, "b")
+    gone(run, slurm, "c")
+    for more in ({}, {"only": ["b"]}):
+        with pytest.raises(RunError, match="step 'a' is not rerun"):
+            resume(run, slurm, edit=lambda _now: {"a": LONG}, **more)
+    with pytest.raises(RunError, match="step 'a' is not rerun"):
+        Resume(run, slurm, edit=lambda _now: {"a": LONG}).plan()
+    assert slurm.live() == []
+
+
+def test_parameters_that_are_refused_leave_everything_as_it_is(
+    slurm: MemoryScheduler, tmp_path: Path
+) -> None:
+    run = submitted(slurm, tmp_path, CHAIN)
+    killed_before_release(run, slurm)
+
+    def refuse(_now: Mapping[str, Resources]) -> dict[str, Resources]:
+        raise PlanError("no such field")
+
+    with pytest.raises(PlanError, match="no such field"):
+        resume(run, slurm, edit=refuse)
+    assert slurm.held() == ["1", "2", "3"]
+
+
+def test_a_step_that_no_submission_names_is_refused(slurm: MemoryScheduler, tmp_path: Path) -> None:
     run = submitted(slurm, tmp_path, a("a"))
     submissions.path_of(run.path, 1).unlink()
     run.journal.path.write_text("")
     slurm.jobs.clear()
-    with pytest.raises(RunError, match="nothing is known of how step 'a'"):
+    with pytest.raises(RunError, match="there is no record of how step 'a' was submitted"):
         resume(run, slurm)
 
 
@@ -413,8 +459,8 @@ def test_a_submission_that_is_all_in_is_finished_not_repeated(
 def test_with_new_parameters_it_is_submitted_anew(slurm: MemoryScheduler, tmp_path: Path) -> None:
     run = submitted(slurm, tmp_path, CHAIN)
     killed_before_release(run, slurm)
-    new = Resources({"time": "9:00:00", "partition": "long"})
-    assert set(actions(resume(run, slurm, resources={"a": new})).values()) == {"rerun"}
+    decisions = resume(run, slurm, edit=lambda _now: {"a": LONG})
+    assert set(actions(decisions).values()) == {"rerun"}
     assert slurm.live() == ["4", "5", "6"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import time
@@ -17,6 +18,7 @@ from planit.record import history as histories
 from planit.record import index, submissions, tickets
 from planit.record.jobs import JobRef
 from planit.record.run_dir import RunDir
+from planit.submit.cancellation import cancel
 from planit.submit.new import NewRun
 from planit.submit.submission import release
 from tests.memory import MemoryScheduler
@@ -268,6 +270,8 @@ def test_what_is_refused_before_the_first_job_leaves_no_trace(
     for scheduler, root, more, message in cases:
         with pytest.raises(PlanError, match=message):
             submitted(scheduler, tmp_path, root, **more)
+        with pytest.raises(PlanError, match=message):
+            NewRun("p", root, tmp_path / "runs", scheduler, **more).check()
     assert not (tmp_path / "runs").exists()
     assert slurm.jobs == {}
 
@@ -310,7 +314,9 @@ def test_the_returned_jobs_are_in_the_order_of_the_plan(
 ) -> None:
     run, jobs = NewRun("p", THREE, tmp_path, slurm).start()
     assert [job.job_id for job in jobs] == ["1", "2_0", "2_1", "3"]
-    assert [job.paths.folder for job in jobs] == [run.step_dir(name) for name in "abcd"]
+    assert [job.paths.folder for job in jobs] == [
+        run.path / "stages" / name for name in ("1.0", "1.1", "1.1", "1.2")
+    ]
 
 
 def test_what_a_run_leaves_before_its_first_job(slurm: MemoryScheduler, tmp_path: Path) -> None:
@@ -321,13 +327,37 @@ def test_what_a_run_leaves_before_its_first_job(slurm: MemoryScheduler, tmp_path
             run = RunDir(script.parents[2])
             left.setdefault("files", sorted(path.name for path in run.path.iterdir()))
             left.setdefault("submission", submissions.path_of(run.path, 1).exists())
-            left.setdefault("payloads", sorted(p.parent.name for p in run.path.rglob("*.pkl")))
+            left.setdefault("calls", sorted(p.parent.name for p in run.path.rglob("calls")))
+            left.setdefault("steps", list(run.path.glob("steps/*")))
             return super().submit(script, **more)
 
     run = submitted(Looks(), tmp_path, THREE, source={"command_line": ["x"]})
     assert "manifest.json" in left["files"]
     assert left["submission"]
-    assert left["payloads"] == ["a", "b", "c", "d"]
+    assert left["calls"] == ["1.0", "1.1", "1.2"]
+    assert left["steps"] == []  # nothing for each step
     assert (run.manifest["run"], run.manifest["plan"]) == (run.run_id, "p")
     assert run.manifest["command_line"] == ["x"]
     assert not (run.path / "lock").exists()
+
+
+def test_a_disk_that_fills_up_takes_everything_back_and_says_what_could_not_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Fills(MemoryScheduler):
+        def submit(self, script: Path, **more: Any) -> JobRef:
+            if self.next_id == 2:
+                monkeypatch.setattr(os, "fsync", full)
+            return super().submit(script, **more)
+
+    def full(_handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    slurm = Fills()
+    error, run = refused(slurm, tmp_path)
+    assert "No space left on device" in error.message
+    assert "could not be taken back" in error.message
+    assert {view.state for view in slurm.jobs.values()} == {"CANCELLED"}
+    monkeypatch.undo()
+    assert cancel(run, slurm).strays == ()
+    assert histories.read(run).aborted == {1: "it had stopped in the middle"}

@@ -16,7 +16,7 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from planit.app.config import presets
 from planit.app.config.build import MISSING
@@ -30,7 +30,6 @@ from planit.nodes.arguments import TARGET
 from planit.nodes.slurm_args import changed, resources_of
 from planit.record.manifest import origins
 
-_STEP = "plan.steps."
 _MORE = ("additional_params", "slurm_additional_parameters")
 _PYTHON = Origin(preset="slurm")
 
@@ -50,15 +49,6 @@ class _Change:
     whom: str
     field: str | None
     value: Any
-
-    @property
-    def step(self) -> str | None:
-        """The step that it is for; None if it is for a preset."""
-        return self.whom.removeprefix(_STEP) if self.whom.startswith(_STEP) else None
-
-    def is_for(self, origin: Origin, preset: str | None) -> bool:
-        """Whether it is for a step whose SLURM arguments come from `preset` now."""
-        return self.step == origin.step if self.step is not None else self.whom == preset
 
 
 @dataclass(frozen=True)
@@ -84,16 +74,16 @@ class Changes:
     def __init__(self, manifest: Mapping[str, Any], overrides: Sequence[str]) -> None:
         tree = origins(manifest["tree"])
         self._origins = {name: origin or _PYTHON for name, origin in tree.items()}
-        self._keys = sorted({o.preset for o in self._origins.values() if o.preset}, key=len)
+        self._steps = {key for o in self._origins.values() if (key := _step_key(o)) is not None}
+        self._presets = {o.preset for o in self._origins.values() if o.preset is not None}
         changes = [self._change(one) for one in _parsed(overrides)]
-        changes.sort(key=lambda change: change.step is not None)  # a step's own wins
+        changes.sort(key=lambda change: change.whom in self._steps)  # a step's own wins
         self._fields = [change for change in changes if change.field is not None]
         self._choices: dict[_Change, _Preset] = {}
-        if len(self._fields) < len(changes):
+        if choices := [change for change in changes if change.field is None]:
+            config = OmegaConf.create(manifest.get("config") or {})
             with config_files():
-                config = OmegaConf.create(manifest.get("config") or {})
-                choices = [change for change in changes if change.field is None]
-                self._choices = {change: _preset(config, change) for change in choices}
+                self._choices = {one: self._preset(config, one) for one in choices}
 
     def __call__(self, now: Mapping[str, Resources]) -> dict[str, Resources]:
         """The new submission parameters of steps, by name.
@@ -106,59 +96,46 @@ class Changes:
         new = {name: self._new(self._origins[name], old, done) for name, old in now.items()}
         for change in (*self._choices, *self._fields):
             if change not in done:
-                raise self._without_effect(change, now)
+                here = [self._origins[name] for name in now]
+                keys = {key for o in here for key in (o.preset, _step_key(o)) if key is not None}
+                why = f"no step that is rerun uses {change.whom}"
+                if change.whom in keys:
+                    why = f"the steps set their own {change.field}"
+                hint = suggest(change.whom, keys)
+                raise ConfigError(f"{change.text} has no effect: {why}", hint=hint)
         return new
 
     def _new(self, origin: Origin, old: Resources, done: set[_Change]) -> Resources:
         """One step's parameters; adds the changes that reach it to `done`."""
-        preset, chosen = origin.preset, None
-        for choice, found in self._choices.items():
-            if choice.is_for(origin, origin.preset):
-                done.add(choice)
-                preset, chosen = (found.key if choice.step else origin.preset), (choice, found)
-        mine = [change for change in self._fields if change.is_for(origin, preset)]
-        mine = [c for c in mine if c.step is not None or c.field not in origin.own]
-        done.update(mine)
-        given = [(change.field, change.value) for change in mine]
-        fields = _combined([*(origin.own.items() if chosen else ()), *given])
-        if chosen is None:
+        step, preset, base = _step_key(origin), origin.preset, None
+        chosen = [choice for choice in self._choices if choice.whom in (preset, step)]
+        if chosen:
+            base = self._choices[chosen[-1]]
+            preset = base.key if chosen[-1].whom == step else preset
+        mine = [
+            change
+            for change in self._fields
+            if change.whom == step or (change.whom == preset and change.field not in origin.own)
+        ]
+        done.update(chosen + mine)
+        own = origin.own.items() if base else ()
+        fields = _combined([*own, *((change.field, change.value) for change in mine)])
+        if base is None:
             return changed(old, fields) if fields else old
-        choice, found = chosen
-        for field in found.missing:
+        for field in base.missing:
             if fields.get(field) is None:
-                where = f"{choice.whom}.slurm" if choice.step else choice.whom
+                where = chosen[-1].whom + (".slurm" if chosen[-1].whom == step else "")
                 hint = f"add {where}.{field}=..."
-                raise ConfigError(f"{choice.text}: {field} is not set", hint=hint)
-        return changed(found.resources, fields)
-
-    def _without_effect(self, change: _Change, now: Mapping[str, Resources]) -> ConfigError:
-        found = {name: self._origins[name] for name in now}
-        for origin in found.values():
-            if change.is_for(origin, origin.preset):
-                own = f"{_STEP}{origin.step}.slurm.{change.field}=..." if origin.step else None
-                message = f"{change.text} has no effect: the steps set their own {change.field}"
-                return ConfigError(message, hint=own)
-        if change.step is None:
-            keys = {origin.preset for origin in found.values() if origin.preset}
-            message = f"{change.text} has no effect: no step that is rerun uses {change.whom}"
-            return ConfigError(message, hint=suggest(change.whom, keys))
-        steps = {origin.step for origin in self._origins.values() if origin.step}
-        if change.step in steps:
-            steps = {origin.step for origin in found.values() if origin.step}
-            message = f"{change.text} has no effect: {change.step} is not rerun"
-            return ConfigError(message, hint=suggest(change.step, steps))
-        hint = suggest(change.step, steps)
-        return ConfigError(f"{change.text}: plan.steps has no step {change.step!r}", hint=hint)
+                raise ConfigError(f"{chosen[-1].text}: {field} is not set", hint=hint)
+        return changed(base.resources, fields)
 
     def _change(self, one: Override) -> _Change:
         """What an override is about. Raises ConfigError."""
-        text, key = str(one.input_line), one.key_or_group
+        text, key = str(one.input_line), one.package or one.key_or_group  # slurm@cpu=NAME
         if one.is_sweep_override() or (one.is_delete() and one.value() is not None):
             raise ConfigError(f"{text}: a resume takes KEY=VALUE and ~KEY")
-        if one.package is not None:  # slurm@cpu=NAME
-            key = one.package
-        whom, path = self._split(key)
         value = None if one.is_delete() else one.value()
+        whom, path = self._split(key)
         if not path:
             if not isinstance(value, str):
                 raise ConfigError(f"{text}: the name of a SLURM preset is expected")
@@ -166,34 +143,47 @@ class Changes:
         if "${" in str(value):
             raise ConfigError(f"{text}: a resume takes plain values, without interpolations")
         field, *option = path
-        if option:
-            value = {option[0]: value}
-        return _Change(text, whom, field, value)
+        return _Change(text, whom, field, {option[0]: value} if option else value)
 
     def _split(self, key: str) -> tuple[str, list[str]]:
-        """The key of the step or the preset in a key, and what follows. Raises ConfigError."""
+        """The key of the preset or the step in a key, and what follows. Raises ConfigError."""
         parts = key.split(".")
-        for whom in reversed(self._keys):
-            if key == whom or key.startswith(f"{whom}."):
-                path = key[len(whom) + 1 :].split(".") if key != whom else []
+        for count in range(len(parts), 0, -1):
+            whom, path = ".".join(parts[:count]), parts[count:]
+            if whom in self._presets:
                 break
+            if path[:1] in (["slurm"], ["slurm_args"]) and parts[:2] == ["plan", "steps"]:
+                if whom not in self._steps:
+                    hint = suggest(whom, self._steps)
+                    raise ConfigError(f"{whom}: plan.steps has no such step", hint=hint)
+                if path != ["slurm"]:
+                    path = path[1:]
+                    break
         else:
-            whom, path = ".".join(parts[:3]), parts[4:]
-            chooses, sets = parts[3:] == ["slurm_args"], parts[3:4] in (["slurm"], ["slurm_args"])
-            if not whom.startswith(_STEP) or not (chooses or (sets and path)):
-                raise self._no_slurm_argument(key)
+            can = [f"{name}.FIELD" for name in sorted(self._presets)]
+            can += ["plan.steps.STEP.slurm.FIELD"] if self._steps else []
+            raise ConfigError(
+                f"{key} cannot be changed in a resume: it runs the recorded calls again",
+                hint=f"what can be changed are SLURM arguments: {', '.join(can)}",
+            )
         if len(path) > (2 if path[:1] and path[0] in _MORE else 1):
-            raise self._no_slurm_argument(key)
+            raise ConfigError(f"{key}: a field of the SLURM arguments is expected")
         return whom, path
 
-    def _no_slurm_argument(self, key: str) -> ConfigError:
-        can = [f"{name}.FIELD" for name in self._keys]
-        if any(origin.step for origin in self._origins.values()):
-            can.append(f"{_STEP}STEP.slurm.FIELD")
-        return ConfigError(
-            f"{key} cannot be changed in a resume: it runs the recorded calls again",
-            hint=f"what can be changed are SLURM arguments: {', '.join(can)}",
-        )
+    def _preset(self, config: DictConfig, change: _Change) -> _Preset:
+        """The preset that an override names: a key of the run's configuration, or a file."""
+        if change.whom in self._steps:
+            key, content = presets.by_name(config, change.value)
+        else:
+            key, content = None, presets.from_group(change.value)
+        content.pop(TARGET, None)
+        given = {name: value for name, value in content.items() if value != MISSING}
+        resources = resources_of(given if "slurm_time" in given else SlurmArgs.from_mapping(given))
+        return _Preset(key, resources, tuple(name for name in content if name not in given))
+
+
+def _step_key(origin: Origin) -> str | None:
+    return None if origin.step is None else f"plan.steps.{origin.step}"
 
 
 def _parsed(overrides: Sequence[str]) -> Iterator[Override]:
@@ -210,18 +200,6 @@ def _combined(fields: Sequence[tuple[Any, Any]]) -> dict[str, Any]:
         both = isinstance(value, dict) and isinstance(found.get(name), dict)
         found[name] = {**found[name], **value} if both else value
     return found
-
-
-def _preset(config: Any, change: _Change) -> _Preset:
-    """The preset that an override names: a key of the run's configuration, or a file in conf/."""
-    if change.step is None:
-        key, content = None, presets.from_group(change.value)
-    else:
-        key, content = presets.by_name(config, change.value)
-    content.pop(TARGET, None)
-    given = {name: value for name, value in content.items() if value != MISSING}
-    resources = resources_of(given if "slurm_time" in given else SlurmArgs.from_mapping(given))
-    return _Preset(key, resources, tuple(name for name in content if name not in given))
 
 
 def changed_backend(backend: Backend, overrides: Sequence[str]) -> Backend:

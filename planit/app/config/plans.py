@@ -21,33 +21,20 @@ from planit.plan import Plan
 
 
 @dataclass(frozen=True)
-class Resolved:
-    """What a plan is built from.
-
-    Attributes:
-        plan: the content of the key ``plan``, without interpolations.
-        preset_keys: the key that each step's SLURM arguments come from, by the step's place.
-    """
-
-    plan: dict[str, Any]
-    preset_keys: Mapping[str, str]
-
-
-@dataclass(frozen=True)
 class Composed:
     """One configuration of a sweep.
 
     Attributes:
         values: the swept overrides, as text.
         config: the configuration; of many branches the same object, so use it before the next.
-        content: what its plan is built from, where that is known without `config`, which then does
-            not hold this branch's values.
-        preset_keys: those of its plan, where they are known without `config`.
+        content: the resolved content of its key ``plan``, where that is known without `config`,
+            which then does not hold this branch's values.
+        preset_keys: of its plan, where they are known without `config`.
     """
 
     values: Mapping[str, str]
     config: DictConfig
-    content: Resolved | None = None
+    content: dict[str, Any] | None = None
     preset_keys: Mapping[str, str] | None = None
 
 
@@ -65,8 +52,12 @@ class Plans:
             ConfigError: with the config key of whatever is wrong.
         """
         self._config = branch.config
-        content = branch.content or resolved(branch.config, branch.preset_keys)
-        return self._builder.plan(content.plan, content.preset_keys)
+        content, keys = branch.content, branch.preset_keys
+        if content is None:
+            content = resolved(branch.config)
+        if keys is None:
+            keys = preset_keys(Written(branch.config))
+        return self._builder.plan(content, keys)
 
 
 def plan_of(config: DictConfig) -> Plan:
@@ -74,8 +65,8 @@ def plan_of(config: DictConfig) -> Plan:
     return Plans().of(Composed({}, config))
 
 
-def resolved(config: DictConfig, keys: Mapping[str, str] | None = None) -> Resolved:
-    """What the plan of a composed configuration is built from; `keys` are its preset keys.
+def resolved(config: DictConfig) -> dict[str, Any]:
+    """The resolved content of the key ``plan``.
 
     Raises:
         ConfigError: there is no plan, or a value of it is missing or cannot be resolved.
@@ -93,8 +84,7 @@ def resolved(config: DictConfig, keys: Mapping[str, str] | None = None) -> Resol
     except OmegaConfBaseException as error:
         raise as_config_error(error) from error
     assert isinstance(content, dict)
-    plan = {str(key): value for key, value in content.items()}
-    return Resolved(plan, preset_keys(Written(config)) if keys is None else keys)
+    return {str(key): value for key, value in content.items()}
 
 
 def _swept_values(text: str, key: str) -> list[Any]:

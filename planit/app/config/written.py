@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -18,9 +17,6 @@ class Written:
         self._config = config
         self._parts: dict[str, Any] = {}
 
-    def __iter__(self) -> Iterator[str]:
-        return map(str, self._config)
-
     def at(self, key: str) -> tuple[Any, list[str]]:
         """The content at a dotted key, or at the interpolation on the way and what is left then.
 
@@ -28,7 +24,7 @@ class Written:
         """
         first, *rest = key.split(".")
         if first not in self._parts:
-            self._parts[first] = self._read(first) if first in self else None
+            self._parts[first] = self._read(first) if first in list(self._config) else None
         content = self._parts[first]
         while rest and isinstance(content, dict):
             content = content.get(rest.pop(0))

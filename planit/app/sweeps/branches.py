@@ -23,7 +23,7 @@ from omegaconf import DictConfig
 
 from planit.app.config.hydra_internals import apply_values
 from planit.app.config.plans import Composed
-from planit.app.config.written import Written, preset_keys
+from planit.app.config.written import Written, as_written, preset_keys
 from planit.app.sweeps.template import Template, is_near, is_plain
 from planit.errors import ConfigError
 
@@ -77,13 +77,13 @@ class _Base:
         self._loader = loader
         self._master = master
         self._config = loader.load_sweep_config(master, list(fixed))
-        written = Written(self._config)
-        self._is_certain = _stands_alone(written)
+        self._is_certain = not _mentions(as_written(self._config), "${hydra:")
         late = [choice.parsed for axis in axes for choice in axis if choice.is_late]
         self._in_place = all(_is_plain(value) for value in late)
         self._template: Template | None = None
         self._preset_keys: Mapping[str, str] | None = None
         if self._is_certain and all(_is_literal(value) for value in late):
+            written = Written(self._config)
             keys = list(dict.fromkeys(value.key_or_group for value in late))
             self._template = Template.find(self._config, written, keys)
             if all(is_plain(written, key) for key in keys):  # then no reference comes or goes
@@ -99,7 +99,8 @@ class _Base:
             return Composed(swept, whole)
         if self._template is not None:
             values = {value.key_or_group: value.value() for value in late}
-            return Composed(swept, self._config, self._template.with_values(values))
+            content = self._template.with_values(values)
+            return Composed(swept, self._config, content, self._preset_keys)
         # Every branch sets the same keys, so that plain values can be set in place.
         config = self._config if self._in_place else copy.deepcopy(self._config)
         apply_values(late, config)
@@ -175,11 +176,6 @@ def _is_literal(override: Override) -> bool:
         or isinstance(value, bool | int | float)
         or (isinstance(value, str) and "${" not in value and value != "???")
     )
-
-
-def _stands_alone(written: Written) -> bool:
-    """Whether the configuration does not ask Hydra about itself."""
-    return not any(_mentions(written.at(key)[0], "${hydra:") for key in written if key != "hydra")
 
 
 def _mentions(value: Any, text: str) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from planit.app.config.plans import Resolved, resolved
+from planit.app.config.plans import resolved
 from planit.app.config.written import Written, references
 from planit.errors import ConfigError
 
@@ -27,7 +27,7 @@ Path = tuple[str | int, ...]
 class Template:
     """The resolved content of a plan, and where each swept key stands in it."""
 
-    content: Resolved
+    content: dict[str, Any]
     places: Mapping[str, Sequence[Path]]
 
     @classmethod
@@ -48,13 +48,14 @@ class Template:
         except ConfigError:  # the usual way tells best what is wrong
             return None
 
-    def with_values(self, values: Mapping[str, Any]) -> Resolved:
+    def with_values(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """The content of one branch; whatever did not change is the same object in all."""
-        copied: dict[Path, Any] = {(): dict(self.content.plan)}
+        copied: dict[Path, Any] = {(): dict(self.content)}
         for key, value in values.items():
             for path in self.places[key]:
                 _set(copied, path, value)
-        return Resolved(copied[()], self.content.preset_keys)
+        content: dict[str, Any] = copied[()]
+        return content
 
 
 def _set(copied: dict[Path, Any], path: Path, value: Any) -> None:

@@ -174,7 +174,7 @@ class LocalBackend(Configurable):
         """What the engine starts a step with setup or teardown lines by."""
         worker = f"{self.python} -P -u -m planit.job.worker step"
         options = stage.stage.resources.options
-        lines = lines_around(worker, options, attempt="$PLANIT_JOB.$PLANIT_RESTART")
+        lines = lines_around(worker, options)
         return "\n".join(["#!/bin/bash", WAIT, *lines, 'exit "$planit_code"', ""])
 
     def submit(

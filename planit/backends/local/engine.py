@@ -29,18 +29,19 @@ from planit.backends.local.events import EventWriter
 from planit.backends.local.machine import Machine
 from planit.backends.local.processes import StepProcess, StepProcesses
 from planit.backends.local.workload import LocalTask, read_stages
-from planit.errors import PlanError, PlanitError
+from planit.errors import PlanError, PlanitError, RunError
 from planit.graph import Tracker
 from planit.job.code import install_snapshot
 from planit.job.ending import end_step
 from planit.job.step import import_payload
 from planit.nodes.functions import resolve
-from planit.record import context, fields, local_files, step_files, trust
+from planit.record import context, fields, local_files, trust
 from planit.record import history as histories
-from planit.record.files import open_log
+from planit.record.files import make_dir, open_log
 from planit.record.lock import SIGN_OF_LIFE_S
-from planit.record.markers import Attempt, Outcome
+from planit.record.markers import Outcome
 from planit.record.run_dir import RunDir
+from planit.record.task_files import TaskFiles
 from planit.record.umask import closed_umask
 
 _STOP_WAIT_S = 5.0
@@ -156,7 +157,7 @@ class Engine:
             gpus = self.machine.take(task.stage.request)
             try:
                 pid = self._start(task, gpus)
-            except (OSError, subprocess.SubprocessError) as problem:
+            except (OSError, PlanitError, subprocess.SubprocessError) as problem:
                 self._not_started(task, gpus, problem)
                 continue
             self.processes.add(task, pid, gpus)
@@ -165,7 +166,8 @@ class Engine:
     def _start(self, task: LocalTask, gpus: list[str]) -> int:
         """Start a step's process; its pid. Raises OSError or SubprocessError."""
         environment = self._environment(task, gpus)
-        log = open_log(self.run.step_dir(task.slug) / step_files.log(task.key))
+        make_dir(self.run.step_dir(task.slug))
+        log = open_log(self._files(task).log())
         try:
             if task.stage.script is not None:
                 return spawn_step(environment, log, ["/bin/bash", task.stage.script])
@@ -191,6 +193,8 @@ class Engine:
             "PLANIT_STEP": task.name,
             "PLANIT_STEP_DIR": str(self.run.step_dir(task.slug)),
             "PLANIT_SUBMISSION": str(self.number),
+            "PLANIT_STAGE": str(task.stage.number),
+            "PLANIT_TASK": str(task.index),
             "PLANIT_JOB": task.key,
             "PLANIT_RESTART": str(task.restarts),
         }
@@ -225,12 +229,18 @@ class Engine:
 
     def _end_marker(self, task: LocalTask, code: int) -> tuple[Outcome, int]:
         """Outcome and exit code of a step whose process has ended; without a marker it failed."""
-        attempt = Attempt(self.number, task.restarts)
+        files = self._files(task)
         try:
-            return end_step(self.run.step_dir(task.slug), attempt, code, job=task.key)
-        except OSError as error:
+            outcome, code = end_step(files, task.restarts, code, job=task.key)
+        except (OSError, RunError) as error:
             sys.stderr.write(f"{task.name}: its end could not be written: {error}\n")
             return Outcome.FAILED, code or 1
+        succeeded = outcome is Outcome.SUCCEEDED
+        files.clean_up(self.run.step_dir(task.slug), succeeded=succeeded)
+        return outcome, code
+
+    def _files(self, task: LocalTask) -> TaskFiles:
+        return TaskFiles(self.run.path, self.number, task.stage.number, task.index)
 
     def _read_requests(self) -> None:
         """Other processes leave a file for each request: to cancel steps, to finish, to stop."""

@@ -31,6 +31,11 @@ class LocalTask:
     stage: LocalStage
     restarts: int = 0
 
+    @property
+    def index(self) -> int:
+        """Its place in the stage."""
+        return int(self.key.partition("_")[2] or 0)
+
 
 @dataclass(eq=False)
 class LocalStage:

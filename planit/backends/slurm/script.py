@@ -14,8 +14,14 @@ from typing import Any
 
 from planit.backends.shell import WAIT, lines_around
 from planit.errors import PlanError
-from planit.record import step_files
 from planit.record.run_dir import RunDir
+from planit.record.stage_dir import StageDir
+from planit.record.task_files import (
+    SUCCESS_IN_BASH,
+    log_pattern,
+    rank_log_in_bash,
+    record_in_bash,
+)
 from planit.record.trust import TRUST_GROUP
 
 # submitit's parameter names that are not options of sbatch.
@@ -31,7 +37,6 @@ _NOT_SBATCH = frozenset(
     }
 )
 DEFAULT_SIGNAL_DELAY_S = 90
-_ATTEMPT = "$SLURM_JOB_ID.${SLURM_RESTART_COUNT:-0}"
 
 
 @dataclass(frozen=True)
@@ -114,13 +119,9 @@ def _directives(spec: ScriptSpec) -> list[str]:
 
 
 def _log_pattern(spec: ScriptSpec) -> str:
-    if spec.task_list is not None:
-        return f"{_no_pattern(spec.task_list.parent)}/{step_files.ARRAY_LOG_PATTERN}"
-    return f"{_no_pattern(spec.step_dir)}/{step_files.JOB_LOG_PATTERN}"
-
-
-def _no_pattern(path: Path | None) -> str:
-    return str(path).replace("%", "%%")
+    folder = StageDir(spec.run_dir, spec.attempt, spec.stage).path
+    log = log_pattern(None if spec.task_list is not None else 0)
+    return f"{str(folder).replace('%', '%%')}/{log}"
 
 
 def _directive(name: str, value: Any) -> str:
@@ -140,8 +141,10 @@ def _environment(spec: ScriptSpec) -> list[str]:
         lines.append("export PLANIT_CANCELS=1")
     if spec.trust_group:
         lines.append(f"export {TRUST_GROUP}=1")
+    lines.append("export PLANIT_RESTART=${SLURM_RESTART_COUNT:-0}")
     if spec.task_list is None:
         lines += [
+            "export PLANIT_TASK=0",
             f"export PLANIT_STEP={shlex.quote(str(spec.step))}",
             f"export PLANIT_STEP_DIR={shlex.quote(str(spec.step_dir))}",
         ]
@@ -149,12 +152,11 @@ def _environment(spec: ScriptSpec) -> list[str]:
         tasks = shlex.quote(str(spec.task_list))
         step_dir = RunDir(Path("$PLANIT_RUN_DIR")).step_dir("$planit_slug")
         lines += [
-            "planit_line=$((SLURM_ARRAY_TASK_ID + 1))",
-            f'planit_task=$(sed -n "${{planit_line}}p" {tasks})',
+            "export PLANIT_TASK=$SLURM_ARRAY_TASK_ID",
+            f'planit_task=$(sed -n "$((PLANIT_TASK + 1))p" {tasks})',
             "IFS=$'\\t' read -r planit_slug PLANIT_STEP <<< \"$planit_task\"",
             f'export PLANIT_STEP PLANIT_STEP_DIR="{step_dir}"',
             "planit_job=${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}",
-            f'exec >> "$PLANIT_STEP_DIR/{step_files.log("${planit_job}")}" 2>&1',
             "# So that squeue and sacct show which branch this task is.",
             'timeout 10 scontrol update JobId="$planit_job" JobName="$PLANIT_STEP" &> /dev/null',
         ]
@@ -163,16 +165,13 @@ def _environment(spec: ScriptSpec) -> list[str]:
 
 def _body(spec: ScriptSpec) -> list[str]:
     worker = f"{spec.python} -P -u -m planit.job.worker"
-    end = step_files.end_marker_in_bash(
-        "$PLANIT_STEP_DIR", f"{spec.attempt}.${{SLURM_RESTART_COUNT:-0}}"
-    )
     if _is_simple(spec):
         run = [f"planit_run {worker} run", "planit_code=$?"]
     else:
         run = [
             "# Nothing of the user's runs before the record says that the step may run.",
             f"{worker} open || exit $?",
-            *lines_around(_command(spec), spec.options, attempt=_ATTEMPT),
+            *lines_around(_command(spec), spec.options),
             f'{worker} close "$planit_code"',
             "planit_code=$?",
         ]
@@ -180,10 +179,12 @@ def _body(spec: ScriptSpec) -> list[str]:
         WAIT,
         *run,
         "# Slurm releases the steps behind this one by the exit code: never without an end marker.",
-        f'planit_end="{end}"',
-        'if [ "$planit_code" -eq 0 ] && [ ! -s "$planit_end" ]; then',
-        '    echo "planit: the step left no end marker" >&2',
-        "    planit_code=1",
+        'if [ "$planit_code" -eq 0 ]; then',
+        f'    {{ read -r planit_end < "{record_in_bash()}"; }} 2> /dev/null',
+        f"    if [[ $planit_end != *{SUCCESS_IN_BASH}* ]]; then",
+        '        echo "planit: the step left no end marker" >&2',
+        "        planit_code=1",
+        "    fi",
         "fi",
         'exit "$planit_code"',
     ]
@@ -203,12 +204,9 @@ def _command(spec: ScriptSpec) -> str:
     worker = f"{spec.python} -P -u -m planit.job.worker step"
     if not _needs_srun(spec):
         return worker
-    job = "${SLURM_JOB_ID}"
-    if spec.task_list is not None:
-        job = "${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}"
     extra = shlex.join(spec.options.get("srun_args") or [])
-    output = f'"$PLANIT_STEP_DIR/{step_files.log(job, "%t")}"'
-    words = ["srun --unbuffered --kill-on-bad-exit=1 --open-mode=append --output", output, extra]
+    output = f'--output "{rank_log_in_bash()}"' if task_count(spec.options) > 1 else ""
+    words = ["srun --unbuffered --kill-on-bad-exit=1 --open-mode=append", output, extra]
     return " ".join(word for word in [*words, worker] if word)
 
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 from planit.record.history import History
 from planit.record.markers import Attempt, EndMarker, StartMarker, Tries
 from planit.record.run_dir import RunDir
 from planit.record.stage_dir import StageDir
-from planit.record.task_files import TaskFiles, list_records, read_attempts
+from planit.record.task_files import list_records, read_attempts
 
 _Stage = tuple[int, int]
 _Place = tuple[int, int, int]
@@ -26,6 +27,7 @@ class RunRecords:
         self._places = history.places
         self._listed: dict[_Stage, dict[int, list[int]]] = {}
         self._stamps: dict[_Stage, int] = {}
+        self._folders: dict[_Stage, Path] = {}
 
     def stages(self, name: str) -> list[_Stage]:
         """Submission and number of each stage that a step was a part of."""
@@ -48,19 +50,25 @@ class RunRecords:
 
     def tries(self, name: str) -> Tries:
         """The attempts at a step."""
-        found = [read_attempts(TaskFiles(self._path, *at), them) for at, them in self._found(name)]
+        found = [self._read(place, restarts) for place, restarts in self._found(name)]
         return found[0] if len(found) == 1 else _joined(found)
 
     def again(self, name: str, before: Tries) -> Tries:
         """The same, with the newest attempt read once more: it may have ended meanwhile."""
         *_, place = self._places[name]
         restart = max(self._of(place), default=0)
-        return _joined([before, read_attempts(TaskFiles(self._path, *place), [restart])])
+        return _joined([before, self._read(place, [restart])])
 
     def any_of(self, submission: int) -> bool:
         """Whether anything of a submission has left a record."""
         stages = {place[:2] for places in self._places.values() for place in places}
         return any(self._list(stage) for stage in stages if stage[0] == submission)
+
+    def _read(self, place: _Place, restarts: list[int]) -> Tries:
+        stage, index = place[:2], place[2]
+        if stage not in self._folders:
+            self._folders[stage] = StageDir(self._path, *stage).path
+        return read_attempts(self._folders[stage], stage[0], index, restarts)
 
     def _found(self, name: str) -> Iterator[tuple[_Place, list[int]]]:
         for place in self._places.get(name, ()):

@@ -19,7 +19,7 @@ import json
 import os
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -169,26 +169,22 @@ def restart_count(environ: Mapping[str, str] = os.environ) -> int:
     return int(environ.get("PLANIT_RESTART") or environ.get("SLURM_RESTART_COUNT") or "0")
 
 
-def read_attempts(files: TaskFiles, restarts: list[int]) -> Tries:
-    """The attempts at a task, by their records; a broken record is a problem."""
+def read_attempts(folder: Path, submission: int, index: int, restarts: Sequence[int]) -> Tries:
+    """Attempts at a task, by their records in the stage's folder; a broken one is a problem."""
     starts: dict[Attempt, StartMarker] = {}
     ends: dict[Attempt, EndMarker] = {}
     problems: list[str] = []
     for restart in restarts:
-        path, attempt = files.record(restart), Attempt(files.submission, restart)
+        attempt = Attempt(submission, restart)
+        path = f"{folder}/{index}.{restart}.json"  # many are read: a Path costs more than the rest
         content = read_marker(path)
-        if content is None:
-            if path.exists():
-                problems.append(f"{path.relative_to(files.run_path)} is not readable")
-            continue
-        end = EndMarker.from_json(content)
+        end, start = EndMarker.from_json(content), StartMarker.from_json(content)
         if end is not None:
             ends[attempt] = end
-        start = StartMarker.from_json(content)
         if start is not None and start.started is not None:
             starts[attempt] = start
-        elif end is None:
-            problems.append(f"{path.relative_to(files.run_path)} is not readable")
+        elif end is None and Path(path).exists():
+            problems.append(f"{os.path.relpath(path, folder.parents[1])} is not readable")
     return Tries(starts, ends, tuple(problems))
 
 
@@ -210,10 +206,10 @@ def has_records(run_path: Path, submission: int) -> bool:
     return any(list_records(run_path, submission, stage) for stage in stages)
 
 
-def read_marker(path: Path) -> Any | None:
+def read_marker(path: Path | str) -> Any | None:
     """The JSON in the first line of a record; None if there is none, or it is not whole."""
     try:
-        with path.open("rb") as file:
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC), "rb") as file:
             return json.loads(file.readline())
     except (OSError, ValueError):
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from planit.backends.base import Client
@@ -75,7 +76,7 @@ def step_status(leaf: Leaf, place: Placement | None, e: Evidence) -> StepStatus:
         cluster=None if place is None else place.cluster,
         attempt=max(e.starts, 1 if runs else 0),
         elapsed_s=elapsed_s,
-        requested_s=walltime.parse(requested).total_seconds(),
+        requested_s=_seconds(requested),
         node=node,
         cause=verdict.cause,
         stale=verdict.stale,
@@ -83,6 +84,12 @@ def step_status(leaf: Leaf, place: Placement | None, e: Evidence) -> StepStatus:
         ending=e.is_ending,
         error=error,
     )
+
+
+@cache
+def _seconds(wall_time: str) -> float:
+    """A wall time; many steps have the same."""
+    return walltime.parse(wall_time).total_seconds()
 
 
 def _ending(

@@ -67,11 +67,11 @@ def files(tmp_path: Path) -> TaskFiles:
 def test_record_holds_the_start_and_then_the_end(files: TaskFiles) -> None:
     start = StartMarker(ENDED.job, 1.0, 77)
     files.write_start(0, start)
-    tries = read_attempts(files, [0])
+    tries = read_attempts(files.folder, 1, 3, [0])
     assert (tries.starts, tries.ends) == ({FIRST: start}, {})
     assert files.newest_end() is None
     files.write_end(0, ENDED)
-    tries = read_attempts(files, [0])
+    tries = read_attempts(files.folder, 1, 3, [0])
     assert (list(tries.starts), tries.ends, tries.problems) == ([FIRST], {FIRST: ENDED}, ())
     assert (tries.last, tries.count) == (FIRST, 1)
     assert files.newest_end() == (0, ENDED)
@@ -113,7 +113,7 @@ def test_each_rank_reports_for_itself_and_the_end_takes_the_first_report_away(
     files.write_end(0, ENDED)
     assert set(files.reports(0)) == {1, 12}
     files.end_with_report(10)
-    assert read_attempts(files, [0, 10]).ends == {FIRST: ENDED, Attempt(1, 10): ENDED}
+    assert read_attempts(files.folder, 1, 3, [0, 10]).ends == {FIRST: ENDED, Attempt(1, 10): ENDED}
 
 
 def test_a_step_of_one_process_has_one_report(files: TaskFiles) -> None:
@@ -207,7 +207,7 @@ def test_known_outcome_with_foreign_fields_is_kept(content: dict[str, Any], how:
 @pytest.mark.parametrize("text", ["", "{", "[]", "7", "null", '{"outcome": 3}', '{"outcome": []}'])
 def test_broken_record_is_a_problem_and_not_an_end(files: TaskFiles, text: str) -> None:
     files.record(0).write_text(text)
-    tries = read_attempts(files, [0])
+    tries = read_attempts(files.folder, 1, 3, [0])
     assert (tries.ends, tries.problems) == ({}, ("stages/1.2/3.0.json is not readable",))
     assert files.final_outcome() is None
 

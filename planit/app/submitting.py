@@ -31,7 +31,7 @@ def chosen_backend(config: DictConfig) -> Backend | InProcess:
 
     given = {str(k): v for k, v in (config.get("backend") or {}).items() if v is not None}
     name, detach = str(given.pop("name", "auto")), given.pop("detach", False)
-    backend = registry.create(name, given, tell=lambda text: print(text, file=sys.stderr))
+    backend = registry.create(name, given)
     return backend if detach or isinstance(backend, InProcess) else backend.attached()
 
 
@@ -68,6 +68,8 @@ def submit(
         share=config.get("share"),
     )
     run, jobs = new.start()
+    if (config.get("backend") or {}).get("name", "auto") == "auto" and backend.name == "local":
+        print("No sbatch on PATH: running on this machine (backend=local)", file=sys.stderr)
     ids = list(dict.fromkeys(job.job_id.partition("_")[0] for job in jobs))
     print(f"Submitted plan {plan.name}: {len(jobs)} step(s) as {len(ids)} job(s)")
     print(f"Run {run.run_id}, job(s) {ids[0]}{' to ' + ids[-1] if len(ids) > 1 else ''}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from planit.backends.base import Backend
@@ -27,22 +27,19 @@ _AUTO = ("slurm", "local")
 def create(
     name: str,
     settings: Mapping[str, Any] | None = None,
-    *,
-    tell: Callable[[str], None] = lambda _text: None,
 ) -> Backend | InProcess:
     """A backend by its name; "auto" is Slurm where there is sbatch, and this machine elsewhere.
 
     Args:
         name: "slurm", "local", "debug" or "auto".
         settings: its settings; for "auto", of any that it may stand for.
-        tell: called with a line for people if "auto" does not mean Slurm.
 
     Raises:
         ConfigError: there is no such backend or setting, or a value is not of its kind.
     """
     given = dict(settings or {})
     if name == "auto":
-        name = _automatic(tell)
+        name = _automatic()
         refuse_unknown_settings("auto", given, {k for one in _AUTO for k in _class(one).SETTINGS})
         given = {key: value for key, value in given.items() if key in _class(name).SETTINGS}
     if name not in _BACKENDS:
@@ -68,11 +65,8 @@ def of_run(run: RunDir) -> Backend:
     return backend
 
 
-def _automatic(tell: Callable[[str], None]) -> str:
-    if shutil.which("sbatch") is not None:
-        return "slurm"
-    tell("No sbatch on PATH: running on this machine (backend=local)")
-    return "local"
+def _automatic() -> str:
+    return "slurm" if shutil.which("sbatch") is not None else "local"
 
 
 def _class(name: str) -> Any:

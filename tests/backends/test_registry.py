@@ -117,17 +117,14 @@ def test_auto_is_slurm_where_there_is_sbatch_and_takes_the_settings_of_both(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    told: list[str] = []
     both = {"kill_on_invalid_dep": False, "cpus": 2}
-    assert registry.create("auto", both, tell=told.append).name == "local"
-    assert told == ["No sbatch on PATH: running on this machine (backend=local)"]
+    assert registry.create("auto", both).name == "local"
     sbatch = tmp_path / "sbatch"
     sbatch.write_text("#!/bin/sh\n")
     sbatch.chmod(0o755)
-    there = registry.create("auto", both, tell=told.append)
+    there = registry.create("auto", both)
     assert isinstance(there, SlurmBackend)
     assert there.kill_on_invalid_dep is False
-    assert len(told) == 1
 
 
 def test_a_run_of_a_backend_that_there_is_not_is_refused(tmp_path: Path) -> None:

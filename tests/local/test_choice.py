@@ -55,7 +55,7 @@ def test_the_fix_is_for_all_steps_and_the_choice_is_said_once(project: Project) 
     done = project.planit("submit", "plan=p", *words, env=env)
     assert done.code == 2
     assert "step 'a' asks for 4 CPUs (there are 2)" in done.err
-    assert done.err.count("No sbatch on PATH") == 1
+    assert done.err.startswith("planit: error: ")
     fix = "backend.cpus=9 backend.gpus=1 backend.mem_gb=64"
     assert fix in done.err
     done = project.planit("submit", "plan=p", *fix.split(), env=env)

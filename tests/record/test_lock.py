@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -70,17 +71,35 @@ def test_of_all_who_find_a_dead_owners_lock_one_at_a_time_gets_it(tmp_path: Path
         assert not (tmp_path / "lock").exists()
 
 
-def test_late_comer_cannot_bury_a_fresh_lock(tmp_path: Path) -> None:
+def test_late_comer_cannot_clear_a_fresh_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "lock").write_text(dead_owner())
-    seen = lock._read(tmp_path / "lock")
-    assert seen is not None
-    assert not seen.is_alive
-    late = RunLock(tmp_path)
+    link, has_read, may_clear = os.link, threading.Event(), threading.Event()
+
+    def late_link(source: Path, target: Path) -> None:
+        if threading.current_thread().name == "late":
+            has_read.set()  # that the owner is dead
+            assert may_clear.wait(10)
+        link(source, target)
+
+    refusals: list[str] = []
+
+    def come_late() -> None:
+        with pytest.raises(RunError) as refused:
+            RunLock(tmp_path).__enter__()
+        refusals.append(refused.value.message)
+
+    monkeypatch.setattr(os, "link", late_link)
+    late = threading.Thread(target=come_late, name="late")
+    late.start()
+    assert has_read.wait(10)
     with RunLock(tmp_path):
-        late._clear(seen)  # it had looked before the lock was taken over
+        may_clear.set()
+        late.join(10)
         assert owner_of(tmp_path) == f"process {os.getpid()} on {socket.gethostname()}"
-        with pytest.raises(RunError, match=f"being worked on by process {os.getpid()}"):
-            late.__enter__()
+    assert len(refusals) == 1
+    assert f"being worked on by process {os.getpid()}" in refusals[0]
     assert owner_of(tmp_path) is None
 
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from planit.job.ending import end_step
-from planit.record import trust
+from planit.record import context, trust
 from planit.record.context import Context
 from planit.record.markers import (
     Attempt,
@@ -32,6 +32,7 @@ from planit.record.task_files import (
     read_result,
     restart_count,
 )
+from tests.helpers import write
 
 FIRST = Attempt(1, 0)
 ENDED = EndMarker(
@@ -224,9 +225,7 @@ def test_broken_report_never_keeps_the_end_from_being_written(files: TaskFiles, 
     assert not files.report(0, 0).exists()
 
 
-def test_foreign_context_has_the_types_that_a_job_expects() -> None:
-    from planit.record import context
-
+def test_foreign_context_has_the_types_that_a_job_expects(tmp_path: Path) -> None:
     content = {"sys_path": ["/a", 3], "snapshot": {"/x.py": 1}, "umask": "022"}
-    read = context._parse(json.loads(json.dumps(content)))
-    assert read == Context(["/a"], None, None, {})
+    write(tmp_path / "submissions" / "1.context.json", json.dumps(content))
+    assert context.read(tmp_path, 1) == Context(["/a"], None, None, {})

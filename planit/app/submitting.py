@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,9 +31,14 @@ def chosen_backend(config: DictConfig) -> Backend | InProcess:
     from planit.backends.in_process import InProcess
 
     given = {str(k): v for k, v in (config.get("backend") or {}).items() if v is not None}
-    name, detach = str(given.pop("name", "auto")), given.pop("detach", False)
-    backend = registry.create(name, given)
+    given.pop("name", None)
+    detach = given.pop("detach", False)
+    backend = registry.create(_backend_name(config), given)
     return backend if detach or isinstance(backend, InProcess) else backend.attached()
+
+
+def _backend_name(config: DictConfig) -> str:
+    return str((config.get("backend") or {}).get("name") or "auto")
 
 
 def runs_dir(config: DictConfig) -> Path:
@@ -68,8 +74,10 @@ def submit(
         share=config.get("share"),
     )
     run, jobs = new.start()
-    if (config.get("backend") or {}).get("name", "auto") == "auto" and backend.name == "local":
-        print("No sbatch on PATH: running on this machine (backend=local)", file=sys.stderr)
+    if _backend_name(config) == "auto" and shutil.which("sbatch") is None:
+        print(
+            f"No sbatch on PATH: running on this machine (backend={backend.name})", file=sys.stderr
+        )
     ids = list(dict.fromkeys(job.job_id.partition("_")[0] for job in jobs))
     print(f"Submitted plan {plan.name}: {len(jobs)} step(s) as {len(ids)} job(s)")
     print(f"Run {run.run_id}, job(s) {ids[0]}{' to ' + ids[-1] if len(ids) > 1 else ''}")

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeAlias
 
-from planit.backends.base import Backend, Dependency, refuse_left
+from planit.backends.base import Backend, refuse_left
 from planit.errors import PlanError, RunError, SchedulerError, suggest
-from planit.graph import EdgeKind, Graph, lower
+from planit.graph import Graph, lower
 from planit.job.call import Call, resolve_target
 from planit.job.code import importable
 from planit.job.command import CommandCall
@@ -27,15 +27,15 @@ from planit.record import context, trust
 from planit.record import history as histories
 from planit.record.call_file import CallFile, PickledCalls, copied
 from planit.record.history import History
-from planit.record.jobs import JobRef
 from planit.record.lock import RunLock
 from planit.record.run_dir import RunDir
-from planit.record.stage_dir import Needed, open_calls
+from planit.record.stage_dir import open_calls
 from planit.record.submitted_tree import SubmittedStep, submitted_tree
 from planit.status.run_status import run_status
 from planit.status.states import RunStatus, State, StepStatus
 from planit.submit.cancellation import jobs_of, refuse_unknown
 from planit.submit.interrupted import clear_strays, finish_interrupted, refuse_unreadable
+from planit.submit.live_parents import live_dependencies, live_needed, live_parents
 from planit.submit.new import on_default_cluster, submit_stages
 from planit.submit.prepare import limits_of
 from planit.submit.submission import Progress, no_progress
@@ -164,7 +164,7 @@ class Resume:
     def _submit(self, history: History, status: RunStatus, rerun: list[str]) -> None:
         number = history.last_submission + 1
         manifest = self.run.manifest
-        live = _live_parents(history, status, rerun)
+        live = live_parents(history, status, rerun)
         resources = self._resources(history, rerun)
         tree = submitted_tree(manifest["tree"], resources, rerun)
         graph = lower(
@@ -184,8 +184,8 @@ class Resume:
             calls={task.name: _call_of(task) for task, _ in tasks(tree)},
             pickled=_pickled_again(self.run, graph, history),
             progress=self.progress,
-            extra=_dependencies(graph, live, history),
-            also=_needed(graph, live, history),
+            extra=live_dependencies(graph, live, history),
+            also=live_needed(graph, live, history),
         )
 
     def _resources(self, history: History, names: Collection[str]) -> dict[str, Resources]:
@@ -268,61 +268,8 @@ def _why(step: StepStatus) -> str:
     return f"{step.state.lower()}: {step.cause}" if step.cause else step.state.lower()
 
 
-def _live_parents(
-    history: History, status: RunStatus, rerun: Collection[str]
-) -> dict[str, tuple[str, ...]]:
-    """For each step that is rerun, the steps in the queue that it must still wait for.
-
-    The way up from a step ends at a step that is rerun too (an edge of the new submission), and at
-    a live one; a done one is passed through.
-    """
-    again = set(rerun)
-    live = {
-        step.name
-        for step in status.steps
-        if step.job is not None and not step.state.is_final and step.name not in again
-    }
-    above: dict[str, dict[str, None]] = {}
-    for leaf in history.leaves:
-        names: dict[str, None] = {}
-        for parent in history.parents.get(leaf.name, ()):
-            if parent in live:
-                names[parent] = None
-            elif parent not in again:
-                names |= above.get(parent, {})
-        above[leaf.name] = names
-    return {name: tuple(above[name]) for name in rerun}
-
-
-def _dependencies(
-    graph: Graph, live: Mapping[str, tuple[str, ...]], history: History
-) -> dict[int, list[Dependency]]:
-    """Steps of one stage wait for the same live jobs: that is a part of their key."""
-    return {
-        stage.number: [
-            Dependency(EdgeKind.AFTEROK, JobRef(place.cluster, str(place.key)))
-            for place in (history.placements[name] for name in live[stage.tasks[0].name])
-        ]
-        for stage in graph.stages
-    }
-
-
-def _needed(
-    graph: Graph, live: Mapping[str, tuple[str, ...]], history: History
-) -> dict[int, list[Needed]]:
-    """The same for the jobs themselves, which look into the record before they run."""
-    return {
-        stage.number: [
-            Needed(name, place.submission, place.stage, place.index or 0)
-            for name in live[stage.tasks[0].name]
-            if (place := history.placements[name])
-        ]
-        for stage in graph.stages
-    }
-
-
 def _call_of(task: Task) -> Call:
-    """The function of a stored step, for its code and whether it can checkpoint.
+    """The function of a submitted step, for its code and whether it can checkpoint.
 
     What the job imports to build arguments is imported here too, so that its code is frozen.
 

@@ -43,7 +43,7 @@ def test_what_can_never_run_here_is_refused_with_the_fix_and_nothing_is_written(
     assert not (project.folder / "planit_runs").exists()
 
 
-def test_the_fix_is_for_all_steps_and_the_choice_is_said_once(project: Project) -> None:
+def test_the_fix_is_for_all_steps_and_the_error_is_the_first_line(project: Project) -> None:
     steps = {
         "a": {"slurm": {"cpus_per_task": 4}},
         "b": {"slurm": {"cpus_per_task": 9, "gpus_per_node": 1}},
@@ -54,8 +54,7 @@ def test_the_fix_is_for_all_steps_and_the_choice_is_said_once(project: Project) 
     words = ["backend.cpus=2", "backend.gpus=0", "backend.mem_gb=8"]
     done = project.planit("submit", "plan=p", *words, env=env)
     assert done.code == 2
-    assert "step 'a' asks for 4 CPUs (there are 2)" in done.err
-    assert done.err.count("No sbatch on PATH") == 1
+    assert done.err.startswith("planit: error: step 'a' asks for 4 CPUs (there are 2)")
     fix = "backend.cpus=9 backend.gpus=1 backend.mem_gb=64"
     assert fix in done.err
     done = project.planit("submit", "plan=p", *fix.split(), env=env)

@@ -56,7 +56,10 @@ _OPENED = re.compile(r"\bopen(at)?\(")
 
 
 def traced(command: Sequence[str], folder: Path, env: Mapping[str, str]) -> list[str]:
-    """The calls that name a file below the folder of the runs (or logs, or .gwf)."""
+    """The calls that name a file below the folder of the runs (or logs, or .gwf).
+
+    What is asked of an open file (fstat) is not counted: it costs no round trip.
+    """
     out = folder / "trace"
     strace = ["strace", "-f", "-qq", "-y", "-s", "4096", "-o", str(out)]
     calls = "trace=%file,fsync,fdatasync,fchmod,getdents64"
@@ -66,6 +69,7 @@ def traced(command: Sequence[str], folder: Path, env: Mapping[str, str]) -> list
     )  # fmt: skip
     lines = out.read_text(errors="replace").splitlines()
     out.unlink()
+    lines = [line for line in lines if "AT_EMPTY_PATH" not in line and " resumed>" not in line]
     return [line for line in lines if any(name in line for names in places for name in names)]
 
 

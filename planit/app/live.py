@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _PAUSE_S = 0.2
 _SHOWN = 12  # running steps with their last line
-_MOST_IN_TREE = 40  # steps of a plan whose tree is shown while it runs
+_MAX_IN_TREE = 40  # steps of a plan whose tree is shown while it runs
 
 
 def follow(run: Run, attached: AttachedRun) -> int:
@@ -35,17 +35,17 @@ def follow(run: Run, attached: AttachedRun) -> int:
     The first Ctrl-C lets running steps finish and starts no more; the second ends them. Either
     way the run can be resumed.
     """
-    show = _Lively(run, attached) if _shows_motion() else _Plain(attached)
+    show = _Live(run, attached) if _shows_motion() else _Plain(attached)
     asked = 0
     with _interrupts() as interrupts, show.on():
         while attached.is_running():
             show.update()
             if interrupts and asked == 0:
-                show.say("Finishing the running steps; Ctrl-C again ends them")
+                show.note("Finishing the running steps; Ctrl-C again ends them")
                 attached.finish()
                 asked = 1
             elif len(interrupts) > 1 and asked == 1:
-                show.say("Ending the running steps")
+                show.note("Ending the running steps")
                 attached.stop()
                 asked = 2
             time.sleep(_PAUSE_S)
@@ -86,27 +86,27 @@ class _Plain:
     def on(self) -> Iterator[None]:
         yield
 
-    def say(self, text: str) -> None:
+    def note(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
     def update(self) -> None:
         for event in self.attached.new_events():
-            self.say(f"{_word(event)} {printable(event.name)}")
+            self.note(f"{_change(event)} {printable(event.name)}")
 
 
 def _state(event: StepEvent) -> str:
-    """A step's state in the words of `planit status`."""
+    """A step's state as `planit status` names it."""
     return (State.BLOCKED if event.blocked else SLURM_STATES[event.state]).lower()
 
 
-def _word(event: StepEvent) -> str:
+def _change(event: StepEvent) -> str:
     """What has happened to a step."""
-    word = {"running": "started", "pending": "requeued"}.get(_state(event), _state(event))
+    change = {"running": "started", "pending": "requeued"}.get(_state(event), _state(event))
     elapsed = event.elapsed_s if event.is_final else None
-    return f"{word:<9} {elapsed:7.1f} s " if elapsed is not None else f"{word:<9} {'':9} "
+    return f"{change:<9} {elapsed:7.1f} s " if elapsed is not None else f"{change:<9} {'':9} "
 
 
-class _Lively:
+class _Live:
     """The tree with states, a bar with an estimate, and the last line of each running step."""
 
     def __init__(self, run: Run, attached: AttachedRun) -> None:
@@ -117,22 +117,23 @@ class _Lively:
         self.attached = attached
         self.run = run
         self.directory = RunDir(run.path)
-        self.history = past = histories.read(self.directory)
+        self.history = histories.read(self.directory)
         columns = ("{task.description}", BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
         self.bar = Progress(*columns)
-        total = sum(place.submission == attached.number for place in past.placements.values())
+        places = self.history.placements.values()
+        total = sum(place.submission == attached.number for place in places)
         self.task = self.bar.add_task("", total=total)
         self.live = Live(self.bar, console=Console(stderr=True), refresh_per_second=5)
-        self.words = ""
-        self.shows_tree = len(past.leaves) <= _MOST_IN_TREE
+        self.last_note = ""
+        self.shows_tree = len(self.history.leaves) <= _MAX_IN_TREE
 
     @contextmanager
     def on(self) -> Iterator[None]:
         with self.live:
             yield
 
-    def say(self, text: str) -> None:
-        self.words = text
+    def note(self, text: str) -> None:
+        self.last_note = text
 
     def update(self) -> None:
         self.attached.new_events()
@@ -160,8 +161,8 @@ class _Lively:
             lines.append(text.append(_last_line(log), style="dim"))
         if len(running) > _SHOWN:
             lines.append(Text(f"  and {len(running) - _SHOWN} more"))
-        if self.words:
-            lines.append(Text(self.words, style="yellow"))
+        if self.last_note:
+            lines.append(Text(self.last_note, style="yellow"))
         return Group(*lines)
 
 

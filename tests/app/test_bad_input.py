@@ -144,7 +144,7 @@ BAD: list[tuple[str, str, str | None]] = [
     ("plan=child_typo", "planit.Chian is not a node", "Chain and Parallel"),
     ("plan=extra", "plan.rooot is not a part of a plan", "did you mean root?"),
     ("plan=reference", "plan.steps.a.slurm_args: Interpolation key 'cpuu' not found", None),
-    ("plan=broken", "broken.yaml, line 4: ", "mend the YAML"),
+    ("plan=broken", "broken.yaml, line 4: ", "fix the YAML"),
     ("plan=command", "plan.steps.a: Command has no 'cdw'", "did you mean cwd?"),
 ]  # fmt: skip
 

@@ -26,7 +26,7 @@ def by_name(config: DictConfig, name: str) -> tuple[str | None, dict[str, Any]]:
 
 
 def from_group(name: str, other_names: Sequence[str] = ()) -> dict[str, Any]:
-    """A preset of the group slurm, from wherever Hydra looks at this moment.
+    """A preset of the group slurm, from the search path that Hydra has at this moment.
 
     Raises:
         ConfigError: there is none of this name; `other_names` are suggested too.

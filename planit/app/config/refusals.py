@@ -26,7 +26,7 @@ def unknown_config(error: MissingConfigException) -> ConfigError:
 
 
 def as_config_error(error: BaseException) -> ConfigError:
-    """A refusal of Hydra or OmegaConf as one line, with whatever else it said as the hint."""
+    """A refusal of Hydra or OmegaConf as one line, with the rest of its text as the hint."""
     text = str(error)
     if isinstance(error.__cause__, OmegaConfBaseException):
         text += "\n" + str(error.__cause__)
@@ -47,5 +47,5 @@ def yaml_error(error: yaml.MarkedYAMLError) -> ConfigError:
     where = f"{mark.name}, line {mark.line + 1}: " if mark else ""
     problem = str(error.problem or error.context)
     in_flow = "',' or" in problem and "'{'" in problem  # ${...} there must be quoted
-    hint = 'inside {...} and [...] write "${key}" in quotes' if in_flow else "mend the YAML"
+    hint = 'inside {...} and [...] write "${key}" in quotes' if in_flow else "fix the YAML"
     return ConfigError(where + problem, hint=hint)

@@ -28,15 +28,15 @@ def run(words: list[str]) -> int:
     parser.add_argument("--older", action="store_true", help="the logs of earlier jobs too")
     options = parser.parse_args(words)
     found, names = command_line.run_and_steps(options.runs_dir, options.words)
-    past = histories.read(found)
-    refuse_unknown(past, names)
+    history = histories.read(found)
+    refuse_unknown(history, names)
     opened = Run(found.path)
     chosen = set(names) or _failed(opened)
-    leaves = [leaf for leaf in past.leaves if leaf.name in chosen]
+    leaves = [leaf for leaf in history.leaves if leaf.name in chosen]
     if options.follow and len(leaves) != 1:
         raise RunError("--follow needs one step", hint="planit logs --follow STEP")
     for leaf in leaves:
-        _show(opened, found, past, leaf, options, alone=len(leaves) == 1)
+        _show(opened, found, history, leaf, options, alone=len(leaves) == 1)
     return 0
 
 
@@ -50,11 +50,11 @@ def _failed(opened: Run) -> set[str]:
 
 
 def _show(
-    opened: Run, found: RunDir, past: History, leaf: Leaf, options: object, *, alone: bool
+    opened: Run, found: RunDir, history: History, leaf: Leaf, options: object, *, alone: bool
 ) -> None:
-    files = log_files.log_files(found, past, leaf)
+    files = log_files.log_files(found, history, leaf)
     if getattr(options, "older", False):
-        files = [*log_files.older_logs(found, past, leaf), *files]
+        files = [*log_files.older_logs(found, history, leaf), *files]
     if getattr(options, "path", False):
         print("\n".join(str(path) for path in files))
         return

@@ -233,7 +233,7 @@ def test_resume_runs_what_is_not_done_and_nothing_twice(driver: Driver, tmp_path
 def test_wall_time_is_enforced(driver: Driver, tmp_path: Path) -> None:
     skip_where_lacking(driver, "time")
     if driver.name == "slurm":
-        pytest.skip("Slurm ends jobs by the minute: tests/slurm/test_zz_late.py")
+        pytest.skip("Slurm ends jobs by the minute: tests/slurm/test_wall_time.py")
     short = SlurmArgs("0:03", "batch")  # a fresh interpreter needs some of it
     root = Parallel(
         Chain(
@@ -250,7 +250,7 @@ def test_wall_time_is_enforced(driver: Driver, tmp_path: Path) -> None:
 
 def test_a_step_that_saves_itself_goes_on_where_it_was(driver: Driver, tmp_path: Path) -> None:
     if not driver.name.startswith("local"):
-        pytest.skip("on Slurm: tests/slurm/test_zz_late.py; debug ends no step")
+        pytest.skip("on Slurm: tests/slurm/test_wall_time.py; debug ends no step")
     args = SlurmArgs("0:06", "batch", max_requeues=2)
     saves = Step("saves", work.Counter(str(tmp_path / "ran")), args)
     run = driver.start(tmp_path / "runs", saves)

@@ -118,11 +118,13 @@ def _case(place: Place, sources: Path, seed: int, number: int) -> Sequence[Viola
 
 
 def _attacker(kind: str, place: Place, seed: str) -> subprocess.Popen[bytes]:
+    # Another user cannot write down what it covered, and would end with an error because of that.
+    base = {name: value for name, value in place.base.items() if not name.startswith("COVERAGE_")}
     with (place.folder / f"attacker-{kind}").open("wb") as said:
         return subprocess.Popen(
             [sys.executable, "-m", "tests.faults.attacker", kind, str(place.folder), seed],
             cwd="/",
-            env={**place.base, "PYTHONPATH": HERE},
+            env={**base, "PYTHONPATH": HERE},
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=said,

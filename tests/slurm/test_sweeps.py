@@ -132,7 +132,7 @@ def test_a_resume_submits_just_the_failed_tasks_and_their_tails(
     assert len(rerun) == 7
     assert set(settled(run).values()) == {"DONE"}
     assert len(lines(tmp_path / "noted")) == 31
-    assert planit(tmp_path / "runs", "logs", "train[i=17]", "--path").out.count("log.out") == 1
+    assert planit(tmp_path / "runs", "logs", "train[i=17]", "--path").out.count(".log\n") == 1
 
 
 def test_squeue_shows_which_branch_a_task_is(slurm: Cluster, tmp_path: Path) -> None:

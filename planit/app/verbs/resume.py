@@ -18,8 +18,9 @@ def run(words: list[str]) -> int:
         "Submit again what failed, was cancelled, got lost or never ran, and everything behind"
         " it. What is done is kept; what runs or waits goes on. Overrides such as"
         " slurm.time=08:00:00, cpu.mem_gb=16 or plan.steps.STEP.slurm.time=... change the"
-        " resources of what is rerun. backend.KEY=VALUE changes a setting of the backend: on this"
-        " machine, backend.cpus=8 and the like change what the steps can have.",
+        " resources of what is rerun; ~slurm.FIELD unsets a field. backend.KEY=VALUE"
+        " changes a setting of the backend: on this machine, backend.cpus=8 and the"
+        " like change what the steps can have.",
     )
     parser.add_argument(
         "words", nargs="*", metavar="[RUN] [KEY=VALUE]", help=command_line.WHOLE_RUN_HELP

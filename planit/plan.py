@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from planit.backends.base import Backend
     from planit.backends.executors import ExecutorView
     from planit.run import Run
+    from planit.submit.project import Freeze
 
 logger = logging.getLogger("planit")
 
@@ -72,6 +73,8 @@ class Plan:
         kill_on_invalid_dep: bool = True,
         local: Mapping[str, Any] | None = None,
         share: str | None = None,
+        freeze: str = "tree",
+        freeze_limit_mb: float = 100,
     ) -> list[Job[Any]]:
         """Submit all steps, or none.
 
@@ -85,18 +88,23 @@ class Plan:
                 "mem_gb"; and "isolation", "fork" or "spawn", and "kill_wait_s".
             share: "group" lets the group read the record of the run, logs and results too; by
                 default only logs can be read by others, as far as the umask allows.
+            freeze: what the jobs run as it is now, whatever is changed before they start: "tree",
+                the project's files; "code", its Python sources, whose ``__file__`` still names the
+                original place; "off", nothing.
+            freeze_limit_mb: the most that is frozen, in MB of 10^6 bytes.
 
         Returns:
             One submitit job per step, in the order of the plan.
 
         Raises:
             PlanError: the plan is wrong: a function, its arguments, an edge between two clusters, a
-                step that this machine has not enough for.
+                step that this machine has not enough for; or its code is too large to be frozen.
             ConfigError: `local` has a key or a value that the backend does not take.
             SubmissionError: Slurm refused a step; everything submitted before it was cancelled.
         """
         from planit.backends import executors, registry
         from planit.backends.in_process import InProcess
+        from planit.submit.project import Freeze
 
         view = executors.view(executor)
         given = {"slurm": {"kill_on_invalid_dep": kill_on_invalid_dep}, "local": dict(local or {})}
@@ -105,7 +113,8 @@ class Plan:
             prepared = backend.prepare(self.name, self.root, view.folder)
             self._wait, self.jobs = prepared.in_threads, list(prepared.jobs.values())
         else:
-            self.jobs = self._submit_run(view, backend, share)
+            wanted = Freeze(freeze, freeze_limit_mb)
+            self.jobs = self._submit_run(view, backend, share, wanted)
         return self.jobs
 
     def wait(self) -> None:
@@ -120,7 +129,7 @@ class Plan:
         self._wait()
 
     def _submit_run(
-        self, view: ExecutorView, backend: Backend, share: str | None
+        self, view: ExecutorView, backend: Backend, share: str | None, freeze: Freeze
     ) -> list[Job[Any]]:
         from planit.run import Run
         from planit.submit.new import NewRun
@@ -133,6 +142,7 @@ class Plan:
             defaults=view.defaults,
             max_requeues=view.max_requeues,
             share=share,
+            freeze=freeze,
         )
         started, jobs = new.start()
         self.run = Run(started.path, backend=backend)

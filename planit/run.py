@@ -85,6 +85,7 @@ class Run:
         slurm: Mapping[str, Any] | None = None,
         resources: Mapping[str, Resources] | Edit | None = None,
         dry_run: bool = False,
+        frozen_code: bool = False,
         progress: Callable[[int, int], None] | None = None,
     ) -> list[ResumeDecision]:
         """Submit again what is not done, and everything behind it; keep the rest.
@@ -97,6 +98,8 @@ class Run:
             resources: new submission parameters by step, or what gives them for those of all that
                 is rerun; they win over `slurm`.
             dry_run: return what would be done, and do nothing.
+            frozen_code: run the code that was submitted last. By default the jobs run the
+                project's code as it is now, for a bug that was fixed is why one resumes.
             progress: called with (done, total): how many stages are submitted.
 
         Raises:
@@ -105,7 +108,8 @@ class Run:
             SchedulerError: Slurm does not answer.
             SubmissionError: Slurm refused a job; nothing new is left in the queue.
         """
-        job = Resume(self._dir, self.backend, start_from, only, _edit(slurm, resources))
+        edit = _edit(slurm, resources)
+        job = Resume(self._dir, self.backend, start_from, only, edit, frozen_code)
         if progress is not None:
             job.progress = progress
         return job.plan() if dry_run else job.execute()

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,8 @@ from planit.record import history as histories
 from planit.record.markers import EndMarker
 from planit.record.run_dir import RunDir
 from planit.record.task_files import TaskFiles
+from planit.submit.new import NewRun
+from planit.submit.project import Freeze
 
 ROOT = Path(__file__).resolve().parents[1]
 HERE = f"{ROOT}{os.pathsep}{ROOT / 'planit' / 'plugins'}"  # this checkout, for other processes
@@ -35,6 +38,16 @@ def nothing(*_args: object, **_kwargs: object) -> None:
 
 def step(name: str, slurm_args: SlurmArgs = CPU) -> Step:
     return Step(name, nothing, slurm_args)
+
+
+def freeze_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """New runs freeze no code unless they are asked to: nothing of them is ever started."""
+    init = NewRun.__init__
+
+    def without_code(*args: Any, **named: Any) -> None:
+        init(*args, **{"freeze": Freeze("off"), **named})
+
+    monkeypatch.setattr(NewRun, "__init__", without_code)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from planit.app.config.written import as_written
 from planit.plan import Plan
 from planit.record.index import DEFAULT_BASE
 from planit.status.states import printable
+from planit.views.code_line import code_line
 
 if TYPE_CHECKING:
     from planit.backends.base import Backend
@@ -63,7 +64,9 @@ def submit(
     """Submit to a backend, and print what was done; the run and the steps' jobs."""
     from planit.run import Run
     from planit.submit.new import NewRun
+    from planit.submit.project import Freeze
 
+    mode = config.get("freeze", "tree")
     new = NewRun(
         plan=plan.name,
         root=plan.root,
@@ -72,6 +75,7 @@ def submit(
         source={"config": as_written(config), "overrides": list(overrides)},
         progress=show_progress,
         share=config.get("share"),
+        freeze=Freeze("off" if mode is False else mode, config.get("freeze_limit_mb", 100)),
     )
     run, jobs = new.start()
     if _backend_name(config) == "auto" and shutil.which("sbatch") is None:
@@ -82,6 +86,7 @@ def submit(
     print(f"Submitted plan {plan.name}: {len(jobs)} step(s) as {len(ids)} job(s)")
     print(f"Run {run.run_id}, job(s) {ids[0]}{' to ' + ids[-1] if len(ids) > 1 else ''}")
     print(f"Recorded in {run.path}")
+    print(code_line(run.path, 1))
     elsewhere = f" --runs-dir {new.base}" if new.base != DEFAULT_BASE else ""
     print(
         f"See planit status{elsewhere}, planit logs{elsewhere} STEP, planit cancel{elsewhere}",

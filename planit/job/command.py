@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+from planit.job.frozen import frozen_command
 
 
 class CommandFailedError(Exception):
@@ -29,10 +33,9 @@ class CommandCall:
         Raises:
             CommandFailedError: with its exit code (128 + n if signal n ended it).
         """
-        if isinstance(self.command, str):
-            argv, shown = ["/bin/bash", "-c", self.command], self.command
-        else:
-            argv, shown = list(self.command), " ".join(self.command)
+        shown = self.command if isinstance(self.command, str) else " ".join(self.command)
+        command = frozen_command(self.command, self.cwd)
+        argv = ["/bin/bash", "-c", command] if isinstance(command, str) else list(command)
         try:
             code = subprocess.call(argv, cwd=self.cwd, env={**os.environ, **self.env})
         except OSError as error:
@@ -40,3 +43,13 @@ class CommandCall:
             raise CommandFailedError(127 if missing else 126, f"{shown} ({error})") from error
         if code != 0:
             raise CommandFailedError(code if code > 0 else 128 - code, shown)
+
+
+def words_of(command: str | Sequence[str]) -> list[str]:
+    """The words of a command; of a text for a shell as far as they can be told."""
+    if not isinstance(command, str):
+        return list(command)
+    try:
+        return shlex.split(command)
+    except ValueError:  # a quote that is not closed, which may be a here document's
+        return command.split()

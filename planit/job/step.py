@@ -14,15 +14,16 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from planit.job.code import install_snapshot
+from planit.job import frozen
 from planit.job.command import CommandFailedError
 from planit.job.ending import EXIT_REQUEUED, identity
 from planit.job.gpu import GpuMemory
-from planit.record import context
+from planit.record import context, frozen_code
 from planit.record.context import Context
 from planit.record.files import make_dir
+from planit.record.frozen_code import CodeUsed
 from planit.record.markers import EndMarker, Outcome, StartMarker, StepError
-from planit.record.run_dir import CHECKPOINT, CODE
+from planit.record.run_dir import CHECKPOINT
 from planit.record.stage_dir import open_calls
 from planit.record.task_files import TaskFiles, restart_count
 from planit.record.trust import TrustedDir
@@ -47,8 +48,8 @@ def refuse_untrusted(run: TrustedDir) -> None:
     _context(run)
     task = TaskFiles.from_environment(run.path)
     open_calls(run, task.submission, task.stage).close()
-    if run.holds(CODE):
-        run.subdir(CODE).close()
+    if run.holds(frozen_code.FOLDER):
+        run.subdir(frozen_code.FOLDER).close()
 
 
 def step_folder(run: TrustedDir) -> TrustedDir:
@@ -73,6 +74,7 @@ class _Step:
         self.checkpoint = Path(os.environ["PLANIT_STEP_DIR"], CHECKPOINT)
         self.gpu = GpuMemory()
         self.requeued = False
+        self.code = CodeUsed()
         self.umask = self.closed = closed_umask()
 
     def run(self) -> int:
@@ -107,10 +109,11 @@ class _Step:
 
     def _call(self) -> Any:
         origin = _context(self.opened_run)
-        known = set(sys.path)
-        sys.path += [entry for entry in origin.sys_path if entry not in known]
         self.umask = self.umask if origin.umask is None else origin.umask
-        install_snapshot(self.opened_run, origin.snapshot)
+        self.code = origin.code
+        frozen.extend_path(origin.sys_path)
+        frozen.use(self.opened_run, origin.code)
+        frozen.for_children(self.opened_run, origin.code)
         payload = import_payload()
         step = step_folder(self.opened_run)
         call, limits = payload.load(self.opened_run, self.task, step)
@@ -130,6 +133,8 @@ class _Step:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         os.umask(self.closed)
         with suppress(OSError, ValueError, AttributeError):  # the step may have closed it
+            if self.rank == 0 and (new := frozen.new_beside(self.opened_run, self.code)):
+                print(f"planit: {new}", file=sys.stderr)
             sys.stdout.flush()
         if outcome is Outcome.SUCCEEDED:
             with suppress(OSError):

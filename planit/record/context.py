@@ -11,6 +11,7 @@ from typing import Any
 
 from planit.record import fields
 from planit.record.files import read_json, write_json
+from planit.record.frozen_code import CodeUsed
 from planit.record.submissions import FOLDER
 from planit.record.trust import TrustedDir
 
@@ -21,20 +22,21 @@ class Context:
 
     Attributes:
         sys_path: where modules were imported from.
-        snapshot: the archive with the frozen code, if there is any.
+        code: the frozen code.
         umask: the user's, for what the steps make.
         backend: name and settings of who took it.
     """
 
     sys_path: Sequence[str] = ()
-    snapshot: str | None = None
+    code: CodeUsed = field(default_factory=CodeUsed)
     umask: int | None = None
     backend: Mapping[str, Any] = field(default_factory=dict)
 
 
 def write(run_path: Path, submission: int, context: Context) -> None:
     """Write the context of a submission."""
-    write_json(run_path / _name(submission), vars(context))
+    content = {**vars(context), "code": context.code.to_json()}
+    write_json(run_path / _name(submission), content)
 
 
 def read(run_path: Path, submission: int) -> Context:
@@ -59,7 +61,7 @@ def _parse(content: Any) -> Context:
         return Context()
     return Context(
         sys_path=fields.texts(content, "sys_path"),
-        snapshot=fields.text(content, "snapshot"),
+        code=CodeUsed.from_json(content.get("code")),
         umask=fields.whole(content, "umask"),
         backend=fields.mapping(content, "backend"),
     )

@@ -7,7 +7,6 @@ import importlib.metadata
 import os
 import platform
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Mapping
@@ -34,7 +33,6 @@ def describe_run(
         "command_line": sys.argv,
         "python": {"version": platform.python_version(), "executable": sys.executable},
         "versions": _versions(),
-        "git": _git(),
         "tree": _tree(root, slugs),
         **source,
     }
@@ -118,21 +116,3 @@ def _versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
-
-
-def _git() -> dict[str, Any] | None:
-    """Commit of the working directory and whether it is dirty; None outside of git."""
-    commit = _git_output("rev-parse", "HEAD")
-    if commit is None:
-        return None
-    return {"commit": commit.strip(), "dirty": bool(_git_output("status", "--porcelain", "-uno"))}
-
-
-def _git_output(*words: str) -> str | None:
-    try:
-        done = subprocess.run(
-            ["git", *words], capture_output=True, text=True, timeout=5, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout if done.returncode == 0 else None

@@ -8,7 +8,7 @@
         submissions/<n>.json     the stages of the n-th submission (1 is the first, then resumes)
         submissions/<n>.context.json
                                  what its workers need before they load a payload
-        code/                    the sources of the project's own modules, as they were
+        code/                    the project's files as they were (see `planit.record.frozen_code`)
         submissions/<n>.jobs.json
                                  the jobs that may run (see `planit.record.tickets`)
         stages/<n>.<stage>/      of an sbatch call: script, tasks, calls; of each task record and
@@ -47,7 +47,7 @@ from planit.record.journal import Journal
 from planit.record.stage_dir import StageDir
 
 FORMAT = 2  # of the run directory; 1 was that of planit 0.1
-CODE, MANIFEST, STATES = "code", "manifest.json", "states.json"
+MANIFEST, STATES = "manifest.json", "states.json"
 CHECKPOINT = "checkpoint.pkl"  # in a step's folder: the call as it saved itself, to go on from
 _JOURNAL, _STEPS = "journal.jsonl", "steps"
 
@@ -130,11 +130,6 @@ class RunDir:
 
     def step_dir(self, slug: str) -> Path:
         return self.path / _STEPS / slug
-
-    @property
-    def code(self) -> Path:
-        """Where the project's sources are frozen."""
-        return self.path / CODE
 
     def stage_dir(self, submission: int, stage: int) -> StageDir:
         return StageDir(self.path, submission, stage)

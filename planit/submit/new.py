@@ -14,7 +14,8 @@ from planit.job.call import Call, call_of
 from planit.nodes import Node, Resources, Task, check_unique_names, tasks
 from planit.record.bulk import uncollected
 from planit.record.call_file import PickledCalls
-from planit.record.files import is_group, slugs
+from planit.record.files import is_group, slug_of, slugs
+from planit.record.frozen_code import CodeUsed
 from planit.record.jobs import JobRef
 from planit.record.lock import RunLock
 from planit.record.manifest import describe_run
@@ -22,6 +23,8 @@ from planit.record.run_dir import RunDir
 from planit.record.stage_dir import Needed
 from planit.record.task_files import TaskFiles
 from planit.submit import prepare
+from planit.submit.freezing import freeze
+from planit.submit.project import Freeze, survey
 from planit.submit.submission import Progress, Submission, no_progress
 
 
@@ -37,6 +40,7 @@ class NewRun:
         max_requeues: how often a checkpointing step is requeued after a time-out, by default.
         source: what the caller knows for the manifest: configuration, command line.
         share: "group" lets the group read the run; None, nobody else.
+        freeze: how much of the code the jobs run as it is now.
     """
 
     plan: str
@@ -48,6 +52,7 @@ class NewRun:
     source: Mapping[str, Any] = field(default_factory=dict)
     progress: Progress = no_progress
     share: str | None = None
+    freeze: Freeze = field(default_factory=Freeze)
 
     def check(self) -> tuple[Graph, dict[str, Call]]:
         """All that can be refused before anything is written or submitted."""
@@ -67,7 +72,8 @@ class NewRun:
         """Submit. Returns the run directory and the steps' jobs in the order of the plan.
 
         Raises:
-            PlanError: something of the plan is wrong; nothing was written.
+            PlanError: something of the plan is wrong, or its code is too large to be frozen;
+                nothing was written.
             RunError: the run cannot be made there, or other users could replace it.
             SubmissionError: Slurm refused; nothing is left in the queue.
         """
@@ -75,15 +81,19 @@ class NewRun:
             graph, calls = self.check()
             names_to_slugs = slugs(calls)
             pickled = prepare.pickle_calls(graph, calls, self.max_requeues)
+            runs = (self.base, self.base / slug_of(self.plan))
+            project = survey(calls.values(), self.freeze, runs, Path.cwd())
         run = RunDir.create(self.base, self.plan, self.share)
         # The manifest comes last: a folder that has one is whole.
-        manifest = describe_run(self.plan, self.root, names_to_slugs, self.source)
+        source = {"git": project.git, **self.source}
+        manifest = describe_run(self.plan, self.root, names_to_slugs, source)
         with RunLock(run.path):
             submitted = submit_stages(
                 run,
                 graph,
                 1,
                 self.backend,
+                code=freeze(run, project, self.freeze.limit_mb),
                 slugs=names_to_slugs,
                 calls=calls,
                 pickled=pickled,
@@ -134,6 +144,7 @@ def submit_stages(
     number: int,
     backend: Backend,
     *,
+    code: CodeUsed,
     slugs: Mapping[str, str],
     calls: Mapping[str, Call],
     pickled: Mapping[int, PickledCalls],
@@ -148,7 +159,7 @@ def submit_stages(
     same in steps, for the record.
     """
     settings = {"name": backend.name, **backend.settings()}
-    prepare.write_context(run, number, calls, settings)
+    prepare.write_context(run, number, code, settings)
     stages = [
         prepare.write_stage(
             run,

@@ -11,13 +11,12 @@ from planit.backends.base import Backend, StageOnDisk
 from planit.graph import EdgeKind, Graph, Stage
 from planit.job import payload
 from planit.job.call import Call
-from planit.job.code import take_snapshot
-from planit.nodes.functions import dotted_path
 from planit.nodes.walltime import whole_minutes
 from planit.record import context, submissions
 from planit.record.call_file import Limits, PickledCalls
 from planit.record.context import Context
 from planit.record.files import write_new
+from planit.record.frozen_code import CodeUsed
 from planit.record.run_dir import RunDir
 from planit.record.stage_dir import After, Needed
 from planit.record.submissions import SubmittedStage
@@ -42,18 +41,10 @@ def limits_of(stage: Stage, max_requeues: int) -> Limits:
     return Limits(whole_minutes(stage.resources.time), int(requeues))
 
 
-def write_context(
-    run: RunDir, submission: int, calls: Mapping[str, Call], backend: Mapping[str, Any]
-) -> None:
-    """Freeze the code of the functions, what the worker needs to import it, and the backend."""
-    paths = [dotted_path(call.function) for call in calls.values()]
-    modules = {
-        call.function.__module__ for call in calls.values() if hasattr(call.function, "__module__")
-    }
-    modules |= {path.partition(".")[0] for path in paths if path}
-    sources = take_snapshot(run.code, {str(module) for module in modules if module})
+def write_context(run: RunDir, submission: int, code: CodeUsed, backend: Mapping[str, Any]) -> None:
+    """Write down what the worker needs to import the steps' functions, and the backend."""
     entries = [os.path.abspath(entry or ".") for entry in sys.path]
-    context.write(run.path, submission, Context(entries, sources, current_umask(), backend))
+    context.write(run.path, submission, Context(entries, code, current_umask(), backend))
 
 
 def write_stage(

@@ -13,19 +13,21 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from planit.backends.base import Backend, refuse_left
 from planit.errors import PlanError, RunError, SchedulerError, suggest
 from planit.graph import Graph, lower
+from planit.job import frozen
 from planit.job.call import Call, resolve_target
-from planit.job.code import importable
 from planit.job.command import CommandCall
 from planit.nodes import Resources, Task, tasks
 from planit.nodes.functions import resolve
 from planit.record import context, trust
 from planit.record import history as histories
 from planit.record.call_file import CallFile, PickledCalls, copied
+from planit.record.frozen_code import CodeUsed
 from planit.record.history import History
 from planit.record.lock import RunLock
 from planit.record.run_dir import RunDir
@@ -34,10 +36,12 @@ from planit.record.submitted_tree import SubmittedStep, submitted_tree
 from planit.status.run_status import run_status
 from planit.status.states import RunStatus, State, StepStatus
 from planit.submit.cancellation import jobs_of, refuse_unknown
+from planit.submit.freezing import freeze
 from planit.submit.interrupted import clear_strays, finish_interrupted, refuse_unreadable
 from planit.submit.live_parents import live_dependencies, live_needed, live_parents
 from planit.submit.new import on_default_cluster, submit_stages
 from planit.submit.prepare import limits_of
+from planit.submit.project import Freeze, survey
 from planit.submit.submission import Progress, no_progress
 
 Edit: TypeAlias = Callable[[Mapping[str, Resources]], Mapping[str, Resources]]
@@ -71,6 +75,7 @@ class Resume:
         start_from: rerun these steps and everything behind them, done or not.
         only: rerun just these steps.
         edit: gives new submission parameters to what is rerun; None leaves them as they are.
+        frozen_code: run the code that was submitted last, not that of now.
 
     Raises:
         RunError: another user could have written the run.
@@ -81,6 +86,7 @@ class Resume:
     start_from: Collection[str] = ()
     only: Collection[str] = ()
     edit: Edit | None = None
+    frozen_code: bool = False
     progress: Progress = no_progress
 
     def __post_init__(self) -> None:
@@ -111,13 +117,30 @@ class Resume:
             status = self._look(history)
             decisions = self._decide(history, status)
             if rerun := _rerun(decisions):
-                with importable(self._import_path(history)):
-                    self._submit(history, status, rerun)
+                before = context.read(self.run.path, history.last_submission)
+                # The functions are where they were: a resume may be called from anywhere.
+                with trust.opened(self.run.path) as opened, frozen.importable(before.sys_path):
+                    if self.frozen_code:
+                        frozen.use(opened, before.code)
+                    self._submit(history, status, rerun, before.code)
         return decisions
 
-    def _import_path(self, history: History) -> list[str]:
-        """Where the functions were imported from last: a resume may be called from anywhere."""
-        return list(context.read(self.run.path, history.last_submission).sys_path)
+    def _code(self, before: CodeUsed, calls: Mapping[str, Call]) -> CodeUsed:
+        """The code that is run: of now, so that a bug that was fixed since is fixed."""
+        if self.frozen_code:
+            return before
+        directory = Path(str(self.run.manifest.get("directory") or "."))
+        gone = [folder.root for folder in before.folders if not Path(folder.root).is_dir()]
+        if gone:
+            raise RunError(
+                f"the project's folder {gone[0]} is no longer there",
+                hint="--frozen-code runs what was submitted",
+            )
+        wanted = Freeze(before.mode, before.limit_mb)
+        roots = [Path(folder.root) for folder in before.folders if folder.whole]
+        runs = (self.run.path.parents[1], self.run.path.parent)
+        project = survey(calls.values(), wanted, runs, directory, roots)
+        return freeze(self.run, project, before.limit_mb)
 
     def _look(self, history: History) -> RunStatus:
         status = run_status(self.run, self.backend.client, history=history, ask_all=True)
@@ -161,7 +184,9 @@ class Resume:
         left = self.backend.cancel(jobs_of(history, status, queued)) if queued else {}
         refuse_left(left)
 
-    def _submit(self, history: History, status: RunStatus, rerun: list[str]) -> None:
+    def _submit(
+        self, history: History, status: RunStatus, rerun: list[str], before: CodeUsed
+    ) -> None:
         number = history.last_submission + 1
         manifest = self.run.manifest
         live = live_parents(history, status, rerun)
@@ -174,14 +199,17 @@ class Resume:
             max_array_size=self.backend.max_array_size,
         )
         self.backend.check(graph, self.run.path)
+        calls = {task.name: _call_of(task) for task, _ in tasks(tree)}
+        code = self._code(before, calls)
         self._take_out_of_the_queue(history, status, rerun)
         submit_stages(
             self.run,
             graph,
             number,
             self.backend,
+            code=code,
             slugs={leaf.name: leaf.slug for leaf in history.leaves},
-            calls={task.name: _call_of(task) for task, _ in tasks(tree)},
+            calls=calls,
             pickled=_pickled_again(self.run, graph, history),
             progress=self.progress,
             extra=live_dependencies(graph, live, history),

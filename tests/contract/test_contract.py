@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import sys
 import time
 from pathlib import Path
 
@@ -13,8 +15,9 @@ from planit import Chain, Command, Parallel, SlurmArgs, Step, Sweep
 from tests.contract import work
 from tests.contract.drivers import ARGS, DEBUG_LACKS, ON_SLURM, Driver
 from tests.graph.reference import ancestors
-from tests.helpers import files_of
-from tests.slurm.tools import lines, until
+from tests.helpers import files_of, write
+from tests.slurm import steps
+from tests.slurm.tools import lines, settled, until
 
 
 @pytest.fixture(params=[ON_SLURM, "local-fork", "local-spawn", "debug"])
@@ -258,3 +261,50 @@ def test_a_step_that_saves_itself_goes_on_where_it_was(driver: Driver, tmp_path:
     assert run.status().succeeded, run.status()
     assert run.status().step("saves").attempt == 2
     assert lines(tmp_path / "ran") == ["attempt 1", "attempt 2"]
+
+
+def test_what_is_edited_added_and_removed_while_jobs_wait_changes_nothing(
+    driver: Driver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Functions, commands, scripts, what they import late, and data beside the code."""
+    skip_where_lacking(driver, "record")
+    project, out = tmp_path / "project", tmp_path / "out"
+    texts = {
+        "mine_fit.py": "def fit(out):\n    from mine_pack import late\n    late.note(out, 'old')\n",
+        "mine_pack/__init__.py": "",
+        "mine_pack/__main__.py": "import sys, mine_pack.late as m\nm.note(*sys.argv[1:])\n",
+        "mine_pack/late.py": (
+            "from pathlib import Path\n"
+            "def note(out, text):\n"
+            "    data = (Path(__file__).parent / 'data.txt').read_text()\n"
+            "    with open(out, 'a') as file:\n"
+            "        file.write(f'{text} late-old {data}\\n')\n"
+        ),
+        "mine_pack/data.txt": "data-old",
+        "train.py": "import sys\nfrom mine_pack.late import note\nnote(sys.argv[1], 'old')\n",
+        "run.sh": "echo shell-old\nexec python train.py $1\n",
+    }
+    for name, text in texts.items():
+        write(project / name, text)
+    monkeypatch.chdir(project)
+    monkeypatch.syspath_prepend(str(project))
+    python = shlex.quote(sys.executable)
+    shell = f"PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH bash run.sh {out}"
+    run = driver.start(
+        tmp_path / "runs",
+        Chain(
+            Step("gate", steps.gate, ARGS, str(tmp_path / "go")),
+            Step("function", "mine_fit.fit", ARGS, str(out)),
+            Command("script", f"{python} train.py {out}", ARGS),
+            Command("module", [sys.executable, "-m", "mine_pack", str(out), "old"], ARGS),
+            Command("shell", shell, ARGS),
+        ),
+    )
+    for name, text in texts.items():
+        (project / name).write_text(text.replace("old", "new"))
+    (project / "mine_fit.py").unlink()
+    (project / "json.py").write_text("raise SystemExit('added since')")
+    (tmp_path / "go").touch()
+    assert set(settled(run, 120).values()) == {"DONE"}
+    assert lines(out) == ["old late-old data-old"] * 4
+    assert files_of(run.path, "shell").log().read_text() == "shell-old\n"

@@ -19,6 +19,7 @@ from planit.graph import lower
 from planit.job.call import call_of
 from planit.nodes import Task
 from planit.record import tickets
+from planit.record.frozen_code import CodeUsed
 from planit.record.jobs import JobRef
 from planit.record.run_dir import CHECKPOINT, RunDir
 from planit.record.stage_dir import After
@@ -33,7 +34,7 @@ def begin(tmp_path: Path, task: Task, **env: str) -> tuple[subprocess.Popen[str]
     """A worker on this step; the step's files."""
     run = RunDir.create(tmp_path, "p")
     calls = {task.name: call_of(task)}
-    prepare.write_context(run, 1, calls, {})
+    prepare.write_context(run, 1, CodeUsed(), {})
     folder = run.stage_dir(1, 0)
     folder.write([("s", task.name)], After())
     prepare.pickle_calls(lower(task), calls, 0)[0].write(folder.calls_file)

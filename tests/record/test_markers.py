@@ -226,6 +226,6 @@ def test_broken_report_never_keeps_the_end_from_being_written(files: TaskFiles, 
 
 
 def test_foreign_context_has_the_types_that_a_job_expects(tmp_path: Path) -> None:
-    content = {"sys_path": ["/a", 3], "snapshot": {"/x.py": 1}, "umask": "022"}
+    content = {"sys_path": ["/a", 3], "code": {"folders": {"/x.py": 1}}, "umask": "022"}
     write(tmp_path / "submissions" / "1.context.json", json.dumps(content))
-    assert context.read(tmp_path, 1) == Context(["/a"], None, None, {})
+    assert context.read(tmp_path, 1) == Context(["/a"])

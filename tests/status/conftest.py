@@ -1,10 +1,12 @@
-"""Runs of these tests freeze no code: nothing of them is ever started."""
+"""Runs of these tests freeze no code."""
 
 from __future__ import annotations
 
 import pytest
 
+from tests.helpers import freeze_nothing
+
 
 @pytest.fixture(autouse=True)
-def _no_sources_are_copied(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("planit.submit.prepare.take_snapshot", lambda _folder, _modules: None)
+def _no_code_is_frozen(monkeypatch: pytest.MonkeyPatch) -> None:
+    freeze_nothing(monkeypatch)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -34,13 +33,6 @@ def slurm() -> MemoryScheduler:
 def test_the_context_says_how_the_functions_are_imported_and_by_whom_it_was_submitted(
     slurm: MemoryScheduler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[set[str]] = []
-
-    def snapshot(folder: Path, modules: Iterable[str]) -> str:
-        asked.append(set(modules))
-        return f"{folder.name}.zip"
-
-    monkeypatch.setattr("planit.submit.prepare.take_snapshot", snapshot)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", ["", "/opt/mine", *sys.path])
     before = os.umask(0o027)
@@ -54,11 +46,7 @@ def test_the_context_says_how_the_functions_are_imported_and_by_whom_it_was_subm
     assert list(found.sys_path[:2]) == [str(tmp_path), "/opt/mine"]
     assert found.umask == 0o027
     assert found.backend == {"name": "memory", "python": "python3"}
-    assert found.snapshot == "code.zip"
-    (modules,) = asked
-    assert {"tests.helpers", "tests"} <= modules
-    assert "tests.helpers.nothing" not in modules
-    assert all(name.startswith(("tests", "planit")) for name in modules)
+    assert found.code.mode == "off"
 
 
 def test_the_stages_of_a_submission_are_written_down(

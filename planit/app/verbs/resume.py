@@ -6,9 +6,10 @@ from collections import Counter
 
 from planit.app.submitting import see_through, show_progress
 from planit.app.verbs import command_line
-from planit.record import index
+from planit.record import index, submissions
 from planit.run import Run
 from planit.submit.resumption import ResumeAction, ResumeDecision
+from planit.views.code_line import code_line
 
 
 def run(words: list[str]) -> int:
@@ -32,6 +33,10 @@ def run(words: list[str]) -> int:
     parser.add_argument(
         "--only", action="append", default=[], metavar="STEP", help="rerun just STEP"
     )
+    parser.add_argument(
+        "--frozen-code", action="store_true",
+        help="run the code that was submitted last; by default the project's code as it is now",
+    )  # fmt: skip
     parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
     parser.add_argument(
         "--detach", action="store_true", help="a run on this machine goes on in the background"
@@ -61,10 +66,13 @@ def run(words: list[str]) -> int:
         only=options.only,
         resources=changes,
         dry_run=options.dry_run,
+        frozen_code=options.frozen_code,
         progress=show_progress,
     )
     _show(decisions, found.run_id, dry_run=options.dry_run)
     started = not options.dry_run and any(d.action is ResumeAction.RERUN for d in decisions)
+    if started:
+        print(code_line(found.path, submissions.numbers(found.path)[-1]), flush=True)
     return see_through(opened) if started else 0
 
 

@@ -31,7 +31,7 @@ from planit.backends.local.processes import StepProcess, StepProcesses
 from planit.backends.local.workload import LocalTask, read_stages
 from planit.errors import PlanError, PlanitError, RunError
 from planit.graph import Tracker
-from planit.job.code import install_snapshot
+from planit.job import frozen
 from planit.job.ending import end_step
 from planit.job.step import import_payload
 from planit.nodes.functions import resolve
@@ -105,9 +105,8 @@ class Engine:
 
     def _warm_up(self) -> None:
         """Import what the steps will import; if an import fails, the step reports it."""
-        known = set(sys.path)
-        sys.path += [entry for entry in self.context.sys_path if entry not in known]
-        install_snapshot(trust.opened(self.run.path), self.context.snapshot)
+        frozen.extend_path(self.context.sys_path)
+        frozen.use(trust.opened(self.run.path), self.context.code)
         import_payload()
         for path in histories.functions(self.run.manifest["tree"]):
             with contextlib.suppress(PlanError):

@@ -1,0 +1,123 @@
+"""Lets a step, and every Python that it starts, run the code as it was at submission.
+
+A job may start days after it was queued, and by then its author has edited half the project.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from planit.job.interpreter import sitecustomize
+from planit.job.interpreter.sitecustomize import CODE, FrozenFolders
+from planit.record.frozen_code import CodeUsed, place_of
+from planit.record.trust import TrustedDir
+
+CODE_DIR = "PLANIT_CODE_DIR"
+_INTERPRETER = str(Path(sitecustomize.__file__).parent)
+_SCRIPTS = frozenset({".sh", ".bash", ".zsh", ".csh", ".fish", ".pl", ".R", ".r", ".jl", ".rb"})
+_PLAIN_WORD = re.compile(r"(?<![^\s;&|(])[\w./+-]+(?![^\s;&|)])")
+_CHANGES_DIRECTORY = re.compile(r"(?<![^\s;&|(])(cd|pushd|popd)(?![^\s;&|)])")
+
+
+def extend_path(entries: Iterable[str]) -> list[str]:
+    """Put `entries` on sys.path, behind what is there; which were added."""
+    there = set(sys.path)
+    added = [entry for entry in entries if entry not in there]
+    sys.path += added
+    return added
+
+
+def use(run: TrustedDir, code: CodeUsed) -> None:
+    """Let imports of this process come from the frozen code of a run.
+
+    Raises:
+        RunError: another user could have written it.
+    """
+    listed = _listed(run, code)
+    if listed:
+        sitecustomize.install(listed)
+
+
+def for_children(run: TrustedDir, code: CodeUsed) -> None:
+    """Let the Pythons that this process starts do the same, through their environment."""
+    path = [one for one in os.environ.get("PYTHONPATH", "").split(os.pathsep) if one]
+    path = [entry for entry in path if entry != _INTERPRETER]
+    for name in (CODE, CODE_DIR):
+        os.environ.pop(name, None)
+    if listed := _listed(run, code):
+        path.insert(0, _INTERPRETER)
+        os.environ[CODE] = json.dumps(listed)
+        if whole := [place for _, place, is_whole in listed if is_whole]:
+            os.environ[CODE_DIR] = whole[0]
+    if path:
+        os.environ["PYTHONPATH"] = os.pathsep.join(path)
+    else:
+        os.environ.pop("PYTHONPATH", None)
+
+
+def _listed(run: TrustedDir, code: CodeUsed) -> list[tuple[str, str, bool]]:
+    if code.name is None:
+        return []
+    run.subdir(place_of(code.name)).close()
+    return [(one.root, str(run.path / one.place), one.whole) for one in code.folders]
+
+
+@contextmanager
+def importable(entries: Iterable[str]) -> Iterator[None]:
+    """Have `entries` on sys.path, behind what is there, as a job of the run has them."""
+    added = extend_path(entries)
+    try:
+        yield
+    finally:
+        for entry in added:
+            with suppress(ValueError):
+                sys.path.remove(entry)
+
+
+def frozen_command(command: str | tuple[str, ...], directory: str | None) -> str | tuple[str, ...]:
+    """A command in which scripts of the project are named by their frozen copies.
+
+    Python's own scripts are left to `planit.job.interpreter`. A text for a shell is changed only
+    where that is safe: plain words, and no change of the working directory.
+    """
+    if CODE not in os.environ:
+        return command
+    folders = FrozenFolders([tuple(folder) for folder in json.loads(os.environ[CODE])])
+    where = os.path.abspath(directory or ".")
+    if not isinstance(command, str):
+        return tuple(_frozen_script(word, where, folders) for word in command)
+    if _CHANGES_DIRECTORY.search(command):
+        return command
+    return _PLAIN_WORD.sub(lambda word: _frozen_script(word.group(), where, folders), command)
+
+
+def _frozen_script(word: str, where: str, folders: FrozenFolders) -> str:
+    suffix = os.path.splitext(word)[1]
+    if suffix not in _SCRIPTS and ("/" not in word or suffix == ".py"):
+        return word
+    found = folders.find(os.path.join(where, word))
+    if found is None or not found[1] or not os.path.isfile(found[0]):
+        return word
+    return found[0] if suffix in _SCRIPTS or os.access(found[0], os.X_OK) else word
+
+
+def new_beside(run: TrustedDir, code: CodeUsed) -> str:
+    """A line on what steps have written beside their code, where only this run has it; or ""."""
+    if not code.names:
+        return ""
+    place = run.path / code.folders[0].place
+    new: list[str] = []
+    with suppress(OSError):
+        new = sorted(set(os.listdir(place)) - {*code.names, "__pycache__"})
+    if not new:
+        return ""
+    return (
+        f"{', '.join(new)}: written beside the frozen code, in {place}. To write into"
+        f" {code.folders[0].root}, use the working directory, or submit with freeze=code"
+    )

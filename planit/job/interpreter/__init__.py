@@ -1,0 +1,1 @@
+"""What every Python that a step starts finds first: see `sitecustomize`."""

@@ -311,7 +311,8 @@ def _call_of(task: Task) -> Call:
             for target in task.targets:
                 resolve_target(target)
         except PlanError as error:
-            raise PlanError(f"step {task.name!r}: {error.message}", hint=error.hint) from None
+            hint = f"{error.hint}; or run what was submitted, with --frozen-code"
+            raise PlanError(f"step {task.name!r}: {error.message}", hint=hint) from None
     return Call(function, (), {})
 
 

@@ -207,6 +207,11 @@ class Slurm:
         for name in ("batch", "gpu_a100"):
             self._ask("scontrol", "update", f"partitionname={name}", "state=DOWN")
 
+    def open_partitions(self) -> None:
+        """Let jobs start."""
+        for name in ("batch", "gpu_a100"):
+            self._ask("scontrol", "update", f"partitionname={name}", "state=UP")
+
     def _ask(self, *words: str) -> str:
         done = subprocess.run(
             words, env=self.cluster.env(), capture_output=True, text=True, check=True

@@ -208,19 +208,24 @@ def _copy_link(path: Path, copy: Path, root: Path) -> FrozenFile | None:
 
 
 def _earlier(run: RunDir) -> list[tuple[Path, FrozenCode]]:
-    """What this run or the last runs of the plan have frozen, the newest first."""
+    """What was frozen last: by this run, or another one of the plan, or one of another plan."""
     own = frozen_code.newest(run.path)
     if own is not None:
         return [(run.path, own)]
-    found = []
-    with suppress(OSError):
-        names = sorted((n for n in os.listdir(run.path.parent) if n != run.run_id), reverse=True)
-        for name in names[:_MAX_EARLIER]:
-            code = frozen_code.newest(run.path.parent / name)
+    plans = [run.path.parent, *_newest_of(run.path.parents[1], _MAX_EARLIER)]
+    for plan in dict.fromkeys(plans):
+        for path in _newest_of(plan, _MAX_EARLIER):
+            code = frozen_code.newest(path) if path != run.path else None
             if code is not None:
-                found.append((run.path.parent / name, code))
-                break
-    return found
+                return [(path, code)]
+    return []
+
+
+def _newest_of(folder: Path, count: int) -> list[Path]:
+    """Those entries of a folder of runs whose names are last, for runs sort by time."""
+    with suppress(OSError):
+        return [folder / name for name in sorted(os.listdir(folder), reverse=True)[:count]]
+    return []
 
 
 def _place_names(folders: Iterable[Folder]) -> list[str]:

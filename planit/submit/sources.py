@@ -15,6 +15,7 @@ from types import ModuleType
 MAX_SOURCES = 2_000
 MAX_ENTRIES = 50_000  # a package that holds its data must not cost minutes to walk
 SKIPPED = frozenset({"__pycache__", ".git", "node_modules", ".venv", "venv"})
+_CHECKOUT = Path(__file__).resolve().parents[2]  # planit's own, where it is not installed
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
 
 
@@ -23,7 +24,7 @@ def project_sources(tops: set[str]) -> Iterator[tuple[Path, Path]]:
     loaded = {name.partition(".")[0] for name in list(sys.modules)}
     for name in [*sorted(tops), *sorted(loaded - tops)]:
         module = sys.modules.get(name)
-        if module is not None:
+        if module is not None and (name in tops or not _is_beside_planit(module)):
             yield from _files_of(module)
     yield from _importable_files()
 
@@ -32,7 +33,9 @@ def _importable_files() -> Iterator[tuple[Path, Path]]:
     """What could be imported late, of the folders on sys.path that the user edits."""
     for entry in dict.fromkeys(os.path.abspath(entry or ".") for entry in sys.path):
         folder = Path(entry)
-        if not folder.is_dir() or not os.access(folder, os.W_OK) or not is_project(folder):
+        if folder.resolve().is_relative_to(_CHECKOUT) or not is_project(folder):
+            continue
+        if not folder.is_dir() or not os.access(folder, os.W_OK):
             continue
         with suppress(OSError):
             for path in sorted(folder.iterdir()):
@@ -40,6 +43,13 @@ def _importable_files() -> Iterator[tuple[Path, Path]]:
                     yield folder, path
                 elif path.name.isidentifier() and (path / "__init__.py").is_file():
                     yield from ((folder, source) for source in _sources_below(path))
+
+
+def _is_beside_planit(module: ModuleType) -> bool:
+    """Whether it is part of a checkout of planit, such as its tests."""
+    file = getattr(module, "__file__", None)
+    places = [file] if file else list(getattr(module, "__path__", []))
+    return any(Path(place).resolve().is_relative_to(_CHECKOUT) for place in places)
 
 
 def _files_of(module: ModuleType) -> Iterator[tuple[Path, Path]]:

@@ -252,6 +252,14 @@ def test_runs_share_the_same_files_and_others_are_copied(project: Path) -> None:
     assert old.name != new.name
 
 
+def test_plans_share_them_too(project: Path) -> None:
+    first, old = frozen(project)
+    other = RunDir.create(project / "planit_runs", "another plan")
+    second, new = frozen(project, other)
+    shared = [copies(first, old) / "train.py", copies(second, new) / "train.py"]
+    assert shared[0].samefile(shared[1])
+
+
 def test_a_file_that_is_as_it_was_is_not_read_again(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

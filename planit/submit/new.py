@@ -189,6 +189,7 @@ def step_jobs(submitted: Submitted, backend: Backend) -> dict[str, StepJob]:
     for written in submitted.stages:
         stage = written.stage
         ref = submitted.jobs[stage.number]
+        script = written.folder.script
         watcher = watchers.setdefault(ref.cluster, ClusterWatcher(backend.client, ref.cluster))
         for index, task in enumerate(stage.tasks):
             own = JobRef(ref.cluster, f"{ref.job_id}_{index}") if stage.is_array else ref
@@ -197,7 +198,7 @@ def step_jobs(submitted: Submitted, backend: Backend) -> dict[str, StepJob]:
                 own,
                 watcher,
                 name=task.name,
-                script=written.folder.script,
+                script=script,
                 ranks=backend.ranks(stage),
             )
     return jobs

@@ -13,7 +13,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from planit.app.config.hydra_internals import VERSION_BASE, apply_values
+from planit.app.config.hydra_internals import VERSION_BASE, apply_values, with_number
 from planit.app.config.written import as_written
 from tests.helpers import write
 
@@ -61,6 +61,22 @@ def test_values_that_hydra_refuses_are_refused(folder: str, override: str) -> No
         )
     with pytest.raises(HydraException):
         apply_values(OverridesParser.create().parse_overrides([override]), config)
+
+
+@pytest.mark.parametrize(
+    "sweep",
+    ["a.b=1,-2,1e-3,1e+22,0.1,3.0", "+a=range(0,3)", "++a@b=range(0,1,0.25)", "a=1e400,-7,1e-9"],
+)
+def test_numbers_are_what_hydras_parser_makes_of_them(sweep: str) -> None:
+    parser = OverridesParser.create()
+    override = parser.parse_override(sweep)
+    for value, text in zip(
+        override.sweep_iterator(), override.sweep_string_iterator(), strict=True
+    ):
+        line = f"{override.get_key_element()}={text}"
+        assert isinstance(value, int | float)
+        made, parsed = with_number(override, value, line), parser.parse_override(line)
+        assert (made, type(made.value())) == (parsed, type(parsed.value()))
 
 
 def test_hydra_takes_the_version_base_without_a_warning(folder: str) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -18,10 +19,10 @@ from typing import Any, TypeAlias
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, Transformer
 from omegaconf import DictConfig
 
-from planit.app.config.hydra_internals import apply_values
+from planit.app.config.hydra_internals import apply_values, with_number
 from planit.app.config.plans import Composed
 from planit.app.config.written import Written, as_written, preset_keys
 from planit.app.sweeps.template import Template, is_near, is_plain
@@ -133,9 +134,9 @@ def _axis(override: Override, *, is_group: bool, swept: Sequence[str]) -> list[_
     """The values of one override."""
     key = override.get_key_element()
     if not override.is_sweep_override():
-        texts = [_plain_text(override)]
+        choices = _parsed([_plain_text(override)])
     elif override.is_discrete_sweep():
-        texts = [f"{key}={value}" for value in override.sweep_string_iterator()]
+        choices = _elements(override)
     else:
         hint = "use choice(...) or range(...)"
         raise ConfigError(f"{override.input_line} is not a finite sweep", hint=hint)
@@ -149,8 +150,25 @@ def _axis(override: Override, *, is_group: bool, swept: Sequence[str]) -> list[_
             swept=override.is_sweep_override(),
             is_late=is_late and (not is_group or isinstance(parsed.value(), dict)),
         )
-        for text, parsed in zip(texts, OverridesParser.create().parse_overrides(texts), strict=True)
+        for text, parsed in choices
     ]
+
+
+def _elements(sweep: Override) -> list[tuple[str, Override]]:
+    """The overrides that a sweep stands for: each text, and what Hydra's parser makes of it."""
+    key = sweep.get_key_element()
+    values: list[Any] = list(sweep.sweep_iterator())
+    if not all(type(value) in (int, float) and math.isfinite(value) for value in values):
+        return _parsed([f"{key}={value}" for value in sweep.sweep_string_iterator()])
+    texts = [f"{key}={Transformer.str(value)}" for value in values]
+    return [
+        (text, with_number(sweep, value, text)) for text, value in zip(texts, values, strict=True)
+    ]
+
+
+def _parsed(texts: Sequence[str]) -> list[tuple[str, Override]]:
+    parsed = OverridesParser.create().parse_overrides(list(texts))
+    return list(zip(texts, parsed, strict=True))
 
 
 def _plain_text(override: Override) -> str:

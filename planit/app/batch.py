@@ -81,7 +81,8 @@ def _run(
             run_here(plan, config, backend)
         else:
             rows = [list(row) for row in overrides]
-            run, plan.jobs = submit(plan, config, backend, rows)
+            run, submitted = submit(plan, config, backend, rows)
+            plan.jobs = list(submitted)
             run.wait()
     except StepsFailedError as error:
         failed = error

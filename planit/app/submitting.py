@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from planit.backends.base import Backend
     from planit.backends.in_process import InProcess
     from planit.run import Run
+    from planit.submit.new import StepJobs
 
 
 def chosen_backend(config: DictConfig) -> Backend | InProcess:
@@ -60,7 +61,7 @@ def run_here(plan: Plan, config: DictConfig, backend: InProcess) -> None:
 
 def submit(
     plan: Plan, config: DictConfig, backend: Backend, overrides: Sequence[Any]
-) -> tuple[Run, list[Any]]:
+) -> tuple[Run, StepJobs]:
     """Submit to a backend, and print what was done; the run and the steps' jobs."""
     from planit.run import Run
     from planit.submit.new import NewRun
@@ -82,7 +83,7 @@ def submit(
         print(
             f"No sbatch on PATH: running on this machine (backend={backend.name})", file=sys.stderr
         )
-    ids = list(dict.fromkeys(job.job_id.partition("_")[0] for job in jobs))
+    ids = jobs.ids
     print(f"Submitted plan {plan.name}: {len(jobs)} step(s) as {len(ids)} job(s)")
     print(f"Run {run.run_id}, job(s) {ids[0]}{' to ' + ids[-1] if len(ids) > 1 else ''}")
     print(f"Recorded in {run.path}")
@@ -92,7 +93,7 @@ def submit(
         f"See planit status{elsewhere}, planit logs{elsewhere} STEP, planit cancel{elsewhere}",
         flush=True,
     )
-    return Run(run.path, backend=backend), list(jobs)
+    return Run(run.path, backend=backend), jobs
 
 
 def see_through(run: Run) -> int:

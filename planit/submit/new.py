@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ class NewRun:
         calls = {task.name: call_of(task) for task, _ in tasks(self.root)}
         return graph, calls
 
-    def start(self) -> tuple[RunDir, list[StepJob]]:
+    def start(self) -> tuple[RunDir, StepJobs]:
         """Submit. Returns the run directory and the steps' jobs in the order of the plan.
 
         Raises:
@@ -100,8 +101,7 @@ class NewRun:
                 progress=self.progress,
                 manifest={"run": run.run_id, **manifest},
             )
-        jobs = step_jobs(submitted, self.backend)
-        return run, [jobs[name] for name in calls]
+        return run, StepJobs(calls, submitted, self.backend)
 
 
 def merged_with(defaults: Mapping[str, Any], backend: Backend) -> Callable[[Task], Resources]:
@@ -182,23 +182,46 @@ def submit_stages(
     return Submitted(submission.jobs, stages)
 
 
-def step_jobs(submitted: Submitted, backend: Backend) -> dict[str, StepJob]:
-    """A submitit job for each step, by name."""
-    jobs: dict[str, StepJob] = {}
-    watchers: dict[str | None, ClusterWatcher] = {}
-    for written in submitted.stages:
-        stage = written.stage
-        ref = submitted.jobs[stage.number]
-        script = written.folder.script
-        watcher = watchers.setdefault(ref.cluster, ClusterWatcher(backend.client, ref.cluster))
-        for index, task in enumerate(stage.tasks):
-            own = JobRef(ref.cluster, f"{ref.job_id}_{index}") if stage.is_array else ref
-            jobs[task.name] = StepJob(
-                TaskFiles(written.run.path, written.submission, stage.number, index),
-                own,
-                watcher,
-                name=task.name,
-                script=script,
-                ranks=backend.ranks(stage),
+class StepJobs(Sequence[StepJob]):
+    """A submitit job for each step, in the order of the plan; made when one is asked for.
+
+    Args:
+        names: the steps in order.
+        submitted: the stages that they are in.
+        backend: who runs them.
+    """
+
+    def __init__(self, names: Iterable[str], submitted: Submitted, backend: Backend) -> None:
+        self._names = list(names)
+        self._submitted = submitted
+        self._backend = backend
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids of the jobs as Slurm lists them: one for an array."""
+        return [self._submitted.jobs[one.stage.number].job_id for one in self._submitted.stages]
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._made[index]
+
+    @cached_property
+    def _made(self) -> list[StepJob]:
+        jobs: dict[str, StepJob] = {}
+        watchers: dict[str | None, ClusterWatcher] = {}
+        for written in self._submitted.stages:
+            stage, script = written.stage, written.folder.script
+            ref = self._submitted.jobs[stage.number]
+            watcher = watchers.setdefault(
+                ref.cluster, ClusterWatcher(self._backend.client, ref.cluster)
             )
-    return jobs
+            ranks = self._backend.ranks(stage)
+            for index, task in enumerate(stage.tasks):
+                own = JobRef(ref.cluster, f"{ref.job_id}_{index}") if stage.is_array else ref
+                files = TaskFiles(written.run.path, written.submission, stage.number, index)
+                jobs[task.name] = StepJob(
+                    files, own, watcher, name=task.name, script=script, ranks=ranks
+                )
+        return [jobs[name] for name in self._names]

@@ -70,18 +70,18 @@ def refuse_left(left: Mapping[JobRef, str]) -> None:
 
 @dataclass(frozen=True)
 class StageOnDisk:
-    """A stage of a submission, and where its steps are.
+    """A stage of a submission, and where its first step is.
 
     Attributes:
         submission: its number.
-        step_dirs: the steps' own folders, in order; they exist while a step runs.
+        step_dir: the first step's own folder; it exists while the step runs.
         checkpoints: whether one of them can save itself when it is warned.
     """
 
     run: RunDir
     submission: int
     stage: Stage
-    step_dirs: tuple[Path, ...]
+    step_dir: Path
     checkpoints: bool = False
 
     @property

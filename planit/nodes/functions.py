@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from planit.errors import PlanError, suggest
@@ -79,15 +80,32 @@ def check_call(
     function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> None:
     """Refuse arguments that `function` would not take."""
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):  # some builtins have none; then only the job can tell
+    signature = _signature(function)
+    if signature is None:
         return
     try:
         signature.bind(*args, **kwargs)
     except TypeError as error:
         name = getattr(function, "__qualname__", repr(function))
         raise PlanError(f"{error} of {name}{signature}") from None
+
+
+def _signature(function: Callable[..., Any]) -> inspect.Signature | None:
+    """None if it has none, as some builtins: then only the job can tell."""
+    try:
+        return _signature_of_many(function)
+    except TypeError:  # not hashable, or it cannot be called
+        pass
+    except ValueError:
+        return None
+    try:
+        return inspect.signature(function)
+    except (TypeError, ValueError):
+        return None
+
+
+# The branches of a sweep call one function; another one may take its place under the same name.
+_signature_of_many = lru_cache(maxsize=64)(inspect.signature)
 
 
 def dotted_path(func: Function) -> str | None:

@@ -62,9 +62,9 @@ def write_stage(
 
     `also` are steps of earlier submissions that must have succeeded too.
     """
-    step_dirs = tuple(run.step_dir(slugs[task.name]) for task in stage.tasks)
+    step_dir = run.step_dir(slugs[stage.tasks[0].name])
     checkpoints = any(payload.can_checkpoint(calls[task.name].function) for task in stage.tasks)
-    written = StageOnDisk(run, submission, stage, step_dirs, checkpoints)
+    written = StageOnDisk(run, submission, stage, step_dir, checkpoints)
     written.folder.write(
         [(slugs[task.name], task.name) for task in stage.tasks],
         After(

@@ -133,7 +133,7 @@ class SlurmBackend(Configurable):
         if one.is_array:
             count = len(one.tasks)
             return script_text(spec.for_array(folder.tasks_file, count, one.max_concurrent))
-        return script_text(spec.for_step(one.tasks[0].name, stage.step_dirs[0]))
+        return script_text(spec.for_step(one.tasks[0].name, stage.step_dir))
 
     def submit(
         self,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 TARGET = "_target_"
 _NONE = object()
+_LOOKED_AT = 100
 
 
 @dataclass(frozen=True)
@@ -48,3 +50,17 @@ def _targets(content: Any) -> Iterator[Any]:
                 stack.extend((inner, recursive) for inner in item.values())
         elif isinstance(item, list | tuple):
             stack.extend((inner, recursive) for inner in item)
+
+
+def found_inside(value: Any, wanted: Callable[[Any], bool]) -> Any:
+    """Something that `wanted` is true of: `value`, or what is in its lists, tuples and dicts."""
+    stack, seen = [value], set()
+    while stack:
+        item = stack.pop()
+        if wanted(item):
+            return item
+        if isinstance(item, dict | list | tuple) and id(item) not in seen:
+            seen.add(id(item))
+            inner = item.values() if isinstance(item, dict) else item
+            stack.extend(islice(inner, _LOOKED_AT))  # an argument may be long
+    return None

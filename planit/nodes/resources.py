@@ -12,6 +12,7 @@ from typing import Any
 from planit.errors import PlanError, suggest
 from planit.nodes import walltime
 from planit.nodes.checks import check_additional, check_text, setup_lines
+from planit.nodes.flags import refuse_contradictions
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Resources:
                 'a dict of SLURM arguments needs "slurm_time"', hint="add the wall time"
             )
         options = as_options(given)
+        refuse_contradictions("slurm_additional_parameters", options)
         walltime.parse(options.get("time"), "slurm_time")
         return cls(options)
 

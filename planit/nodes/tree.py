@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self, overload
 
 from planit.errors import PlanError
-from planit.nodes.arguments import Unbuilt, found_inside, targets
+from planit.nodes.arguments import refuse_inside
 from planit.nodes.functions import Function, check_function
 from planit.nodes.resources import Resources
 from planit.nodes.slurm_args import SlurmSpec, resources_of
@@ -133,23 +133,10 @@ class Step(Task):
         self.func = own["func"]
         self.args = args[len(_OWN) :]
         self.kwargs = kwargs
-        for place, value in [*enumerate(self.args), *kwargs.items()]:
-            _refuse_node(self.name, place, value)
-
-
-_NODE_TARGETS = tuple(f"planit.{n}" for n in ("Step", "Command", "Chain", "Parallel", "Sweep"))
-
-
-def _refuse_node(step: str, place: str | int, value: Any) -> None:
-    """Raise PlanError if an argument of a step is a node, or has one in it."""
-    found = found_inside(value, lambda item: isinstance(item, Node | Unbuilt))
-    if isinstance(found, Unbuilt):
-        found = next((one for one in targets([found]) if one in _NODE_TARGETS), None)
-    if found is not None:
-        raise PlanError(
-            f"step {step!r}: argument {place!r} is {found}, and steps do not hand on values",
-            hint="put both in a Chain, and let the first write a file that the second reads",
-        )
+        try:
+            refuse_inside(Node, self.args, kwargs)
+        except PlanError as error:
+            raise in_step(self.name, error) from None
 
 
 class Command(Task):

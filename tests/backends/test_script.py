@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from planit import PlanError, SlurmArgs
-from planit.backends.slurm.script import ScriptSpec, needs_srun, script_text, task_count
+from planit.backends.slurm.script import ScriptSpec, needs_srun, script_text
 from planit.nodes.slurm_args import resources_of
 
 RUN = Path("/runs/p/r1")
@@ -238,12 +238,28 @@ def test_a_path_with_control_characters_is_refused(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "count"),
-    [({}, 1), ({"nodes": 3}, 3), ({"nodes": 2, "ntasks_per_node": 4}, 8)],
+    "options",
+    [
+        {"nodes": 3},
+        {"additional_parameters": {"ntasks": 2}},
+        {"additional_parameters": {"ntasks-per-node": 2}},
+        {"additional_parameters": {"nodes": "2"}},
+    ],
 )
-def test_tasks_are_nodes_times_tasks_per_node(options: dict[str, Any], count: int) -> None:
-    assert task_count(options) == count
-    assert needs_srun(options, checkpoints=False, launches=True) == (count > 1)
+def test_srun_starts_a_process_for_each_task_wherever_they_are_asked_for(
+    options: dict[str, Any],
+) -> None:
+    assert needs_srun(options, checkpoints=False, launches=True)
+    assert (
+        f'planit_run srun --unbuffered --kill-on-bad-exit=1 --open-mode=append --output "{FILES}'
+        in (single({**CPU, **options}))
+    )
+
+
+def test_an_option_is_written_once_and_additional_parameters_win() -> None:
+    text = single({**CPU, "nodes": 1, "additional_parameters": {"cpus-per-task": 4, "nodes": 2}})
+    assert text.count("--cpus-per-task") == text.count("--nodes") == 1
+    assert directives(text)["cpus-per-task"] == "4"
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,17 @@ def test_waiting_for_a_plan_raises_what_failed_and_what_was_blocked(submitted: S
     assert failed.value.blocked == ("behind",)
 
 
+SEVERAL: dict[str, Any] = {
+    "nodes": SlurmArgs("5", "batch", nodes=2),
+    "tasks": SlurmArgs("5", "batch", additional_params={"ntasks": 2}),
+    "per_node": {
+        "slurm_time": "5",
+        "slurm_partition": "batch",
+        "slurm_additional_parameters": {"ntasks-per-node": "2"},
+    },
+}
+
+
 @pytest.fixture(scope="module")
 def kinds(slurm: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """An ended run of commands, of steps with setup and teardown lines, and of several tasks."""
@@ -141,7 +152,10 @@ def kinds(slurm: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Run:
         Chain(note("broken", ran, broken), note("after3", ran)),
         Chain(note("left", ran, left), note("after4", ran)),
         Chain(Step("masked", steps.fail, masked), note("after5", ran)),
-        Step("several", steps.environment, SlurmArgs("5", "batch", nodes=2), str(base / "two")),
+        *(
+            Step(name, steps.environment, args, str(base / name))
+            for name, args in SEVERAL.items()
+        ),
         Step("one_bad", _rank_one_fails, SlurmArgs("5", "batch", nodes=2)),
     )
     before = os.umask(0o077)
@@ -189,11 +203,12 @@ def test_a_step_finds_its_run_its_setup_lines_and_the_submitters_umask(kinds: Ru
     assert values["umask"] == "077"
 
 
-def test_a_step_of_several_tasks_runs_in_each(kinds: Run) -> None:
-    two = lines(kinds.path.parents[1] / "two")
-    ranks = [line for line in two if line.startswith("SLURM_PROCID")]
+@pytest.mark.parametrize("name", SEVERAL)
+def test_a_step_of_several_tasks_runs_in_each(kinds: Run, name: str) -> None:
+    seen = lines(kinds.path.parents[1] / name)
+    ranks = [line for line in seen if line.startswith("SLURM_PROCID")]
     assert sorted(ranks) == ["SLURM_PROCID=0", "SLURM_PROCID=1"]
-    end = end_of(kinds.path, "several")
+    end = end_of(kinds.path, name)
     assert (end.outcome, end.ranks) == ("succeeded", 2)
 
 

@@ -14,7 +14,7 @@ from planit.backends.base import Dependency, StageOnDisk, Tagged, TaggedJob
 from planit.backends.configurable import Configurable
 from planit.backends.slurm.client import SlurmClient, UnclearSubmissionError
 from planit.backends.slurm.environment import default_cluster
-from planit.backends.slurm.script import ScriptSpec, needs_srun, script_text, task_count
+from planit.backends.slurm.script import ScriptSpec, needs_srun, script_text
 from planit.errors import (
     ConfigError,
     PlanError,
@@ -25,6 +25,8 @@ from planit.errors import (
 )
 from planit.graph import Graph, Stage
 from planit.graph.lowering import DEFAULT_MAX_ARRAY_SIZE
+from planit.nodes.flags import flags_of, task_count
+from planit.nodes.tree import in_step
 from planit.record.jobs import JobRef
 from planit.record.trust import accepts_group
 
@@ -72,10 +74,14 @@ class SlurmBackend(Configurable):
         """Every cluster that a step names must answer before the first job is submitted.
 
         Raises:
-            PlanError: Slurm has no such cluster.
-            SchedulerError: it does not answer.
+            PlanError: Slurm has no such cluster, or a step may get any number of tasks.
+            SchedulerError: a cluster does not answer.
         """
         for stage in graph.stages:
+            try:
+                self.ranks(stage)
+            except PlanError as error:
+                raise in_step(stage.tasks[0].name, error) from None
             if (cluster := stage.resources.cluster) is not None:
                 try:
                     self.client.config(cluster)
@@ -112,7 +118,7 @@ class SlurmBackend(Configurable):
         options = stage.resources.options
         launches = stage.tasks[0].launches
         one_each = needs_srun(options, checkpoints=False, launches=launches)
-        return task_count(options) if one_each else 1
+        return task_count(flags_of(options)) if one_each else 1
 
     def script(self, stage: StageOnDisk) -> str:
         """What sbatch takes. Raises PlanError for a path with control characters."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from planit.backends.shell import WAIT, lines_around
 from planit.errors import PlanError
+from planit.nodes.flags import flags_of, task_count
 from planit.record.run_dir import RunDir
 from planit.record.stage_dir import StageDir
 from planit.record.task_files import (
@@ -24,18 +25,6 @@ from planit.record.task_files import (
 )
 from planit.record.trust import TRUST_GROUP
 
-# submitit's parameter names that are not options of sbatch.
-_NOT_SBATCH = frozenset(
-    {
-        "max_requeues",
-        "setup",
-        "signal_delay_s",
-        "srun_args",
-        "stderr_to_stdout",
-        "teardown",
-        "use_srun",
-    }
-)
 DEFAULT_SIGNAL_DELAY_S = 90
 
 
@@ -97,9 +86,7 @@ def script_text(spec: ScriptSpec) -> str:
 
 
 def _directives(spec: ScriptSpec) -> list[str]:
-    options = {k: v for k, v in spec.options.items() if k not in _NOT_SBATCH}
-    additional = options.pop("additional_parameters", {})
-    flags: dict[str, Any] = {"job_name": spec.name, **options, **additional}
+    flags = {"job_name": spec.name, **flags_of(spec.options)}
     if not flags.get("gpus_per_node", True):
         del flags["gpus_per_node"]  # some sites refuse a request for no GPUs
     comment = flags.get("comment")
@@ -205,14 +192,9 @@ def _command(spec: ScriptSpec) -> str:
     if not _needs_srun(spec):
         return worker
     extra = shlex.join(spec.options.get("srun_args") or [])
-    output = f'--output "{rank_log_in_bash()}"' if task_count(spec.options) > 1 else ""
+    output = f'--output "{rank_log_in_bash()}"' if task_count(flags_of(spec.options)) > 1 else ""
     words = ["srun --unbuffered --kill-on-bad-exit=1 --open-mode=append", output, extra]
     return " ".join(word for word in [*words, worker] if word)
-
-
-def task_count(options: Mapping[str, Any]) -> int:
-    """Slurm tasks of a job: nodes times tasks per node."""
-    return int(options.get("nodes", 1)) * int(options.get("ntasks_per_node") or 1)
 
 
 def needs_srun(options: Mapping[str, Any], *, checkpoints: bool, launches: bool) -> bool:
@@ -224,4 +206,5 @@ def needs_srun(options: Mapping[str, Any], *, checkpoints: bool, launches: bool)
     """
     if options.get("use_srun") is not None:
         return bool(options["use_srun"])
-    return checkpoints or bool(options.get("srun_args")) or (launches and task_count(options) > 1)
+    several = launches and task_count(flags_of(options)) > 1
+    return checkpoints or bool(options.get("srun_args")) or several

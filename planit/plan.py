@@ -76,8 +76,9 @@ class Plan:
         """Submit all steps, or none.
 
         Args:
-            executor: a submitit executor. Its folder gets the record of the run, parameters set
-                on it are defaults for every step; it is not modified. With "local" (what
+            executor: a submitit executor. Its folder gets the record of the run (of ``logs/%j``
+                what is before the job's id). Parameters set on it are defaults for every step, a
+                dependency is for the first steps; it is not modified. With "local" (what
                 AutoExecutor chooses where there is no Slurm) the plan runs on this machine, in the
                 background. With "debug" nothing runs before `wait`.
             kill_on_invalid_dep: let Slurm cancel what can never run.
@@ -99,6 +100,7 @@ class Plan:
         from planit.backends.in_process import InProcess
 
         view = executors.view(executor)
+        executors.tell_overruled(view.defaults, self.root)
         given = {"slurm": {"kill_on_invalid_dep": kill_on_invalid_dep}, "local": dict(local or {})}
         backend = registry.create(view.kind, {**view.settings, **given.get(view.kind, {})})
         if isinstance(backend, InProcess):

@@ -73,12 +73,14 @@ class StageOnDisk:
     """A stage of a submission, and where its steps are.
 
     Attributes:
+        plan: name of the plan.
         submission: its number.
         step_dirs: the steps' own folders, in order; they exist while a step runs.
         checkpoints: whether one of them can save itself when it is warned.
     """
 
     run: RunDir
+    plan: str
     submission: int
     stage: Stage
     step_dirs: tuple[Path, ...]

@@ -110,6 +110,17 @@ def _refuse_shortened(name: str, flag: str) -> None:
         raise PlanError(f"{name}: {flag!r} is not an option's whole name", hint=hint)
 
 
+def check_own(name: str, option: str, value: Any) -> None:
+    """A parameter of submitit's that is not an option of sbatch. Raises PlanError."""
+    if option == "array_parallelism":
+        check_count(name, value)
+    if option == "stderr_to_stdout" and value is not True:
+        raise PlanError(
+            f"{name}: {value!r} is not possible: what a step writes goes to one log",
+            hint="remove it",
+        )
+
+
 def check_cluster(name: str, value: Any) -> None:
     """One cluster: where Slurm may choose, a dependency could lead to a job on another one."""
     check_text(name, value)

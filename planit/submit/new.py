@@ -152,6 +152,7 @@ def submit_stages(
             stage,
             number,
             backend,
+            plan=str((manifest or run.manifest)["plan"]),
             slugs=slugs,
             calls=calls,
             pickled=pickled[stage.number],

@@ -62,6 +62,7 @@ def write_stage(
     submission: int,
     backend: Backend,
     *,
+    plan: str,
     slugs: Mapping[str, str],
     calls: Mapping[str, Call],
     pickled: PickledCalls,
@@ -73,7 +74,7 @@ def write_stage(
     """
     step_dirs = tuple(run.step_dir(slugs[task.name]) for task in stage.tasks)
     checkpoints = any(payload.can_checkpoint(calls[task.name].function) for task in stage.tasks)
-    written = StageOnDisk(run, submission, stage, step_dirs, checkpoints)
+    written = StageOnDisk(run, plan, submission, stage, step_dirs, checkpoints)
     written.folder.write(
         [(slugs[task.name], task.name) for task in stage.tasks],
         After(

@@ -105,6 +105,18 @@ def test_additional_params_with_a_line_break_cannot_smuggle_a_second_line() -> N
         resources_of({**RAW, "slurm_comment": "a\nrm -rf /"})
 
 
+def test_a_dependency_of_a_single_step_is_refused_with_where_it_goes() -> None:
+    with pytest.raises(PlanError, match="slurm_dependency is not for a single step") as refused:
+        resources_of({**RAW, "slurm_dependency": "afterok:1"})
+    assert "set on the executor" in str(refused.value.hint)
+
+
+@pytest.mark.parametrize("value", [0, "3", True])
+def test_the_parallelism_of_an_array_is_a_number(value: Any) -> None:
+    with pytest.raises(PlanError, match="slurm_array_parallelism must be a whole number"):
+        resources_of({**RAW, "slurm_array_parallelism": value})
+
+
 def test_both_spellings_of_the_cluster_option_count_as_the_cluster() -> None:
     args = SlurmArgs(**LEAST, additional_params={"cluster": "wice"})
     assert args.resources.cluster == "wice"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 import time
@@ -32,6 +33,10 @@ from planit.record.trust import accepts_group
 
 _PASSING = ("unable to contact", "timed out", "no answer", "temporarily", "too many", "try again")
 _TRIES = 3
+# sbatch manual, "--dependency": all of several (,) or one of them (?).
+_DEPENDENCY = re.compile(
+    r"(singleton|after\w*(:\d+(_\d+|_\*)?(\+\d+)?)+)([,?](singleton|after\w*(:\d+(_\d+|_\*)?(\+\d+)?)+))*"
+)
 
 
 @dataclass
@@ -43,6 +48,7 @@ class SlurmBackend(Configurable):
         kill_on_invalid_dep: whether Slurm is told to cancel what can never run. Some sites had
             trouble with it; without it such jobs stay pending until `planit cancel` clears them.
         python: shell words that start the Python in the jobs.
+        dependency: what the first steps of a plan wait for, as sbatch's ``--dependency`` takes it.
         retry_wait_s: pause before an sbatch call is repeated after a passing failure.
 
     Raises:
@@ -52,16 +58,22 @@ class SlurmBackend(Configurable):
     client: SlurmClient = field(default_factory=SlurmClient)
     kill_on_invalid_dep: bool = True
     python: str = field(default_factory=lambda: shlex.quote(sys.executable))
+    dependency: str | None = None
     retry_wait_s: float = 1.0
 
     name: ClassVar[str] = "slurm"
-    SETTINGS: ClassVar[tuple[str, ...]] = ("kill_on_invalid_dep", "python")
+    SETTINGS: ClassVar[tuple[str, ...]] = ("kill_on_invalid_dep", "python", "dependency")
     poll_interval_s: ClassVar[float] = 10.0
 
     def __post_init__(self) -> None:
         if not isinstance(self.kill_on_invalid_dep, bool):
             value = self.kill_on_invalid_dep
             raise ConfigError(f"backend.kill_on_invalid_dep must be true or false, not {value!r}")
+        if self.dependency is not None and not _DEPENDENCY.fullmatch(str(self.dependency)):
+            raise ConfigError(
+                f"dependency {self.dependency!r} is not one of sbatch's",
+                hint="for instance afterok:JOBID or afterany:JOBID:JOBID",
+            )
 
     def attached(self) -> Self:
         """The same: jobs never end with this process."""
@@ -124,6 +136,7 @@ class SlurmBackend(Configurable):
         """What sbatch takes. Raises PlanError for a path with control characters."""
         one, folder = stage.stage, stage.folder
         spec = ScriptSpec(
+            plan=stage.plan,
             name=one.name,
             options=one.resources.options,
             run_dir=stage.run.path,
@@ -134,6 +147,7 @@ class SlurmBackend(Configurable):
             checkpoints=stage.checkpoints,
             launches=one.tasks[0].launches,
             cancels=self.kill_on_invalid_dep,
+            dependency=self.dependency if one.is_root else None,
             trust_group=accepts_group(),
         )
         if one.is_array:

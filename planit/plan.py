@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from planit.errors import PlanError
@@ -73,7 +74,7 @@ class Plan:
         local: Mapping[str, Any] | None = None,
         share: str | None = None,
     ) -> list[Job[Any]]:
-        """Submit all steps, or none.
+        """Submit all steps, or none; the "planit" logger tells the run at level INFO.
 
         Args:
             executor: a submitit executor. Its folder gets the record of the run (of ``logs/%j``
@@ -139,6 +140,16 @@ class Plan:
         started, jobs = new.start()
         self.run = Run(started.path, backend=backend)
         self._wait = self.run.wait
+        ids = list(dict.fromkeys(job.job_id.partition("_")[0] for job in jobs))
+        logger.info(
+            "Submitted plan %s: %d step(s) as %d job(s), %s, run %s; next: %s",
+            self.name,
+            len(jobs),
+            len(ids),
+            " to ".join(dict.fromkeys(ids[:1] + ids[-1:])),
+            started.run_id,
+            f"planit status --runs-dir {shlex.quote(str(view.folder))}",
+        )
         return list(jobs)
 
 

@@ -221,7 +221,7 @@ def test_a_raw_dict_needs_its_time_and_says_so() -> None:
     assert "base 60" in (caught.value.hint or "")
 
 
-@pytest.mark.parametrize("key", ["slurm_partitoin", "partition", "slurm_dependency", "time"])
+@pytest.mark.parametrize("key", ["slurm_partitoin", "partition", "slurm_map_count", "time"])
 def test_an_unknown_key_of_a_raw_dict_is_refused_with_what_is_known(key: str) -> None:
     with pytest.raises(PlanError, match=f"unknown SLURM argument '{key}'") as caught:
         resources_of({**RAW, key: "x"})

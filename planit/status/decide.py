@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from planit.record.jobs import JobView
 from planit.record.markers import EndMarker, Outcome
 from planit.status.evidence import Answer, Evidence
 from planit.status.states import State, printable
@@ -50,6 +51,7 @@ class Verdict:
         stale: the state is the last one that was found, not today's.
         by_marker: the end marker decided, and its times and error belong to the state.
         queued: the queue still has the job.
+        never: it waits, and Slurm will never start it.
     """
 
     state: State
@@ -57,6 +59,7 @@ class Verdict:
     stale: bool = False
     by_marker: bool = False
     queued: bool = False
+    never: bool = False
 
 
 def decide(e: Evidence) -> Verdict:  # noqa: C901, PLR0911, PLR0912 (a table: one rule a line)
@@ -118,11 +121,27 @@ def _from_scheduler(e: Evidence) -> Verdict:
     assert e.view is not None
     state = SLURM_STATES.get(e.view.state, State.RUNNING)
     queued = not state.is_final
-    if e.view.is_held:
-        return Verdict(State.HELD, e.view.reason, queued=True)
+    if e.view.state == "PENDING":
+        held, never = e.view.is_held, e.view.never_starts
+        waits = State.HELD if held else State.PENDING
+        return Verdict(waits, _why_it_waits(e.view), queued=True, never=never)
     if state is State.DONE and e.outcome is not None:
         return Verdict(State.FAILED, _error_line(e.end), by_marker=True)
     return Verdict(state, _cause(state, e) if state.is_failure else None, queued=queued)
+
+
+# Reasons of a job that waits which say nothing new, or pass by themselves within minutes.
+_EVERYDAY = {
+    "None", "Priority", "Resources", "Dependency", "DependencyNeverSatisfied", "JobArrayTaskLimit",
+    "Prolog", "Cleaning",
+}  # fmt: skip
+
+
+def _why_it_waits(view: JobView) -> str | None:
+    if set((view.reason or "None").split(",")) <= _EVERYDAY:  # several for tasks of an array
+        return None
+    never = ", so Slurm will never start it" if view.never_starts else ""
+    return printable(view.reason or "") + never
 
 
 _PLAIN_CAUSES = {State.TIMEOUT: "exceeded the time limit", State.OUT_OF_MEMORY: "out of memory"}

@@ -71,7 +71,7 @@ def view(executor: Any) -> ExecutorView:
     return ExecutorView(
         kind=kind,
         folder=JobPaths.get_first_id_independent_folder(executor.folder),
-        defaults=_defaults(given),
+        defaults=_defaults(given) if kind != "debug" else {},  # submitit's has no use for them
         settings=settings if dependency is None else {**settings, "dependency": dependency},
         max_requeues=int(getattr(inner, "max_num_timeout", 0)),
     )

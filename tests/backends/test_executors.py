@@ -119,6 +119,12 @@ def test_what_every_step_sets_itself_is_told_to_have_no_effect(
     ]
 
 
+def test_parameters_of_the_debug_executor_mean_nothing_as_in_submitit(tmp_path: Path) -> None:
+    executor = submitit.AutoExecutor(tmp_path, cluster="debug")
+    executor.update_parameters(stderr_to_stdout=False, timeout_min=5)
+    assert executors.view(executor).defaults == {}
+
+
 def test_what_a_step_leaves_open_is_not_told(caplog: pytest.LogCaptureFixture) -> None:
     executors.tell_overruled({"nodes": 2, "setup": ["a"]}, step("a"))
     assert not caplog.records

@@ -80,7 +80,7 @@ def test_mail_types_may_be_members_or_their_names_in_any_case() -> None:
 
 
 ORDER_BREAKERS = ["dependency", "kill-on-invalid-dep", "kill_on_invalid_dep", "array", "hold"]
-LOG_BREAKERS = ["output", "error", "wrap", "wait", "parsable", "test_only"]
+LOG_BREAKERS = ["open_mode", "output", "error", "wrap", "wait", "parsable", "test_only"]
 ABBREVIATED = ["depend", "dep", "arr", "ho", "outp", "kill"]  # sbatch completes long options
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from planit.record.jobs import JobView
 from planit.record.markers import EndMarker, Outcome
 from planit.status.evidence import Answer, Evidence
 from planit.status.states import State, printable
@@ -122,9 +121,8 @@ def _from_scheduler(e: Evidence) -> Verdict:
     state = SLURM_STATES.get(e.view.state, State.RUNNING)
     queued = not state.is_final
     if e.view.state == "PENDING":
-        held, never = e.view.is_held, e.view.never_starts
-        waits = State.HELD if held else State.PENDING
-        return Verdict(waits, _why_it_waits(e.view), queued=True, never=never)
+        waits = State.HELD if e.view.is_held else State.PENDING
+        return Verdict(waits, _why_it_waits(e), queued=True, never=_never_starts(e))
     if state is State.DONE and e.outcome is not None:
         return Verdict(State.FAILED, _error_line(e.end), by_marker=True)
     return Verdict(state, _cause(state, e) if state.is_failure else None, queued=queued)
@@ -137,11 +135,19 @@ _EVERYDAY = {
 }  # fmt: skip
 
 
-def _why_it_waits(view: JobView) -> str | None:
-    if set((view.reason or "None").split(",")) <= _EVERYDAY:  # several for tasks of an array
-        return None
-    never = ", so Slurm will never start it" if view.never_starts else ""
-    return printable(view.reason or "") + never
+def _why_it_waits(e: Evidence) -> str | None:
+    reason = (e.view and e.view.reason) or "None"
+    if _never_starts(e):
+        return f"{printable(reason)}, so Slurm will never start it"
+    everyday = set(reason.split(",")) <= _EVERYDAY  # several for tasks of an array
+    return None if everyday else printable(reason)
+
+
+def _never_starts(e: Evidence) -> bool:
+    """What Slurm says of dependencies counts where no step before it, but another job, failed."""
+    assert e.view is not None
+    failed = e.is_first and e.view.reason == "DependencyNeverSatisfied"
+    return failed or e.view.never_starts
 
 
 _PLAIN_CAUSES = {State.TIMEOUT: "exceeded the time limit", State.OUT_OF_MEMORY: "out of memory"}

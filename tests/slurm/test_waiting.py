@@ -100,6 +100,21 @@ def test_held_jobs_are_not_waited_for_and_what_may_pass_is(tmp_path: Path) -> No
     assert settled(run) == {"a": "DONE"}
 
 
+def test_a_first_step_whose_dependency_failed_where_slurm_does_not_cancel_it(
+    tmp_path: Path,
+) -> None:
+    words = ["sbatch", "--parsable", "-t", "5", "-o", "/dev/null", "--wrap", "sleep 1; false"]
+    after = f"afterok:{slurm_says(*words)}"
+    ran = tmp_path / "ran"
+    root = Chain(note("a", ran), note("b", ran))
+    run = submit(tmp_path, root, dependency=after, kill_on_invalid_dep=False)
+    reason(run, "a", f"DependencyNeverSatisfied{NEVER}")
+    with pytest.raises(StepsFailedError, match="DependencyNeverSatisfied"):
+        run.wait()
+    assert planit(tmp_path, "resume", "backend.dependency=null").code == 0
+    assert set(settled(run).values()) == {"DONE"}
+
+
 def test_more_nodes_than_the_partition_gives(tmp_path: Path) -> None:
     run = submit(tmp_path, note("a", tmp_path / "ran", SlurmArgs("1", "short", nodes=2)))
     reason(run, "a", f"PartitionNodeLimit{NEVER}")

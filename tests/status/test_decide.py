@@ -160,6 +160,8 @@ ROWS = [
         view=view("COMPLETING", "job requeued in held state")),
     # Slurm says so of tasks, too, whose own parent succeeded: the steps before it decide
     row(State.PENDING, answer=QUEUED, view=view("PENDING", "DependencyNeverSatisfied")),
+    row(State.PENDING, f"DependencyNeverSatisfied{NEVER}", is_first=True, answer=QUEUED,
+        view=view("PENDING", "DependencyNeverSatisfied")),
     row(State.RUNNING, started=True, answer=QUEUED, view=view("RUNNING")),
     row(State.RUNNING, answer=QUEUED, view=view("CONFIGURING")),
     row(State.RUNNING, started=True, answer=QUEUED, view=view("COMPLETING")),

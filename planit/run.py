@@ -162,7 +162,8 @@ def failure_of(status: RunStatus) -> StepsFailedError:
     }
     done = {State.DONE}
     blocked = [s.name for s in status.steps if s.name not in failures and s.state not in done]
-    return StepsFailedError(status.plan, failures, blocked)
+    waiting = [step.name for step in status.steps if not step.state.is_final]
+    return StepsFailedError(status.plan, failures, blocked, waiting)
 
 
 def _edit(

@@ -56,6 +56,7 @@ def test_what_never_starts_is_told_and_a_resume_with_another_request_runs_it(
     with pytest.raises(StepsFailedError, match="PartitionTimeLimit") as stuck:
         run.wait()
     assert (list(stuck.value.failures), stuck.value.blocked) == (["a"], ("b",))
+    assert str(stuck.value).splitlines()[0] == "1 step(s) of plan 'p' will not start: a"
     assert planit(tmp_path, "runs").out.endswith("1 done, 2 pending (stuck)\n")
     shown = planit(tmp_path, "status")
     assert (shown.code, "1 step(s) will never start" in shown.out) == (0, True)

@@ -70,16 +70,29 @@ class RunError(PlanitError):
 
 
 class StepsFailedError(PlanitError):
-    """The plan ran to its end, and one or more steps did not succeed.
+    """The plan ran as far as it can, and one or more steps did not succeed.
 
     `failures` maps each failed step's name to its traceback (or to what the scheduler reports
-    of it), and `blocked` names the steps that therefore never ran.
+    of it), and `blocked` names the steps that therefore never ran. Those of `failures` that are in
+    `waiting` did not fail, but will not start.
     """
 
-    def __init__(self, plan: str, failures: dict[str, str], blocked: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        plan: str,
+        failures: dict[str, str],
+        blocked: Iterable[str] = (),
+        waiting: Iterable[str] = (),
+    ) -> None:
         self.failures = dict(failures)
         self.blocked = tuple(blocked)
-        lines = [f"{len(self.failures)} step(s) of plan {plan!r} failed: {', '.join(failures)}"]
+        left = [name for name in waiting if name in failures]
+        failed = [name for name in failures if name not in left]
+        lines = [
+            f"{len(names)} step(s) of plan {plan!r} {what}: {', '.join(names)}"
+            for names, what in ((failed, "failed"), (left, "will not start"))
+            if names
+        ]
         if self.blocked:
             lines.append(f"never ran because of that: {', '.join(self.blocked)}")
         for step, trace in failures.items():

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from planit.errors import PlanError
 from planit.nodes import Node, check_unique_names
 from planit.nodes.tree import not_a_node_hint
+from planit.views.code_line import code_line
 from planit.views.plan_tree import tree_text
 
 if TYPE_CHECKING:
@@ -76,11 +78,12 @@ class Plan:
         freeze: str = "tree",
         freeze_limit_mb: float = 100,
     ) -> list[Job[Any]]:
-        """Submit all steps, or none.
+        """Submit all steps, or none; the "planit" logger tells the run at level INFO.
 
         Args:
-            executor: a submitit executor. Its folder gets the record of the run, parameters set
-                on it are defaults for every step; it is not modified. With "local" (what
+            executor: a submitit executor. Its folder gets the record of the run (of ``logs/%j``
+                what is before the job's id). Parameters set on it are defaults for every step, a
+                dependency is for the first steps; it is not modified. With "local" (what
                 AutoExecutor chooses where there is no Slurm) the plan runs on this machine, in the
                 background. With "debug" nothing runs before `wait`.
             kill_on_invalid_dep: let Slurm cancel what can never run.
@@ -107,6 +110,7 @@ class Plan:
         from planit.submit.project import Freeze
 
         view = executors.view(executor)
+        executors.tell_overruled(view.defaults, self.root)
         given = {"slurm": {"kill_on_invalid_dep": kill_on_invalid_dep}, "local": dict(local or {})}
         backend = registry.create(view.kind, {**view.settings, **given.get(view.kind, {})})
         if isinstance(backend, InProcess):
@@ -147,6 +151,17 @@ class Plan:
         started, jobs = new.start()
         self.run = Run(started.path, backend=backend)
         self._wait = self.run.wait
+        ids = jobs.ids
+        logger.info(
+            "Submitted plan %s: %d step(s) as %d job(s), %s, run %s; next: %s",
+            self.name,
+            len(jobs),
+            len(ids),
+            " to ".join(dict.fromkeys(ids[:1] + ids[-1:])),
+            started.run_id,
+            f"planit status --runs-dir {shlex.quote(str(view.folder))}",
+        )
+        logger.info(code_line(started.path, 1))
         return list(jobs)
 
 

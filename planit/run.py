@@ -120,7 +120,7 @@ class Run:
         max_poll_interval_s: float | None = None,
         on_status: Callable[[RunStatus], None] | None = None,
     ) -> RunStatus:
-        """Block until every step is final; the states then.
+        """Block until every step is final, or none that is left can start by itself.
 
         Args:
             max_poll_interval_s: longest pause between two polls, in seconds; by default 10, and 1
@@ -128,12 +128,14 @@ class Run:
             on_status: called with the status of each poll.
 
         Raises:
-            StepsFailedError: names every step that failed, with its traceback.
+            StepsFailedError: names every step that failed, with its traceback, or that will not
+                start, with the scheduler's reason.
             RunError: the submission stopped in the middle, so nothing more will happen.
         """
         max_pause = max_poll_interval_s
         max_pause = self.backend.poll_interval_s if max_pause is None else max_pause
         pause = min(_FIRST_PAUSE_S, max_pause)
+        was_stuck = False  # one answer alone may be a moment's
         while True:
             began = time.monotonic()
             status = self.status()
@@ -145,8 +147,9 @@ class Run:
                     f"the submission of run {self.run_id} stopped in the middle",
                     hint="planit resume finishes it, planit cancel clears it",
                 )
-            if status.is_final:
+            if status.is_final or (status.is_stuck and was_stuck):
                 break
+            was_stuck = status.is_stuck
             time.sleep(max(pause, _PAUSE_PER_POLL * took))
             pause = min(max_pause, pause * 1.5)
         if not status.succeeded:
@@ -159,11 +162,12 @@ def failure_of(status: RunStatus) -> StepsFailedError:
     failures = {
         step.name: (step.error or {}).get("traceback") or f"{step.state}: {step.cause or ''}"
         for step in status.steps
-        if step.state.is_failure
+        if step.state.is_failure or step.never or step.state is State.HELD
     }
     done = {State.DONE}
-    blocked = [s.name for s in status.steps if not s.state.is_failure and s.state not in done]
-    return StepsFailedError(status.plan, failures, blocked)
+    blocked = [s.name for s in status.steps if s.name not in failures and s.state not in done]
+    waiting = [step.name for step in status.steps if not step.state.is_final]
+    return StepsFailedError(status.plan, failures, blocked, waiting)
 
 
 def _edit(

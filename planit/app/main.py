@@ -48,8 +48,8 @@ sweeps (-m or --multirun):
   'sweep.join=[STEP]'  run this last step once, after every branch
   sweep.share=false    do not share equal first steps
 
-exit codes: 0 all well, 1 steps failed, 2 wrong input, 3 Slurm refused the submission,
-  4 Slurm does not answer, 5 no such run, or it is locked
+exit codes: 0 all well, 1 steps failed or will not start, 2 wrong input, 3 Slurm refused the
+  submission, 4 Slurm does not answer, 5 no such run, or it is locked
 """
 
 

@@ -73,12 +73,14 @@ class StageOnDisk:
     """A stage of a submission, and where its first step is.
 
     Attributes:
+        plan: name of the plan.
         submission: its number.
         step_dir: the first step's own folder; it exists while the step runs.
         checkpoints: whether one of them can save itself when it is warned.
     """
 
     run: RunDir
+    plan: str
     submission: int
     stage: Stage
     step_dir: Path

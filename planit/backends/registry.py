@@ -41,6 +41,8 @@ def create(
     if name == "auto":
         name = _automatic()
         refuse_unknown_settings("auto", given, {k for one in _AUTO for k in _class(one).SETTINGS})
+        if name == "local" and given.get("dependency") is not None:
+            raise ConfigError("backend.dependency needs Slurm, and there is no sbatch here")
         given = {key: value for key, value in given.items() if key in _class(name).SETTINGS}
     if name not in _BACKENDS:
         hint = suggest(name, ["auto", *_BACKENDS])

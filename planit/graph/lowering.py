@@ -146,7 +146,9 @@ class _Lowering:
                 kind = EdgeKind.AFTERCORR
             edges.append(Edge(exit_.stage, kind))
         number = len(self.stages)
-        limit = self.throttle if len(tasks) > 1 else None
+        limits = (self.throttle, resources.options.get("array_parallelism"))
+        limit = min((one for one in limits if one is not None), default=None)
+        limit = limit if len(tasks) > 1 else None
         self.stages.append(Stage(number, tuple(tasks), resources, tuple(edges), limit))
         return (_Exit(number, stack, chunk),)
 

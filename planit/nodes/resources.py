@@ -11,7 +11,8 @@ from typing import Any
 
 from planit.errors import PlanError, suggest
 from planit.nodes import walltime
-from planit.nodes.checks import check_additional, check_text, setup_lines
+from planit.nodes.checks import check_additional, check_own, check_text, setup_lines
+from planit.nodes.flags import refuse_contradictions
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Resources:
                 'a dict of SLURM arguments needs "slurm_time"', hint="add the wall time"
             )
         options = as_options(given)
+        refuse_contradictions("slurm_additional_parameters", options)
         walltime.parse(options.get("time"), "slurm_time")
         return cls(options)
 
@@ -67,11 +69,13 @@ GENERIC = {
     "timeout_min": "time",
     "stderr_to_stdout": "stderr_to_stdout",
     "max_requeues": "max_requeues",
+    "num_gpus": "gpus_per_node",
 }
-# Parameters of submitit's SlurmExecutor that make sense for a step of a plan. "dependency" and
-# "array_parallelism" are planit's own business.
+# Parameters of submitit's SlurmExecutor that make sense for a step of a plan. A "dependency" makes
+# sense for the plan as a whole, on the executor.
 KNOWN_OPTIONS = frozenset(
     {
+        "array_parallelism",
         "job_name",
         "partition",
         "time",
@@ -133,6 +137,12 @@ def option_name(key: str) -> str:
         bare = GENERIC.get(bare, bare)
         if bare in KNOWN_OPTIONS:
             return bare
+    if bare == "dependency":
+        raise PlanError(
+            f"{key} is not for a single step",
+            hint="its place in the plan says what it waits for; set on the executor, or as"
+            " backend.dependency, it is for the first steps",
+        )
     known = sorted({*GENERIC, *(f"slurm_{name}" for name in KNOWN_OPTIONS)} - {"timeout_min"})
     raise PlanError(f"unknown SLURM argument {key!r}", hint=suggest(key, known))
 
@@ -144,6 +154,8 @@ def _canonical_value(key: str, name: str, value: Any) -> Any:
         return setup_lines(key, value)
     if name == "additional_parameters":
         return check_additional(key, value)
+    if name in ("array_parallelism", "stderr_to_stdout"):
+        check_own(key, name, value)
     if isinstance(value, str) and (value or name != "comment"):
         check_text(key, value)
     return value

@@ -23,6 +23,8 @@ from planit.nodes.checks import (
     check_text,
     setup_lines,
 )
+from planit.nodes.flags import MORE as _MORE
+from planit.nodes.flags import on_top, refuse_contradictions
 from planit.nodes.resources import GENERIC, Resources, as_options, option_name
 
 
@@ -106,6 +108,8 @@ class SlurmArgs:
             "additional_params",
             check_additional("additional_params", self.additional_params),
         )
+        own = {**self.resources.options, "clusters": self.cluster, _MORE: self.additional_params}
+        refuse_contradictions("additional_params", own)
 
     @classmethod
     def from_mapping(cls, fields: Mapping[str, Any]) -> SlurmArgs:
@@ -153,7 +157,6 @@ class SlurmArgs:
 
 
 _FIELDS = tuple(field.name for field in dataclasses.fields(SlurmArgs))
-_MORE = "additional_parameters"
 # The option that a field becomes, where it is called otherwise.
 _OPTIONS = {"mem_gb": "mem", "additional_params": _MORE, "cluster": _MORE}
 
@@ -197,19 +200,17 @@ def changed(resources: Resources, fields: Mapping[str, Any]) -> Resources:
     new = {name: value for name, value in valid.items() if name in names} | as_options(submitits)
     names |= set(map(option_name, submitits))
     before = {name: value for name, value in resources.options.items() if name not in names}
-    options = {**before, **new}
-    if _MORE in names:
-        options[_MORE] = _merged(resources.options.get(_MORE, {}), new.get(_MORE, {}), fields)
-        if not options[_MORE]:
-            del options[_MORE]
+    more = {n: v for n, v in resources.options.get(_MORE, {}).items() if n not in names}
+    options = on_top({**before, _MORE: _kept(more, fields)}, new)
+    options[_MORE] = {n: v for n, v in options.get(_MORE, {}).items() if v is not None}
+    if not options[_MORE]:
+        del options[_MORE]
     walltime.parse(options.get("time"), "time")
     return Resources(options)
 
 
-def _merged(
-    before: Mapping[str, Any], new: Mapping[str, Any], fields: Mapping[str, Any]
-) -> dict[str, Any]:
-    """The sbatch options `new` beside those of `before`; `fields` says what is unset as a whole."""
+def _kept(before: Mapping[str, Any], fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The further options `before` without those that `fields` unset as a whole."""
     unset = {name for name, value in fields.items() if value is None}
     if f"slurm_{_MORE}" in unset:
         before = {}
@@ -217,7 +218,7 @@ def _merged(
         before = {name: before[name] for name in ("clusters",) if name in before}
     if "cluster" in fields:
         before = {name: value for name, value in before.items() if name != "clusters"}
-    return {name: value for name, value in {**before, **new}.items() if value is not None}
+    return before
 
 
 def _is_submitits(name: str) -> bool:

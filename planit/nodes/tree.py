@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self, overload
 
 from planit.errors import PlanError
+from planit.nodes.arguments import refuse_inside
 from planit.nodes.functions import Function, check_function
 from planit.nodes.resources import Resources
 from planit.nodes.slurm_args import SlurmSpec, resources_of
@@ -132,6 +133,10 @@ class Step(Task):
         self.func = own["func"]
         self.args = args[len(_OWN) :]
         self.kwargs = kwargs
+        try:
+            refuse_inside(Node, self.args, kwargs)
+        except PlanError as error:
+            raise in_step(self.name, error) from None
 
 
 class Command(Task):

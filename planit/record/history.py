@@ -24,7 +24,12 @@ class Leaf:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the newest submission put a step: a job, or a task of an array."""
+    """Where the newest submission put a step: a job, or a task of an array.
+
+    Attributes:
+        parents: the steps of the submission that must succeed before it.
+        lane: those that must end before it, well or not, as only so many run at once.
+    """
 
     submission: int
     stage: int
@@ -33,6 +38,7 @@ class Placement:
     index: int | None
     parents: tuple[str, ...]
     options: dict[str, Any]
+    lane: tuple[str, ...] = ()
 
     @property
     def key(self) -> str | None:
@@ -163,6 +169,7 @@ def _place(history: History, number: int, stages: list[SubmittedStage]) -> None:
         aligned = [names[p] for kind, p in stage.edges if kind == "aftercorr"]
         job = history.jobs.get((number, stage.number))
         shared = tuple(whole)
+        lane = tuple(n for kind, p in stage.edges if kind == "afterany" for n in names[p])
         for index, name in enumerate(stage.tasks):
             parents = shared + tuple(tasks[index] for tasks in aligned)
             if number == 1:
@@ -178,4 +185,5 @@ def _place(history: History, number: int, stages: list[SubmittedStage]) -> None:
                 index=index if stage.array else None,
                 parents=parents,
                 options=stage.options,
+                lane=lane,
             )

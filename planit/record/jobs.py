@@ -23,6 +23,13 @@ _ENDED = frozenset(
 # Reasons with which a pending job has priority 0, so that it does not start by itself: JobHeldUser,
 # JobHeldAdmin, "launch failed requeued held", "job requeued in held state" and these two.
 _HELD = re.compile("held|JobHoldMaxRequeue|BadConstraints", re.IGNORECASE)
+# Reasons that only another request, or another configuration of Slurm, takes away (the resource
+# limits page; squeue manual, "JOB REASON CODES"). Limits of groups and users pass.
+_NEVER = re.compile(
+    r"Partition(TimeLimit|NodeLimit|Config)|BadConstraints|Invalid(Account|QOS)"
+    r"|(Account|QOS)NotAllowed|(Association|QOS)TimeLimit|MaxMemPerLimit"
+    r"|(Assoc|QOS)Max\w+Per(Job|Node)(Limit)?|QOSMin\w+"
+)
 
 
 @dataclass(frozen=True)
@@ -63,6 +70,11 @@ class JobView:
     def is_held(self) -> bool:
         """Whether the job waits to be released, by the reason that squeue shows."""
         return self.state == "PENDING" and _HELD.search(self.reason or "") is not None
+
+    @property
+    def never_starts(self) -> bool:
+        """Whether the job asks for what it will not get, by the reason that squeue shows."""
+        return self.state == "PENDING" and _NEVER.fullmatch(self.reason or "") is not None
 
     @property
     def is_gone(self) -> bool:

@@ -27,8 +27,9 @@ def with_causes(
     """
     result: dict[str, StepStatus] = {}
     roots: dict[str, str] = {}
+    stuck: dict[str, StepStatus] = {}
     for name, own in steps.items():
-        step = own
+        step = _perhaps_stuck(own, history, stuck)
         blockers = dict.fromkeys(roots[p] for p in history.parents.get(name, ()) if p in roots)
         waits = name not in started and step.state in _NEVER_STARTED
         if blockers and waits and not history.was_cancelled(name):
@@ -39,6 +40,22 @@ def with_causes(
             roots[name] = f"{name}: {step.state}" + (f", {step.cause}" if step.cause else "")
         result[name] = step
     return result
+
+
+def _perhaps_stuck(step: StepStatus, history: History, stuck: dict[str, StepStatus]) -> StepStatus:
+    """The step, marked if it will not start by itself; adds it to `stuck` with the first such."""
+    if step.state not in (State.PENDING, State.HELD):
+        return step
+    first = step if step.never or step.state is State.HELD else None
+    if first is None:
+        place = history.placements.get(step.name)
+        before = (*history.parents.get(step.name, ()), *(place.lane if place else ()))
+        first = next((stuck[name] for name in before if name in stuck), None)
+    if first is None:
+        return step
+    stuck[step.name] = first
+    behind = f"behind {first.name}, which will never start" if first.never else None
+    return replace(step, stuck=True, cause=step.cause or behind)
 
 
 def _listed(causes: list[str]) -> str:

@@ -172,6 +172,7 @@ def _evidence(
         found,
         aborted=reason,
         has_job=place.key is not None,
+        is_first=not history.parents.get(leaf.name),
         cancelled=history.was_cancelled(leaf.name),
         answer=answer,
         view=view,

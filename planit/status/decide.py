@@ -50,6 +50,7 @@ class Verdict:
         stale: the state is the last one that was found, not today's.
         by_marker: the end marker decided, and its times and error belong to the state.
         queued: the queue still has the job.
+        never: it waits, and Slurm will never start it.
     """
 
     state: State
@@ -57,6 +58,7 @@ class Verdict:
     stale: bool = False
     by_marker: bool = False
     queued: bool = False
+    never: bool = False
 
 
 def decide(e: Evidence) -> Verdict:  # noqa: C901, PLR0911, PLR0912 (a table: one rule a line)
@@ -118,11 +120,34 @@ def _from_scheduler(e: Evidence) -> Verdict:
     assert e.view is not None
     state = SLURM_STATES.get(e.view.state, State.RUNNING)
     queued = not state.is_final
-    if e.view.is_held:
-        return Verdict(State.HELD, e.view.reason, queued=True)
+    if e.view.state == "PENDING":
+        waits = State.HELD if e.view.is_held else State.PENDING
+        return Verdict(waits, _why_it_waits(e), queued=True, never=_never_starts(e))
     if state is State.DONE and e.outcome is not None:
         return Verdict(State.FAILED, _error_line(e.end), by_marker=True)
     return Verdict(state, _cause(state, e) if state.is_failure else None, queued=queued)
+
+
+# Reasons of a job that waits which say nothing new, or pass by themselves within minutes.
+_EVERYDAY = {
+    "None", "Priority", "Resources", "Dependency", "DependencyNeverSatisfied", "JobArrayTaskLimit",
+    "Prolog", "Cleaning",
+}  # fmt: skip
+
+
+def _why_it_waits(e: Evidence) -> str | None:
+    reason = (e.view and e.view.reason) or "None"
+    if _never_starts(e):
+        return f"{printable(reason)}, so Slurm will never start it"
+    everyday = set(reason.split(",")) <= _EVERYDAY  # several for tasks of an array
+    return None if everyday else printable(reason)
+
+
+def _never_starts(e: Evidence) -> bool:
+    """What Slurm says of dependencies counts where no step before it, but another job, failed."""
+    assert e.view is not None
+    failed = e.is_first and e.view.reason == "DependencyNeverSatisfied"
+    return failed or e.view.never_starts
 
 
 _PLAIN_CAUSES = {State.TIMEOUT: "exceeded the time limit", State.OUT_OF_MEMORY: "out of memory"}

@@ -51,6 +51,7 @@ class Evidence:
         cached: how its newest job ended, if an earlier status found that out for good.
         aborted: why its newest submission was taken back, if it was.
         has_job: whether its newest submission got a job id.
+        is_first: whether no step of the plan is before it.
         cancelled: whether its newest job was cancelled through planit.
         starts: how often the step was started, requeues and resumes included.
         started: whether the newest job has left a start marker.
@@ -66,6 +67,7 @@ class Evidence:
     cached: Ended | None = None
     aborted: str | None = None
     has_job: bool = True
+    is_first: bool = False
     cancelled: bool = False
     starts: int = 0
     started: bool = False

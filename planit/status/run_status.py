@@ -83,6 +83,7 @@ def step_status(leaf: Leaf, place: Placement | None, e: Evidence) -> StepStatus:
         cause=verdict.cause,
         stale=verdict.stale,
         queued=verdict.queued,
+        never=verdict.never,
         ending=e.is_ending,
         error=error,
     )

@@ -54,9 +54,11 @@ class StepStatus:
         attempt: how often the step was started (requeues and resumes included).
         elapsed_s, requested_s: seconds run so far, and wall time asked for.
         node: where it runs or ran.
-        cause: for what failed or will never run, why.
+        cause: for what failed or will never run, why; for what waits, the scheduler's reason.
         stale: the scheduler did not answer, and this is the last state that was found.
         queued: the scheduler still has the job, even if it can never run.
+        never: it waits, and the scheduler will never start it, for what it asks.
+        stuck: it will not start by itself: it never starts, is held, or waits for such a step.
         ending: the job has ended but for the scheduler's own clean-up.
         error: type, message and traceback of the exception that ended it.
     """
@@ -73,6 +75,8 @@ class StepStatus:
     cause: str | None = None
     stale: bool = False
     queued: bool = False
+    never: bool = False
+    stuck: bool = False
     ending: bool = False
     error: Mapping[str, Any] | None = None
 
@@ -104,6 +108,12 @@ class RunStatus:
     def is_final(self) -> bool:
         """Whether nothing more will happen by itself."""
         return not (self.stale or self.submitting) and all(s.state.is_final for s in self.steps)
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether steps are left, and none of them runs or can start by itself."""
+        sure = not (self.stale or self.submitting or self.incomplete or self.is_final)
+        return sure and all(s.state.is_final or s.stuck for s in self.steps)
 
     @property
     def succeeded(self) -> bool:

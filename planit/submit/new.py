@@ -13,6 +13,7 @@ from planit.backends.submitit_jobs import ClusterWatcher, StepJob
 from planit.graph import Graph, lower
 from planit.job.call import Call, call_of
 from planit.nodes import Node, Resources, Task, check_unique_names, tasks
+from planit.nodes.flags import on_top
 from planit.record.bulk import uncollected
 from planit.record.call_file import PickledCalls
 from planit.record.files import is_group, slug_of, slugs
@@ -111,11 +112,7 @@ def merged_with(defaults: Mapping[str, Any], backend: Backend) -> Callable[[Task
     def merged(task: Task) -> Resources:
         key = task.resources.key
         if key not in cache:
-            own = task.resources.options
-            options = {**defaults, **own}
-            more = "additional_parameters"
-            if defaults.get(more) and own.get(more):
-                options[more] = {**defaults[more], **own[more]}
+            options = on_top(defaults, task.resources.options)
             cache[key] = on_default_cluster(Resources(options), backend)
         return cache[key]
 
@@ -166,6 +163,7 @@ def submit_stages(
             stage,
             number,
             backend,
+            plan=str((manifest or run.manifest)["plan"]),
             slugs=slugs,
             calls=calls,
             pickled=pickled[stage.number],

@@ -53,6 +53,7 @@ def write_stage(
     submission: int,
     backend: Backend,
     *,
+    plan: str,
     slugs: Mapping[str, str],
     calls: Mapping[str, Call],
     pickled: PickledCalls,
@@ -64,7 +65,7 @@ def write_stage(
     """
     step_dir = run.step_dir(slugs[stage.tasks[0].name])
     checkpoints = any(payload.can_checkpoint(calls[task.name].function) for task in stage.tasks)
-    written = StageOnDisk(run, submission, stage, step_dir, checkpoints)
+    written = StageOnDisk(run, plan, submission, stage, step_dir, checkpoints)
     written.folder.write(
         [(slugs[task.name], task.name) for task in stage.tasks],
         After(

@@ -157,7 +157,8 @@ class Resume:
         if asked:
             forced = dict.fromkeys(asked, "asked for")
         else:
-            broken = [s.name for s in status.steps if s.state.is_final and s.state != State.DONE]
+            ended = [s for s in status.steps if s.state.is_final or s.never]
+            broken = [s.name for s in ended if s.state != State.DONE]
             forced = dict.fromkeys(history.behind(broken), "behind a step that is rerun")
         decisions = []
         for step in status.steps:

@@ -47,6 +47,11 @@ def status_text(status: RunStatus, tree: Mapping[str, Any], *, everything: bool 
         lines.append(f"Being submitted at this moment by {status.submitting}.")
     if status.stale:
         lines.append("Stale: the scheduler does not answer; these are the states it showed last.")
+    if never := sum(step.never for step in status.steps):
+        lines.append(
+            f"{never} step(s) will never start: planit resume slurm.FIELD=VALUE submits them again"
+            " with another request, planit cancel clears them."
+        )
     lines += [f"Note: {problem}" for problem in status.problems]
     return "\n".join(lines)
 
@@ -90,7 +95,7 @@ def _summed(
         for names in zip(*(_names(child) for child in alike), strict=True):
             counts = Counter(states[name].state for name in names)
             yield f"● {common_start(names) or 'steps'}: {counts_text(counts)}"
-            failed = [name for name in names if states[name].state.is_failure]
+            failed = [n for n in names if states[n].state.is_failure or states[n].never]
             yield from (f"  {name}  {step_text(states[name])}" for name in failed[:_NAMED])
             if len(failed) > _NAMED:
                 yield f"  and {len(failed) - _NAMED} more (--all lists them)"
@@ -130,11 +135,12 @@ def step_text(step: StepStatus) -> str:
 def status_json(status: RunStatus, path: str) -> dict[str, Any]:
     """A run's states as plain data.
 
-    ``schema`` (int), ``plan``, ``run``, ``path`` (str), ``final``, ``succeeded``, ``incomplete``,
-    ``stale`` (bool), ``submitting`` (null, or who submits at this moment), ``problems`` (list of
-    str), ``counts`` (state -> int), and ``steps``: a list in the order of the plan with ``name``,
-    ``state``, ``job``, ``cluster``, ``attempt``, ``elapsed_s``, ``requested_s``, ``node``,
-    ``cause``, ``stale`` and ``error`` (null, or ``type``, ``message`` and ``traceback``). Times
+    ``schema`` (int), ``plan``, ``run``, ``path`` (str), ``final``, ``succeeded``,
+    ``incomplete``, ``stale`` (bool), ``submitting`` (null, or who submits at this moment),
+    ``problems`` (list of str), ``counts`` (state -> int), and ``steps``: a list in the order of
+    the plan with ``name``, ``state``, ``job``, ``cluster``, ``attempt``, ``elapsed_s``,
+    ``requested_s``, ``node``, ``cause``, ``stuck`` (bool: it waits, and will not start by
+    itself), ``stale`` and ``error`` (null, or ``type``, ``message`` and ``traceback``). Times
     are seconds. Fields may be added; none will be removed without a new ``schema``.
     """
     fields = (
@@ -147,6 +153,7 @@ def status_json(status: RunStatus, path: str) -> dict[str, Any]:
         "requested_s",
         "node",
         "cause",
+        "stuck",
         "stale",
         "error",
     )

@@ -48,6 +48,9 @@ PLANS = {
     + "steps:\n  a: {func: os.getcwd, slurm_args: cpu, slurm: {time: 1:30:00}}\nroot: a\n",
     "raw": HEAD
     + "steps:\n  a: {func: os.getcwd, slurm_args: {slurm_time: '1:00', qos: x}}\nroot: a\n",
+    "unnamed": HEAD
+    + STEP_A
+    + "  b: {func: os.getcwd, slurm_args: cpu}\n  c: {func: os.getcwd, slurm_args: cpu}\nroot: a\n",
     "command": HEAD
     + "steps:\n  a: {_target_: planit.Command, command: ls, cdw: x, slurm_args: cpu}\nroot: a\n",
 }
@@ -142,6 +145,8 @@ BAD: list[tuple[str, str, str | None]] = [
     ("plan=child_unknown", "plan.root._args_[1]: plan.steps has no step 'b'", "known: a"),
     ("plan=child_other", "plan.root._args_[0]: datetime.date is not a node", "name and slurm_args"),
     ("plan=child_typo", "planit.Chian is not a node", "Chain and Parallel"),
+    ("plan=unnamed", "plan.root does not name the step 'b' of plan.steps, nor 'c'",
+     "name it in plan.root, or take it out: ~plan.steps.b"),
     ("plan=extra", "plan.rooot is not a part of a plan", "did you mean root?"),
     ("plan=reference", "plan.steps.a.slurm_args: Interpolation key 'cpuu' not found", None),
     ("plan=broken", "broken.yaml, line 4: ", "fix the YAML"),

@@ -13,7 +13,11 @@ MKDIR = "{_target_: os.mkdir, path: made}"  # Hydra would make the folder
 HEAD = "_target_: planit.Plan\nname: p\n"
 
 
-def plan(step: str = "", root: str = "b") -> str:
+def chain(child: str) -> str:
+    return f"{{_target_: planit.Chain, _args_: [a, {child}]}}"
+
+
+def plan(step: str = "", root: str = chain("b")) -> str:
     """A plan with a step a, and this step b."""
     more = f"  b: {step}\n" if step else ""
     return f"{HEAD}steps:\n  a: {{func: my.f, slurm_args: cpu}}\n{more}root: {root}\n"
@@ -44,7 +48,7 @@ SHOWN = {
     "sweep_values": sweep(f"over: {{x: [1, {MKDIR}]}}"),
     "sweep_syntax": sweep('over: {x: "choice(1,{_target_:os.mkdir,path:made})"}'),
     "step": plan("{_target_: os.mkdir, slurm_args: cpu, path: made}"),
-    "inline_step": plan(root=f"{{name: c, slurm_args: cpu, {MKDIR[1:]}"),
+    "inline_step": plan(root=chain(f"{{name: c, slurm_args: cpu, {MKDIR[1:]}")),
     "private": plan(root="a") + f"_mine: {MKDIR}\nvars: {{x: {MKDIR}}}\n",
 }
 GLOBAL = """\
@@ -61,7 +65,7 @@ ONLY = "a _target_ is built in the arguments of functions only"
 REFUSED = {
     "root": (plan(root=MKDIR), "plan.root: os.mkdir is not a node"),
     "child": (
-        plan(root=f"{{_target_: planit.Chain, _args_: [a, {MKDIR}]}}"),
+        plan(root=chain(MKDIR)),
         "plan.root._args_[1]: os.mkdir is not a node",
     ),
     "children": (

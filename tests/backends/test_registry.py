@@ -65,7 +65,11 @@ def test_settings_are_those_that_were_given() -> None:
     given = {"cpus": 3, "gpus": 0, "mem_gb": 2.5, "isolation": "spawn", "kill_wait_s": 1}
     assert made("local", **given).settings() == {**given, "python": LocalBackend().python}
     slurm = made("slurm", kill_on_invalid_dep=False, python="p3")
-    assert slurm.settings() == {"kill_on_invalid_dep": False, "python": "p3"}
+    assert slurm.settings() == {
+        "kill_on_invalid_dep": False,
+        "python": "p3",
+        "dependency": None,
+    }
 
 
 @pytest.mark.parametrize(
@@ -187,3 +191,10 @@ def test_each_cluster_is_asked_for_its_queue_once_whether_it_answers_or_not() ->
     assert client.asked == [None, "down"]
     assert cached.accounting(None, ["2"])["2"].state == "FAILED"
     assert cached.cancel(["3"]) == {"3": "still there"}  # type: ignore[list-item, comparison-overlap]
+
+
+def test_a_dependency_on_a_job_of_slurms_needs_slurm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert made("auto", dependency=None).name == "local"
+    with pytest.raises(ConfigError, match=r"backend\.dependency needs Slurm"):
+        made("auto", dependency="afterok:1")

@@ -9,14 +9,20 @@ from typing import Any
 import pytest
 
 from planit import PlanError, SlurmArgs
-from planit.backends.slurm.script import ScriptSpec, needs_srun, script_text, task_count
+from planit.backends.slurm.script import ScriptSpec, job_name, needs_srun, script_text
 from planit.nodes.slurm_args import resources_of
 
 RUN = Path("/runs/p/r1")
 
 
 def spec(options: dict[str, Any], **changes: Any) -> ScriptSpec:
-    values = {"name": "train", "run_dir": RUN, "tag": "planit:r1:1.0", "python": "python3"}
+    values = {
+        "plan": "p",
+        "name": "train",
+        "run_dir": RUN,
+        "tag": "planit:r1:1.0",
+        "python": "python3",
+    }
     return ScriptSpec(options=options, **{**values, **changes})
 
 
@@ -68,7 +74,7 @@ planit_code=$?
 
 SINGLE = f"""\
 #!/bin/bash
-#SBATCH --job-name=train
+#SBATCH --job-name=p/train
 #SBATCH --time=01:00:00
 #SBATCH --partition=batch
 #SBATCH --cpus-per-task=8
@@ -131,7 +137,7 @@ def test_the_script_with_setup_and_teardown_lines() -> None:
 
 ARRAY = f"""\
 #!/bin/bash
-#SBATCH --job-name=train
+#SBATCH --job-name=p/train
 #SBATCH --time=01:00:00
 #SBATCH --partition=batch
 #SBATCH --cpus-per-task=8
@@ -149,7 +155,7 @@ IFS=$'\\t' read -r planit_slug PLANIT_STEP <<< "$planit_task"
 export PLANIT_STEP PLANIT_STEP_DIR="$PLANIT_RUN_DIR/steps/$planit_slug"
 planit_job=${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}
 # So that squeue and sacct show which branch this task is.
-timeout 10 scontrol update JobId="$planit_job" JobName="$PLANIT_STEP" &> /dev/null
+timeout 10 scontrol update JobId="$planit_job" JobName=p/"${{PLANIT_STEP:0:198}}" &> /dev/null
 export SUBMITIT_EXECUTOR=slurm
 
 {SIMPLE}"""
@@ -238,12 +244,45 @@ def test_a_path_with_control_characters_is_refused(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "count"),
-    [({}, 1), ({"nodes": 3}, 3), ({"nodes": 2, "ntasks_per_node": 4}, 8)],
+    "options",
+    [
+        {"nodes": 3},
+        {"additional_parameters": {"ntasks": 2}},
+        {"additional_parameters": {"ntasks-per-node": 2}},
+        {"additional_parameters": {"nodes": "2"}},
+    ],
 )
-def test_tasks_are_nodes_times_tasks_per_node(options: dict[str, Any], count: int) -> None:
-    assert task_count(options) == count
-    assert needs_srun(options, checkpoints=False, launches=True) == (count > 1)
+def test_srun_starts_a_process_for_each_task_wherever_they_are_asked_for(
+    options: dict[str, Any],
+) -> None:
+    assert needs_srun(options, checkpoints=False, launches=True)
+    assert (
+        f'planit_run srun --unbuffered --kill-on-bad-exit=1 --open-mode=append --output "{FILES}'
+        in (single({**CPU, **options}))
+    )
+
+
+def test_an_option_is_written_once_and_additional_parameters_win() -> None:
+    text = single({**CPU, "nodes": 1, "additional_parameters": {"cpus-per-task": 4, "nodes": 2}})
+    assert text.count("--cpus-per-task") == text.count("--nodes") == 1
+    assert directives(text)["cpus-per-task"] == "4"
+
+
+def test_a_dependency_of_the_whole_plan_stands_in_the_script() -> None:
+    found = directives(single(CPU, dependency="afterok:7", cancels=True))
+    assert (found["dependency"], found["kill-on-invalid-dep"]) == ("afterok:7", "yes")
+    assert "kill-on-invalid-dep" not in directives(single(CPU, dependency="afterok:7"))
+
+
+def test_a_job_is_called_by_its_plan_and_step() -> None:
+    assert job_name("thesis", "train[lr=0.1]") == "thesis/train[lr=0.1]"
+    assert len(job_name("p", "x" * 2000)) == 200  # Slurm refuses more than 1024 bytes
+
+
+def test_a_name_of_the_users_own_stays() -> None:
+    text = script_text(spec({**CPU, "job_name": "mine"}).for_array(RUN / "arrays/1.0/tasks", 3))
+    assert directives(text)["job-name"] == "mine"
+    assert "JobName" not in text
 
 
 @pytest.mark.parametrize(

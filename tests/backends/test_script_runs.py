@@ -62,6 +62,7 @@ def execute(script: str, folder: Path, env: dict[str, str]) -> Ran:
 def run_single(folder: Path, code: int, *, step: str = "train", **options: Any) -> Ran:
     step_dir = folder / "steps" / step
     spec = ScriptSpec(
+        plan="p",
         name=step,
         options={**OPTIONS, **options},
         run_dir=folder,
@@ -160,6 +161,7 @@ def test_an_exit_code_that_an_earlier_attempt_left_is_not_taken_for_this_ones(
     """A requeued job keeps its id: its attempts are told apart by SLURM_RESTART_COUNT."""
     step_dir = tmp_path / "steps" / "train"
     spec = ScriptSpec(
+        plan="p",
         name="train",
         options={**OPTIONS, "setup": ['[ -z "$SLURM_RESTART_COUNT" ] || exit 4']},
         run_dir=tmp_path,
@@ -195,6 +197,7 @@ def test_each_task_of_an_array_finds_its_own_step(
         "".join(f"slug-{i}\t{name}\n" for i, name in enumerate(names)),
     )
     spec = ScriptSpec(
+        plan="p",
         name="fit",
         options={**OPTIONS, **lines},
         run_dir=tmp_path,

@@ -331,6 +331,7 @@ def test_the_settings_make_the_same_backend_again(tools: Tools) -> None:
     assert SlurmBackend().settings() == {
         "kill_on_invalid_dep": True,
         "python": shlex.quote(sys.executable),
+        "dependency": None,
     }
     other = SlurmBackend(kill_on_invalid_dep=False, python="apptainer exec x python")
     assert SlurmBackend(**other.settings()).settings() == other.settings()

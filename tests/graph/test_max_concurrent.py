@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planit import Chain, Node, Parallel, Sweep
+from planit import Chain, Node, Parallel, Step, Sweep
 from planit.graph import EdgeKind, Graph, Tracker, lower
 from planit.nodes import Task
 from tests.graph.reference import lanes_of, parents_of
@@ -72,3 +73,12 @@ def _most_at_once(graph: Graph, branches: list[set[str]]) -> int:
         most = max(most, sum(1 for branch in branches if branch & names))
         tracker.end(running.pop(), succeeded=True)
     return most
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(None, 3), (2, 2), (9, 3)])
+def test_an_array_takes_the_smaller_of_both_limits(limit: int | None, expected: int) -> None:
+    raw = {"slurm_time": "5", "slurm_array_parallelism": 3}
+    many = [Step(f"s{i}", nothing, raw) for i in range(10)]
+    graph = lower(Parallel(*many, max_concurrent=limit))
+    assert [stage.max_concurrent for stage in graph.stages] == [expected]
+    assert lower(many[0]).stages[0].max_concurrent is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -35,6 +36,29 @@ def test_jobs_are_submitits_and_steps_are_processes_of_their_own(tmp_path: Path)
     plan.wait()
     assert plan.run is not None
     assert Run.open("p", base=tmp_path / "logs").status().succeeded
+
+
+def test_a_submission_is_told_once_with_the_next_command(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    plan = Plan("p", Chain(Step("a", nothing, ARGS), Step("b", nothing, ARGS)))
+    plan.submit(executor(tmp_path))
+    assert plan.run is not None
+    line = f"Submitted plan p: 2 step(s) as 2 job(s), 1.0 to 1.1, run {plan.run.run_id};"
+    line += f" next: planit status --runs-dir {tmp_path / 'logs'}"
+    told = [(one.name, one.levelname, one.getMessage()) for one in caplog.records]
+    assert told == [("planit", "INFO", line)]
+    plan.wait()
+
+
+def test_a_submission_says_nothing_where_logging_is_not_set_up(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    plan = Plan("p", Step("a", nothing, ARGS))
+    plan.submit(executor(tmp_path))
+    plan.wait()
+    assert capfd.readouterr() == ("", "")
 
 
 def test_wait_names_what_failed_and_what_never_ran(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ GB = 2**30
         ({"gres": "gpu"}, Request(gpus=1)),
         ({"gres": "shard:4"}, Request()),
         ({"additional_parameters": {"cpus-per-gpu": 4, "gpus": 1}}, Request(cpus=4, gpus=1)),
+        ({"cpus_per_task": 2, "additional_parameters": {"cpus_per_task": 4}}, Request(cpus=4)),
     ],
 )
 def test_requests_are_read_as_sbatch_reads_them(options: dict[str, Any], asks: Request) -> None:
@@ -39,6 +40,18 @@ def test_a_little_more_memory_than_there_is_is_too_much() -> None:
     almost.refuse([("fits", Request(memory=almost.memory))])
     with pytest.raises(PlanError, match=r"'s' asks for 32 GB \(there are 31.9\)"):
         almost.refuse([("s", Request(memory=32 * GB))])
+
+
+@pytest.mark.parametrize("key", ["ntasks", "ntasks-per-node", "nodes"])
+def test_several_processes_in_additional_parameters_are_refused(key: str) -> None:
+    with pytest.raises(PlanError, match="step 's' asks for 2"):
+        Request.of("s", {"additional_parameters": {key: 2}, "nodes": 1, "ntasks_per_node": 1})
+
+
+def test_a_task_for_each_of_several_gpus_is_refused() -> None:
+    more = {"ntasks_per_gpu": 1, "gpus": 2}
+    with pytest.raises(PlanError, match="step 's' asks for 2 tasks"):
+        Request.of("s", {"additional_parameters": more})
 
 
 @pytest.mark.parametrize("key", ["nodes", "ntasks_per_node"])

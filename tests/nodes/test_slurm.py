@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from planit import MailType, PlanError, SlurmArgs
+from planit.nodes.flags import flags_of, task_count
+from planit.nodes.resources import Resources
 from planit.nodes.slurm_args import changed, resources_of
 
 LEAST: dict[str, Any] = {"time": "01:00:00", "partition": "batch"}
@@ -78,7 +80,7 @@ def test_mail_types_may_be_members_or_their_names_in_any_case() -> None:
 
 
 ORDER_BREAKERS = ["dependency", "kill-on-invalid-dep", "kill_on_invalid_dep", "array", "hold"]
-LOG_BREAKERS = ["output", "error", "wrap", "wait", "parsable", "test_only"]
+LOG_BREAKERS = ["open_mode", "output", "error", "wrap", "wait", "parsable", "test_only"]
 ABBREVIATED = ["depend", "dep", "arr", "ho", "outp", "kill"]  # sbatch completes long options
 
 
@@ -101,6 +103,18 @@ def test_additional_params_with_a_line_break_cannot_smuggle_a_second_line() -> N
         SlurmArgs(**LEAST, additional_params={"qos": "a\nrm -rf /"})
     with pytest.raises(PlanError, match="control characters"):
         resources_of({**RAW, "slurm_comment": "a\nrm -rf /"})
+
+
+def test_a_dependency_of_a_single_step_is_refused_with_where_it_goes() -> None:
+    with pytest.raises(PlanError, match="slurm_dependency is not for a single step") as refused:
+        resources_of({**RAW, "slurm_dependency": "afterok:1"})
+    assert "set on the executor" in str(refused.value.hint)
+
+
+@pytest.mark.parametrize("value", [0, "3", True])
+def test_the_parallelism_of_an_array_is_a_number(value: Any) -> None:
+    with pytest.raises(PlanError, match="slurm_array_parallelism must be a whole number"):
+        resources_of({**RAW, "slurm_array_parallelism": value})
 
 
 def test_both_spellings_of_the_cluster_option_count_as_the_cluster() -> None:
@@ -207,7 +221,7 @@ def test_a_raw_dict_needs_its_time_and_says_so() -> None:
     assert "base 60" in (caught.value.hint or "")
 
 
-@pytest.mark.parametrize("key", ["slurm_partitoin", "partition", "slurm_dependency", "time"])
+@pytest.mark.parametrize("key", ["slurm_partitoin", "partition", "slurm_map_count", "time"])
 def test_an_unknown_key_of_a_raw_dict_is_refused_with_what_is_known(key: str) -> None:
     with pytest.raises(PlanError, match=f"unknown SLURM argument '{key}'") as caught:
         resources_of({**RAW, key: "x"})
@@ -250,7 +264,10 @@ MORE = "additional_parameters"
         ({"mem_gb": 8}, {"mem": "8GB"}),
         ({"mem_gb": None}, {"mem": None}),
         ({"slurm_mem": "3GB"}, {"mem": "3GB"}),
-        ({"slurm_qos": "high", "nodes": 3}, {"qos": "high", "nodes": 3}),
+        (
+            {"slurm_qos": "high", "nodes": 3},
+            {"qos": "high", "nodes": 3, MORE: {"constraint": "x", "clusters": "wice"}},
+        ),
         ({"nodes": 1}, {}),
         ({"gpus_per_node": 0}, {"gpus_per_node": None}),
         ({"gpus_per_node": None}, {"gpus_per_node": None}),
@@ -293,3 +310,102 @@ def test_a_change_that_is_not_valid_is_refused(fields: dict[str, Any], says: str
     with pytest.raises(PlanError) as caught:
         changed(FULL.resources, fields)
     assert says in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("flag", "whole"), [("n", "ntasks"), ("N", "nodes"), ("c", "cpus-per-task"), ("p", "partition")]
+)
+def test_a_short_option_is_refused_with_its_long_name(flag: str, whole: str) -> None:
+    with pytest.raises(PlanError, match=f"'{flag}' is not an option's whole name") as refused:
+        SlurmArgs(**LEAST, additional_params={flag: 2})
+    assert refused.value.hint == f"write {whole}"
+
+
+@pytest.mark.parametrize(("flag", "whole"), [("ntas", "ntasks"), ("cpus_per_ta", "cpus-per-task")])
+def test_an_option_that_sbatch_would_complete_is_refused(flag: str, whole: str) -> None:
+    with pytest.raises(PlanError, match=f"'{flag}' is not an option's whole name") as refused:
+        SlurmArgs(**LEAST, additional_params={flag: 2})
+    assert whole in str(refused.value.hint)
+
+
+@pytest.mark.parametrize("value", ["two", 0, -1, True, 1.5, "1-2"])
+@pytest.mark.parametrize("flag", ["ntasks", "ntasks-per-node", "tasks_per_node"])
+def test_a_number_of_tasks_that_is_none_is_refused(flag: str, value: Any) -> None:
+    with pytest.raises(PlanError, match=f"additional_params.{flag} must be a whole number"):
+        SlurmArgs(**LEAST, additional_params={flag: value})
+
+
+def test_an_option_in_two_spellings_is_refused() -> None:
+    with pytest.raises(PlanError, match="additional_params has 'ntasks_per_node' twice"):
+        SlurmArgs(**LEAST, additional_params={"ntasks-per-node": 2, "ntasks_per_node": 2})
+
+
+@pytest.mark.parametrize(
+    ("fields", "flag", "value"),
+    [
+        ({}, "time", "02:00:00"),
+        ({}, "partition", "other"),
+        ({"nodes": 2}, "nodes", 4),
+        ({"cpus_per_task": 2}, "cpus-per-task", 4),
+        ({"mem_gb": 2}, "mem", "4G"),
+        ({"cluster": "wice"}, "cluster", "genius"),
+    ],
+)
+def test_a_field_that_additional_params_contradict_is_refused(
+    fields: dict[str, Any], flag: str, value: Any
+) -> None:
+    with pytest.raises(PlanError, match=r"additional_params.*say") as refused:
+        SlurmArgs(**{**LEAST, **fields}, additional_params={flag: value})
+    assert "once" in str(refused.value.hint)
+    raw = {"slurm_additional_parameters": {"partition": "other"}}
+    with pytest.raises(PlanError, match="slurm_additional_parameters"):
+        resources_of({**RAW, **raw})
+
+
+def test_what_says_the_same_twice_is_taken() -> None:
+    args = SlurmArgs(**LEAST, nodes=2, additional_params={"nodes": "2", "partition": "batch"})
+    assert flags_of(args.resources.options)["nodes"] == "2"
+
+
+@pytest.mark.parametrize(
+    ("before", "fields", "flags"),
+    [
+        ({"additional_parameters": {"nodes": 4}}, {"nodes": 2}, {"nodes": 2}),
+        ({"additional_parameters": {"mem": "1G"}}, {"mem_gb": 2}, {"mem": "2GB"}),
+        ({"nodes": 2}, {"additional_params": {"nodes": 4}}, {"nodes": 4}),
+        ({"constraint": "a"}, {"additional_params": {"constraint": None}}, {}),
+        ({"additional_parameters": {"qos": "low"}}, {"slurm_qos": "high"}, {"qos": "high"}),
+        ({"additional_parameters": {"qos": "low"}}, {"slurm_qos": None}, {}),
+    ],
+)
+def test_a_change_wins_wherever_the_option_stood(
+    before: dict[str, Any], fields: dict[str, Any], flags: dict[str, Any]
+) -> None:
+    made = changed(Resources({"time": "5", "partition": "x", **before}), fields)
+    assert flags_of(made.options) == {"time": "5", "partition": "x", **flags}
+
+
+@pytest.mark.parametrize(
+    ("options", "count"),
+    [
+        ({}, 1),
+        ({"nodes": 3}, 3),
+        ({"nodes": "2", "ntasks_per_node": 4}, 8),
+        ({"additional_parameters": {"ntasks": 2}}, 2),
+        ({"additional_parameters": {"ntasks": "2"}, "nodes": 2, "ntasks_per_node": 8}, 2),
+        ({"additional_parameters": {"ntasks-per-node": 2}, "nodes": 2}, 4),
+        ({"additional_parameters": {"ntasks_per_gpu": 2, "gpus": "a100:3"}}, 6),
+        ({"additional_parameters": {"ntasks_per_gpu": 2}, "gpus_per_node": 2, "nodes": 2}, 8),
+        ({"additional_parameters": {"gpus": 4}, "gpus_per_task": 2}, 2),
+        ({"additional_parameters": {"nodes": 2}}, 2),
+    ],
+)
+def test_the_tasks_of_a_job_are_counted_as_slurm_counts_them(
+    options: dict[str, Any], count: int
+) -> None:
+    assert task_count(flags_of(options)) == count
+
+
+def test_nodes_that_slurm_may_choose_are_no_number_of_tasks() -> None:
+    with pytest.raises(PlanError, match="nodes '1-4' is not one whole number"):
+        task_count({"nodes": "1-4"})

@@ -11,6 +11,7 @@ import pytest
 from planit import Chain, Command, Parallel, Plan, PlanError, Step
 from planit.job.call import call_of
 from planit.nodes import tasks
+from planit.nodes.arguments import Unbuilt
 from tests.helpers import CPU, nothing, step
 
 
@@ -166,3 +167,30 @@ def test_a_tree_is_shown_as_it_is_written() -> None:
     assert repr(Chain(step("a"), Parallel(Command("b", "x", CPU)))) == (
         "Chain(Step('a'), Parallel(Command('b')))"
     )
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "where"),
+    [
+        ((step("a"),), {}, "argument 0 is Step('a')"),
+        ((1, [0, step("a")]), {}, "argument 1 is Step('a')"),
+        ((), {"data": {"of": (step("a"),)}}, "argument 'data' is Step('a')"),
+        ((Chain(step("a")),), {}, "argument 0 is Chain(Step('a'))"),
+        ((), {"data": Unbuilt({"_target_": "planit.Step"})}, "argument 'data' is planit.Step"),
+    ],
+)
+def test_a_node_as_an_argument_of_a_step_is_refused(
+    args: tuple[Any, ...], kwargs: dict[str, Any], where: str
+) -> None:
+    with pytest.raises(PlanError) as refused:
+        Step("b", nothing, CPU, *args, **kwargs)
+    assert refused.value.message == f"step 'b': {where}, and steps do not hand on values"
+    assert refused.value.hint == (
+        "put both in a Chain, and let the first write a file that the second reads"
+    )
+
+
+def test_other_arguments_that_hold_each_other_are_passed_on() -> None:
+    ring: list[Any] = []
+    ring.append(ring)
+    assert Step("a", nothing, CPU, ring).args[0] is ring

@@ -112,6 +112,44 @@ def test_a_job_on_another_cluster_can_be_cancelled(slurm: Cluster, tmp_path: Pat
     until(lambda: not slurm_says("squeue", "-h", "-M", "beta", "-t", "R", "-j", stop.job_id))
 
 
+def test_the_first_steps_wait_for_the_executors_dependency_and_arrays_have_its_limit(
+    slurm: Cluster, tmp_path: Path
+) -> None:
+    held = ["sbatch", "--parsable", "--hold", "-t", "5", "-o", "/dev/null", "--wrap", "sleep 1"]
+    before = slurm_says(*held)
+    executor = submitit.AutoExecutor(folder=tmp_path / "logs/%j")
+    executor.update_parameters(
+        slurm_dependency=f"afterok:{before}", slurm_array_parallelism=2, name="mine"
+    )
+    ran = tmp_path / "ran"
+    plan = Plan("p", Chain(Parallel(*(note(f"t{i}", ran) for i in range(3))), note("last", ran)))
+    plan.submit(executor)
+    assert plan.run is not None
+    assert plan.run.path.parents[1] == tmp_path / "logs"
+    shown = slurm_says("scontrol", "show", "job", of_run(plan.run, "t0").partition("_")[0])
+    assert f"Dependency=afterok:{before}" in shown
+    assert "ArrayTaskThrottle=2" in shown
+    assert "JobName=mine" in shown
+    slurm_says("scontrol", "release", before)
+    assert set(settled(plan.run).values()) == {"DONE"}
+    assert lines(ran)[-1] == "last"
+    job = of_run(plan.run, "t0")
+    assert slurm_says("squeue", "-h", "-t", "all", "-j", job, "-o", "%j") == "mine"
+
+
+def test_a_dependency_that_fails_ends_the_first_steps_and_a_resume_can_drop_it(
+    slurm: Cluster, tmp_path: Path
+) -> None:
+    words = ["sbatch", "--parsable", "-t", "5", "-o", "/dev/null", "--wrap", "sleep 1; false"]
+    fails = slurm_says(*words)
+    ran = tmp_path / "ran"
+    run = submit(tmp_path, Chain(note("a", ran), note("b", ran)), dependency=f"afterok:{fails}")
+    assert settled(run) == {"a": "CANCELLED", "b": "BLOCKED"}
+    assert Run(run.path).backend.settings()["dependency"] == f"afterok:{fails}"
+    assert planit(tmp_path, "resume", "backend.dependency=null").code == 0
+    assert set(settled(run).values()) == {"DONE"}
+
+
 def test_waiting_for_a_plan_raises_what_failed_and_what_was_blocked(submitted: Submitted) -> None:
     plan = submitted.plan
     assert plan.run is not None
@@ -121,6 +159,17 @@ def test_waiting_for_a_plan_raises_what_failed_and_what_was_blocked(submitted: S
     assert set(failed.value.failures) == {"bad"}
     assert "raise ValueError(text)" in failed.value.failures["bad"]
     assert failed.value.blocked == ("behind",)
+
+
+SEVERAL: dict[str, Any] = {
+    "nodes": SlurmArgs("5", "batch", nodes=2),
+    "tasks": SlurmArgs("5", "batch", additional_params={"ntasks": 2}),
+    "per_node": {
+        "slurm_time": "5",
+        "slurm_partition": "batch",
+        "slurm_additional_parameters": {"ntasks-per-node": "2"},
+    },
+}
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +190,7 @@ def kinds(slurm: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Run:
         Chain(note("broken", ran, broken), note("after3", ran)),
         Chain(note("left", ran, left), note("after4", ran)),
         Chain(Step("masked", steps.fail, masked), note("after5", ran)),
-        Step("several", steps.environment, SlurmArgs("5", "batch", nodes=2), str(base / "two")),
+        *(Step(name, steps.environment, args, str(base / name)) for name, args in SEVERAL.items()),
         Step("one_bad", _rank_one_fails, SlurmArgs("5", "batch", nodes=2)),
     )
     before = os.umask(0o077)
@@ -189,11 +238,12 @@ def test_a_step_finds_its_run_its_setup_lines_and_the_submitters_umask(kinds: Ru
     assert values["umask"] == "077"
 
 
-def test_a_step_of_several_tasks_runs_in_each(kinds: Run) -> None:
-    two = lines(kinds.path.parents[1] / "two")
-    ranks = [line for line in two if line.startswith("SLURM_PROCID")]
+@pytest.mark.parametrize("name", SEVERAL)
+def test_a_step_of_several_tasks_runs_in_each(kinds: Run, name: str) -> None:
+    seen = lines(kinds.path.parents[1] / name)
+    ranks = [line for line in seen if line.startswith("SLURM_PROCID")]
     assert sorted(ranks) == ["SLURM_PROCID=0", "SLURM_PROCID=1"]
-    end = end_of(kinds.path, "several")
+    end = end_of(kinds.path, name)
     assert (end.outcome, end.ranks) == ("succeeded", 2)
 
 

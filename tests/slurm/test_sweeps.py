@@ -6,11 +6,21 @@ import os
 import random
 from pathlib import Path
 
-from planit import Chain, Node, Parallel, Run, Step, Sweep
+from planit import Chain, Node, Parallel, Run, SlurmArgs, Step, Sweep
 from tests.cluster import Cluster
 from tests.graph.reference import ancestors
 from tests.slurm import steps, sweep_steps
-from tests.slurm.tools import ARGS, lines, note, planit, settled, slurm_says, submit, wrapped
+from tests.slurm.tools import (
+    ARGS,
+    lines,
+    note,
+    of_run,
+    planit,
+    settled,
+    slurm_says,
+    submit,
+    wrapped,
+)
 
 # The whole thesis 200 times takes minutes on two cores: PLANIT_TEST_BRANCHES=200 does it.
 BRANCHES = int(os.environ.get("PLANIT_TEST_BRANCHES", "16"))
@@ -137,8 +147,29 @@ def test_a_resume_submits_just_the_failed_tasks_and_their_tails(
 
 def test_squeue_shows_which_branch_a_task_is(slurm: Cluster, tmp_path: Path) -> None:
     sweep = Sweep("train", steps.note, ARGS, str(tmp_path / "noted"), over={"text": ["x", "y"]})
-    run: Run = submit(tmp_path, sweep)
+    behind = note("behind", tmp_path / "noted")
+    run: Run = submit(tmp_path, Chain(sweep, behind), plan="my thesis")
+    names = slurm_says("squeue", "-h", "-t", "pending", "-j", of_run(run, "behind"), "-o", "%j")
+    assert names in ("my thesis/behind", "")  # it may have run already
     settled(run)
-    job = str(run.status().steps[0].job).partition("_")[0]
-    shown = slurm_says("squeue", "-h", "-t", "all", "-j", job, "-o", "%i %j")
-    assert sorted(shown.splitlines()) == [f"{job}_0 train[text=x]", f"{job}_1 train[text=y]"]
+    job = of_run(run, "train[text=x]").partition("_")[0]
+    jobs = f"{job},{of_run(run, 'behind')}"
+    shown = slurm_says("squeue", "-h", "-t", "all", "-j", jobs, "-o", "%i %j")
+    assert sorted(shown.splitlines()) == sorted(
+        [
+            f"{job}_0 my thesis/train[text=x]",
+            f"{job}_1 my thesis/train[text=y]",
+            f"{of_run(run, 'behind')} my thesis/behind",
+        ]
+    )
+
+
+def test_tasks_that_wait_have_the_plan_and_what_their_names_have_in_common(
+    slurm: Cluster, tmp_path: Path
+) -> None:
+    later = SlurmArgs("5", "batch", additional_params={"begin": "now+1hour"})
+    sweep = Sweep("train", steps.note, later, str(tmp_path / "noted"), over={"text": ["x", "y"]})
+    run: Run = submit(tmp_path, sweep, plan="thesis")
+    job = of_run(run, "train[text=x]").partition("_")[0]
+    assert slurm_says("squeue", "-h", "-j", job, "-o", "%j") == "thesis/train"
+    run.cancel()

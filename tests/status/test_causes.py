@@ -24,10 +24,14 @@ def found(
     *,
     started: Collection[str] = (),
     cancelled: Mapping[str, int] | None = None,
+    lanes: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, StepStatus]:
-    place = Placement(1, 0, None, None, None, (), {})
+    lanes = lanes or {}
     history = History(
-        placements={one.name: place for one in steps},
+        placements={
+            one.name: Placement(1, 0, None, None, None, (), {}, tuple(lanes.get(one.name, ())))
+            for one in steps
+        },
         parents={name: tuple(names) for name, names in parents.items()},
         cancelled=dict(cancelled or {}),
     )
@@ -113,4 +117,31 @@ def test_a_blocked_step_hands_on_the_first_of_its_causes() -> None:
 
 def test_where_nothing_failed_nothing_is_blocked() -> None:
     steps = [step("a", DONE), step("b", PENDING), step("c", State.HELD)]
-    assert list(found(steps, {"b": ["a"], "c": ["b"]}).values()) == steps
+    after = found(steps, {"b": ["a"], "c": ["b"]})
+    assert [(one.state, one.cause) for one in after.values()] == [
+        (one.state, one.cause) for one in steps
+    ]
+
+
+def test_what_is_behind_a_step_that_never_starts_is_stuck_as_well() -> None:
+    steps = [
+        step("a", PENDING, "PartitionTimeLimit, so Slurm will never start it", never=True),
+        step("b", PENDING),
+        step("c", PENDING),
+        step("held", State.HELD, "JobHeldUser"),
+        step("d", PENDING),
+        step("other", PENDING, "BeginTime"),
+        step("behind_other", PENDING),
+        step("runs", State.RUNNING),
+    ]
+    parents = {"b": ["a"], "c": ["b"], "d": ["held"], "behind_other": ["other"], "runs": ["a"]}
+    result = found(steps, parents)
+    assert [name for name, one in result.items() if one.stuck] == ["a", "b", "c", "held", "d"]
+    behind = "behind a, which will never start"
+    causes = [result[name].cause for name in ("b", "c", "d", "behind_other")]
+    assert causes == [behind, behind, None, None]
+
+
+def test_what_waits_for_the_end_of_a_step_that_never_starts_is_stuck_too() -> None:
+    steps = [step("a", PENDING, never=True), step("b", PENDING)]
+    assert found(steps, {}, lanes={"b": ["a"]})["b"].stuck

@@ -47,6 +47,12 @@ BAD = "ValueError: broken"
 KILLED = end("Killed", "ended by SIGKILL before the function returned", 137)
 SIGKILL = "ended by SIGKILL before the function returned"
 BLOCKED = end("Blocked", "prep failed")
+NEVER = ", so Slurm will never start it"
+NEVER_STARTS = (
+    "PartitionTimeLimit", "PartitionNodeLimit", "PartitionConfig", "InvalidAccount", "InvalidQOS",
+    "AccountNotAllowed", "QOSNotAllowed", "AssocMaxWallDurationPerJobLimit", "QOSMaxCpuPerNode",
+    "QOSMaxMemoryPerJob", "QOSMaxWallDurationPerJobLimit", "QOSMinGRES",
+)  # fmt: skip
 ROWS = [
     # nothing of it is anywhere
     row(State.NOT_SUBMITTED, submitted=False),
@@ -60,7 +66,8 @@ ROWS = [
     row(State.DONE, outcome="succeeded", answer=QUEUED, view=view("RUNNING")),
     row(State.DONE, outcome="succeeded", answer=QUEUED, view=view("COMPLETING")),
     row(State.DONE, outcome="succeeded", answer=QUEUED, view=view("COMPLETED")),
-    row(State.PENDING, outcome="succeeded", answer=QUEUED, view=view("PENDING", "BeginTime")),
+    row(State.PENDING, "BeginTime", outcome="succeeded", answer=QUEUED,
+        view=view("PENDING", "BeginTime")),
     row(State.HELD, "JobHeldUser", outcome="succeeded", answer=QUEUED,
         view=view("PENDING", "JobHeldUser")),
     # the end marker says failed
@@ -69,7 +76,7 @@ ROWS = [
     row(State.FAILED, BAD, outcome="failed", end=end(), answer=QUEUED, view=view("COMPLETING")),
     row(State.FAILED, BAD, outcome="failed", end=end(), answer=ACCOUNTED, view=view("FAILED")),
     row(State.FAILED, BAD, outcome="failed", end=end(), answer=UNKNOWN),
-    row(State.PENDING, outcome="failed", end=end(), answer=QUEUED,
+    row(State.PENDING, "BeginTime", outcome="failed", end=end(), answer=QUEUED,
         view=view("PENDING", "BeginTime")),
     row(State.RUNNING, outcome="failed", end=end(), answer=QUEUED, view=view("RUNNING")),
     row(State.HELD, outcome="failed", end=end(), answer=QUEUED, view=view("REQUEUE_HOLD")),
@@ -109,7 +116,7 @@ ROWS = [
         view=view("COMPLETED")),
     row(State.PENDING, outcome="terminated", end=end(), started=True, answer=QUEUED,
         view=view("PENDING")),
-    row(State.PENDING, outcome="requeued", started=True, answer=QUEUED,
+    row(State.PENDING, "BeginTime", outcome="requeued", started=True, answer=QUEUED,
         view=view("PENDING", "BeginTime")),
     # no end marker
     row(State.PENDING, answer=QUEUED, view=view("PENDING", "Priority")),
@@ -121,16 +128,31 @@ ROWS = [
         view=view("PENDING", "launch failed requeued held")),
     row(State.HELD, "job requeued in held state", started=True, answer=QUEUED,
         view=view("PENDING", "job requeued in held state")),
-    row(State.HELD, "BadConstraints", answer=QUEUED, view=view("PENDING", "BadConstraints")),
+    row(State.HELD, f"BadConstraints{NEVER}", answer=QUEUED,
+        view=view("PENDING", "BadConstraints")),
+    # why it waits: what passes by itself within minutes is not worth a word
+    row(State.PENDING, answer=QUEUED, view=view("PENDING", "Resources")),
+    row(State.PENDING, answer=QUEUED, view=view("PENDING", "JobArrayTaskLimit")),
+    row(State.PENDING, answer=QUEUED, view=view("PENDING", "Dependency,None")),
+    row(State.PENDING, "PartitionDown", answer=QUEUED, view=view("PENDING", "PartitionDown")),
+    row(State.PENDING, "ReqNodeNotAvail, UnavailableNodes:n2", answer=QUEUED,
+        view=view("PENDING", "ReqNodeNotAvail, UnavailableNodes:n2")),
+    row(State.PENDING, "AssocGrpCpuLimit", answer=QUEUED,
+        view=view("PENDING", "AssocGrpCpuLimit")),
+    *(
+        row(State.PENDING, f"{reason}{NEVER}", answer=QUEUED, view=view("PENDING", reason))
+        for reason in NEVER_STARTS
+    ),
     row(State.HELD, started=True, answer=QUEUED, view=view("SPECIAL_EXIT")),
     row(State.HELD, answer=QUEUED, view=view("RESV_DEL_HOLD", "Reservation night was deleted")),
     # reasons and states of Slurm 24.11 to 26.05
-    row(State.PENDING, answer=QUEUED, view=view("PENDING", "Constraints")),
-    row(State.PENDING, answer=QUEUED, view=view("PENDING", "ReservationInvalid")),
-    row(State.PENDING, answer=QUEUED, view=view("PENDING", "MaxCpuRunMinsPerUser")),
-    row(State.PENDING, answer=QUEUED, view=view("PENDING", "MaxPoweredUpNodes")),
-    row(State.PENDING, answer=QUEUED, view=view("PENDING", "MpiPortsBusy")),
-    row(State.PENDING, answer=QUEUED, view=view("PENDING", "NvidiaImexChannels")),
+    *(
+        row(State.PENDING, reason, answer=QUEUED, view=view("PENDING", reason))
+        for reason in (
+            "Constraints", "ReservationInvalid", "MaxCpuRunMinsPerUser", "MaxPoweredUpNodes",
+            "MpiPortsBusy", "NvidiaImexChannels",
+        )
+    ),
     row(State.PENDING, started=True, answer=QUEUED, view=view("EXPEDITING")),
     row(State.PENDING, outcome="terminated", end=end(), started=True, answer=QUEUED,
         view=view("EXPEDITING")),
@@ -138,6 +160,8 @@ ROWS = [
         view=view("COMPLETING", "job requeued in held state")),
     # Slurm says so of tasks, too, whose own parent succeeded: the steps before it decide
     row(State.PENDING, answer=QUEUED, view=view("PENDING", "DependencyNeverSatisfied")),
+    row(State.PENDING, f"DependencyNeverSatisfied{NEVER}", is_first=True, answer=QUEUED,
+        view=view("PENDING", "DependencyNeverSatisfied")),
     row(State.RUNNING, started=True, answer=QUEUED, view=view("RUNNING")),
     row(State.RUNNING, answer=QUEUED, view=view("CONFIGURING")),
     row(State.RUNNING, started=True, answer=QUEUED, view=view("COMPLETING")),
@@ -181,6 +205,7 @@ def test_the_state_and_its_cause(
 ) -> None:
     decision = decide(evidence_of(**evidence))
     assert (decision.state, decision.cause) == (expected, cause)
+    assert decision.never == (cause or "").endswith(NEVER)
 
 
 def test_what_nobody_answered_is_stale() -> None:

@@ -69,3 +69,15 @@ def test_what_could_move_a_cursor_is_not_printed() -> None:
         printable("a\x1b[2Jb\nc ä日")
         == "a\N{REPLACEMENT CHARACTER}[2Jb\N{REPLACEMENT CHARACTER}c ä日"
     )
+
+
+def test_a_run_is_stuck_when_nothing_that_is_left_can_start_by_itself() -> None:
+    a, b = run(State.DONE, State.PENDING).steps
+    stuck = RunStatus("p", "r", (a, replace(b, stuck=True)))
+    assert stuck.is_stuck
+    assert not stuck.is_final
+    assert not run(State.DONE, State.PENDING).is_stuck
+    assert not run(State.DONE).is_stuck
+    assert not replace(stuck, steps=(*stuck.steps, *run(State.RUNNING).steps)).is_stuck
+    for unsure in ({"stale": True}, {"submitting": "me"}, {"incomplete": True}):
+        assert not replace(stuck, **unsure).is_stuck

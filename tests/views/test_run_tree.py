@@ -112,6 +112,18 @@ def test_what_is_wrong_with_a_run_is_below_its_tree() -> None:
     assert len(lines(run({"a": PENDING}), leaf("a"))) == 2
 
 
+def test_what_never_starts_is_named_and_what_to_do_is_said() -> None:
+    status, tree = branches(12)
+    steps = [replace(step, state=PENDING, cause="X", never=True) for step in status.steps[:1]]
+    shown = lines(replace(status, steps=(*steps, *status.steps[1:])), tree)
+    advice = "planit resume slurm.FIELD=VALUE submits them again with another request"
+    assert shown[2:] == [
+        "    ├── ● s: 11 done, 1 pending",
+        "    └──   s_00  PENDING    X",
+        f"1 step(s) will never start: {advice}, planit cancel clears them.",
+    ]
+
+
 def branches(count: int, failed: int = 0) -> tuple[RunStatus, Tree]:
     states = {f"s_{i:02}": FAILED if i < failed else DONE for i in range(count)}
     return run(states), group("Parallel", *(leaf(name) for name in states))
@@ -198,6 +210,7 @@ def test_the_json_of_a_run() -> None:
                 "requested_s": 60.0,
                 "node": "n1",
                 "cause": "E: m",
+                "stuck": False,
                 "stale": False,
                 "error": error,
             }

@@ -75,6 +75,7 @@ class Builder:
     steps: Mapping[str, Any] = field(default_factory=dict)
     preset_keys: Mapping[str, str] = field(default_factory=dict)
     slurm: dict[str, SlurmArgs] = field(default_factory=dict)
+    named: set[str] = field(default_factory=set)
     made: dict[int, tuple[Any, Node]] = field(default_factory=dict)
 
     def plan(self, config: Mapping[str, Any], preset_keys: Mapping[str, str]) -> Plan:
@@ -103,7 +104,9 @@ class Builder:
                 hint = suggest(key, _PLAN_FIELDS)
                 raise ConfigError(f"plan.{key} is not a part of a plan", hint=hint)
         self.refuse_half_steps()
+        self.named = set()
         root = self.node(config["root"], "plan.root")
+        self.refuse_unnamed()
         with _refusing("plan: "):
             return Plan(str(config["name"]), root)
 
@@ -114,6 +117,17 @@ class Builder:
             if name not in whole:
                 raise ConfigError(f"plan.steps has no step {name!r}", hint=suggest(name, whole))
 
+    def refuse_unnamed(self) -> None:
+        """A step that the root does not name would never run."""
+        unnamed = [name for name in self.steps if name not in self.named]
+        if unnamed:
+            first, *others = unnamed
+            more = f", nor {', '.join(map(repr, others))}" if others else ""
+            raise ConfigError(
+                f"plan.root does not name the step {first!r} of plan.steps{more}",
+                hint=f"name it in plan.root, or take it out: ~plan.steps.{first}",
+            )
+
     def node(self, value: Any, where: str) -> Node:
         if isinstance(value, Node):
             return value
@@ -122,6 +136,7 @@ class Builder:
                 raise ConfigError(
                     f"{where}: plan.steps has no step {value!r}", hint=suggest(value, self.steps)
                 )
+            self.named.add(value)
             return self.step(value)
         return self.node_of(value, where, None)
 

@@ -27,7 +27,8 @@ def run(words: list[str]) -> int:
         except PlanitError as error:
             print(f"{one.run_id}  {one.path.parent.name}  unreadable: {error.message}")
             continue
-        notes = [word for word in ("incomplete", "stale") if getattr(status, word)]
+        told = {"incomplete": status.incomplete, "stale": status.stale, "stuck": status.is_stuck}
+        notes = [word for word, holds in told.items() if holds]
         shown = f" ({', '.join(notes)})" if notes else ""
         print(f"{one.run_id}  {status.plan}  {counts_text(status.counts)}{shown}")
     if not runs:

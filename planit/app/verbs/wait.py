@@ -17,8 +17,8 @@ def run(words: list[str]) -> int:
     """Wait; exit code 0 only if every step succeeded. Ctrl-C leaves the jobs alone."""
     parser = command_line.parser(
         "wait",
-        "Block until every step is final; exit code 0 only if all succeeded. Ctrl-C stops the"
-        " waiting and leaves the jobs alone.",
+        "Block until every step is final, or none that is left can start by itself; exit code 0"
+        " only if all succeeded. Ctrl-C stops the waiting and leaves the jobs alone.",
     )
     parser.add_argument("run", nargs="?", help=command_line.RUN_HELP)
     options = parser.parse_args(words)
@@ -38,6 +38,8 @@ def run(words: list[str]) -> int:
             if step.name in error.failures:
                 print(f"{step.name}  {step_text(step)}")
         print(f"Run {found.run_id}: {counts_text(last[-1].counts)}")
+        if last[-1].is_stuck:
+            print("What is left will not start by itself: see planit status", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print(f"Stopped waiting; the jobs of run {found.run_id} go on", file=sys.stderr)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from planit.errors import PlanError
+from planit.nodes.flags import count_of, flags_of, task_count
 
 _UNIT_OF = {"cpus": "CPUs", "gpus": "GPUs", "mem_gb": "GB"}
 _GPU_FLAGS = ("gpus_per_node", "gpus_per_task", "gpus")
@@ -33,25 +34,29 @@ class Request:
         Raises:
             PlanError: several nodes or tasks, which need a launcher that one machine does not have.
         """
-        flags = {
-            key.replace("-", "_"): value
-            for key, value in (options.get("additional_parameters") or {}).items()
-        }
-        given = {**flags, **options}
+        given = flags_of(options)
         for name, what in (
             ("nodes", "nodes"),
             ("ntasks_per_node", "tasks on a node"),
             ("ntasks", "tasks"),
         ):
-            if _count(given.get(name) or 1) > 1:
+            if count_of(given.get(name) or 1) > 1:
                 raise PlanError(
                     f"step {step!r} asks for {given[name]} {what}; the local backend runs each"
                     " step as one process",
                     hint=f"set {name} to 1 to run it here",
                 )
-        gpus = max(_count(given.get(name)) for name in _GPU_FLAGS)
+        if (tasks := task_count({**given, "nodes": 1})) > 1:
+            raise PlanError(
+                f"step {step!r} asks for {tasks} tasks; the local backend runs each step as one"
+                " process",
+                hint="ask for one GPU, or for no task of each",
+            )
+        gpus = max(count_of(given.get(name)) for name in _GPU_FLAGS)
         gpus = gpus or _gpus_in(given.get("gres"))
-        cpus = max(1, _count(given.get("cpus_per_task")), gpus * _count(given.get("cpus_per_gpu")))
+        cpus = max(
+            1, count_of(given.get("cpus_per_task")), gpus * count_of(given.get("cpus_per_gpu"))
+        )
         memory = (
             memory_bytes(given.get("mem"))
             or memory_bytes(given.get("mem_per_cpu")) * cpus
@@ -60,17 +65,11 @@ class Request:
         return cls(cpus, gpus, memory)
 
 
-def _count(value: Any) -> int:
-    """The number in sbatch's ``2``, ``a100:2`` or ``1-4`` (at least 1 of them)."""
-    match = re.match(r"(?:.*:)?(\d+)", str(value or 0))
-    return int(match[1]) if match else 0
-
-
 def _gpus_in(gres: Any) -> int:
     """The GPUs in sbatch's ``--gres``: ``gpu``, ``gpu:2``, ``gpu:a100:2,shard:1``."""
     wanted = [one.strip() for one in str(gres or "").split(",")]
     gpus = [one for one in wanted if one.partition(":")[0] == "gpu"]
-    return sum(_count(one) if ":" in one else 1 for one in gpus)
+    return sum(count_of(one) if ":" in one else 1 for one in gpus)
 
 
 def memory_bytes(text: Any) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 import time
@@ -14,7 +15,7 @@ from planit.backends.base import Dependency, StageOnDisk, Tagged, TaggedJob
 from planit.backends.configurable import Configurable
 from planit.backends.slurm.client import SlurmClient, UnclearSubmissionError
 from planit.backends.slurm.environment import default_cluster
-from planit.backends.slurm.script import ScriptSpec, needs_srun, script_text, task_count
+from planit.backends.slurm.script import ScriptSpec, needs_srun, script_text
 from planit.errors import (
     ConfigError,
     PlanError,
@@ -25,11 +26,17 @@ from planit.errors import (
 )
 from planit.graph import Graph, Stage
 from planit.graph.lowering import DEFAULT_MAX_ARRAY_SIZE
+from planit.nodes.flags import flags_of, task_count
+from planit.nodes.tree import in_step
 from planit.record.jobs import JobRef
 from planit.record.trust import accepts_group
 
 _PASSING = ("unable to contact", "timed out", "no answer", "temporarily", "too many", "try again")
 _TRIES = 3
+# sbatch manual, "--dependency": all of several (,) or one of them (?).
+_DEPENDENCY = re.compile(
+    r"(singleton|after\w*(:\d+(_\d+|_\*)?(\+\d+)?)+)([,?](singleton|after\w*(:\d+(_\d+|_\*)?(\+\d+)?)+))*"
+)
 
 
 @dataclass
@@ -41,6 +48,7 @@ class SlurmBackend(Configurable):
         kill_on_invalid_dep: whether Slurm is told to cancel what can never run. Some sites had
             trouble with it; without it such jobs stay pending until `planit cancel` clears them.
         python: shell words that start the Python in the jobs.
+        dependency: what the first steps of a plan wait for, as sbatch's ``--dependency`` takes it.
         retry_wait_s: pause before an sbatch call is repeated after a passing failure.
 
     Raises:
@@ -50,16 +58,22 @@ class SlurmBackend(Configurable):
     client: SlurmClient = field(default_factory=SlurmClient)
     kill_on_invalid_dep: bool = True
     python: str = field(default_factory=lambda: shlex.quote(sys.executable))
+    dependency: str | None = None
     retry_wait_s: float = 1.0
 
     name: ClassVar[str] = "slurm"
-    SETTINGS: ClassVar[tuple[str, ...]] = ("kill_on_invalid_dep", "python")
+    SETTINGS: ClassVar[tuple[str, ...]] = ("kill_on_invalid_dep", "python", "dependency")
     poll_interval_s: ClassVar[float] = 10.0
 
     def __post_init__(self) -> None:
         if not isinstance(self.kill_on_invalid_dep, bool):
             value = self.kill_on_invalid_dep
             raise ConfigError(f"backend.kill_on_invalid_dep must be true or false, not {value!r}")
+        if self.dependency is not None and not _DEPENDENCY.fullmatch(str(self.dependency)):
+            raise ConfigError(
+                f"dependency {self.dependency!r} is not one of sbatch's",
+                hint="for instance afterok:JOBID or afterany:JOBID:JOBID",
+            )
 
     def attached(self) -> Self:
         """The same: jobs never end with this process."""
@@ -72,10 +86,14 @@ class SlurmBackend(Configurable):
         """Every cluster that a step names must answer before the first job is submitted.
 
         Raises:
-            PlanError: Slurm has no such cluster.
-            SchedulerError: it does not answer.
+            PlanError: Slurm has no such cluster, or a step may get any number of tasks.
+            SchedulerError: a cluster does not answer.
         """
         for stage in graph.stages:
+            try:
+                self.ranks(stage)
+            except PlanError as error:
+                raise in_step(stage.tasks[0].name, error) from None
             if (cluster := stage.resources.cluster) is not None:
                 try:
                     self.client.config(cluster)
@@ -112,12 +130,13 @@ class SlurmBackend(Configurable):
         options = stage.resources.options
         launches = stage.tasks[0].launches
         one_each = needs_srun(options, checkpoints=False, launches=launches)
-        return task_count(options) if one_each else 1
+        return task_count(flags_of(options)) if one_each else 1
 
     def script(self, stage: StageOnDisk) -> str:
         """What sbatch takes. Raises PlanError for a path with control characters."""
         one, folder = stage.stage, stage.folder
         spec = ScriptSpec(
+            plan=stage.plan,
             name=one.name,
             options=one.resources.options,
             run_dir=stage.run.path,
@@ -128,6 +147,7 @@ class SlurmBackend(Configurable):
             checkpoints=stage.checkpoints,
             launches=one.tasks[0].launches,
             cancels=self.kill_on_invalid_dep,
+            dependency=self.dependency if one.is_root else None,
             trust_group=accepts_group(),
         )
         if one.is_array:

@@ -14,6 +14,7 @@ from typing import Any
 
 from planit.backends.shell import WAIT, lines_around
 from planit.errors import PlanError
+from planit.nodes.flags import flags_of, task_count
 from planit.record.run_dir import RunDir
 from planit.record.stage_dir import StageDir
 from planit.record.task_files import (
@@ -24,19 +25,8 @@ from planit.record.task_files import (
 )
 from planit.record.trust import TRUST_GROUP
 
-# submitit's parameter names that are not options of sbatch.
-_NOT_SBATCH = frozenset(
-    {
-        "max_requeues",
-        "setup",
-        "signal_delay_s",
-        "srun_args",
-        "stderr_to_stdout",
-        "teardown",
-        "use_srun",
-    }
-)
 DEFAULT_SIGNAL_DELAY_S = 90
+_NAME_CHARACTERS = 200
 
 
 @dataclass(frozen=True)
@@ -44,7 +34,7 @@ class ScriptSpec:
     """Everything that decides the text of a script.
 
     Attributes:
-        name: job name.
+        plan, name: of the plan, and of the step or of all steps of the array.
         options: submission parameters under submitit's names.
         run_dir: the run directory.
         step: name of the step, for a single job; None for an array.
@@ -58,9 +48,11 @@ class ScriptSpec:
         checkpoints: whether a task can save itself when Slurm warns it.
         launches: whether the step is started once for each Slurm task, by srun.
         cancels: whether a step that fails cancels what waits for it.
+        dependency: what the job waits for besides the steps before it, in sbatch's words, or None.
         trust_group: whether the user trusts who can write to the folders above the run.
     """
 
+    plan: str
     name: str
     options: Mapping[str, Any]
     run_dir: Path
@@ -76,6 +68,7 @@ class ScriptSpec:
     launches: bool = True
     trust_group: bool = False
     cancels: bool = False
+    dependency: str | None = None
 
     def for_step(self, step: str, step_dir: Path) -> ScriptSpec:
         """The script of a single job."""
@@ -97,9 +90,7 @@ def script_text(spec: ScriptSpec) -> str:
 
 
 def _directives(spec: ScriptSpec) -> list[str]:
-    options = {k: v for k, v in spec.options.items() if k not in _NOT_SBATCH}
-    additional = options.pop("additional_parameters", {})
-    flags: dict[str, Any] = {"job_name": spec.name, **options, **additional}
+    flags = {"job_name": job_name(spec.plan, spec.name), **flags_of(spec.options)}
     if not flags.get("gpus_per_node", True):
         del flags["gpus_per_node"]  # some sites refuse a request for no GPUs
     comment = flags.get("comment")
@@ -109,6 +100,10 @@ def _directives(spec: ScriptSpec) -> list[str]:
         flags.setdefault("signal", f"USR2@{delay}")
     if spec.array is not None:
         flags["array"] = spec.array
+    if spec.dependency is not None:  # which sbatch's command line replaces for other steps
+        flags["dependency"] = spec.dependency
+        if spec.cancels:
+            flags["kill_on_invalid_dep"] = "yes"
     flags["output"] = _log_pattern(spec)
     flags["open_mode"] = "append"
     return [
@@ -116,6 +111,18 @@ def _directives(spec: ScriptSpec) -> list[str]:
         for name, value in flags.items()
         if value is not None and value is not False
     ]
+
+
+def job_name(plan: str, step: str) -> str:
+    """``thesis/train``: what squeue and sacct show; Slurm takes up to 1024 bytes."""
+    return f"{plan}/{step}"[:_NAME_CHARACTERS]
+
+
+def _rename(plan: str) -> str:
+    """Gives the job planit_job the name of the step in PLANIT_STEP."""
+    start = job_name(plan, "")
+    name = f'{shlex.quote(start)}"${{PLANIT_STEP:0:{_NAME_CHARACTERS - len(start)}}}"'
+    return f'timeout 10 scontrol update JobId="$planit_job" JobName={name} &> /dev/null'
 
 
 def _log_pattern(spec: ScriptSpec) -> str:
@@ -156,10 +163,13 @@ def _environment(spec: ScriptSpec) -> list[str]:
             f'planit_task=$(sed -n "$((PLANIT_TASK + 1))p" {tasks})',
             "IFS=$'\\t' read -r planit_slug PLANIT_STEP <<< \"$planit_task\"",
             f'export PLANIT_STEP PLANIT_STEP_DIR="{step_dir}"',
-            "planit_job=${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}",
-            "# So that squeue and sacct show which branch this task is.",
-            'timeout 10 scontrol update JobId="$planit_job" JobName="$PLANIT_STEP" &> /dev/null',
         ]
+        if "job_name" not in flags_of(spec.options):
+            lines += [
+                "planit_job=${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}",
+                "# So that squeue and sacct show which branch this task is.",
+                _rename(spec.plan),
+            ]
     return [*lines, "export SUBMITIT_EXECUTOR=slurm"]
 
 
@@ -205,14 +215,9 @@ def _command(spec: ScriptSpec) -> str:
     if not _needs_srun(spec):
         return worker
     extra = shlex.join(spec.options.get("srun_args") or [])
-    output = f'--output "{rank_log_in_bash()}"' if task_count(spec.options) > 1 else ""
+    output = f'--output "{rank_log_in_bash()}"' if task_count(flags_of(spec.options)) > 1 else ""
     words = ["srun --unbuffered --kill-on-bad-exit=1 --open-mode=append", output, extra]
     return " ".join(word for word in [*words, worker] if word)
-
-
-def task_count(options: Mapping[str, Any]) -> int:
-    """Slurm tasks of a job: nodes times tasks per node."""
-    return int(options.get("nodes", 1)) * int(options.get("ntasks_per_node") or 1)
 
 
 def needs_srun(options: Mapping[str, Any], *, checkpoints: bool, launches: bool) -> bool:
@@ -224,4 +229,5 @@ def needs_srun(options: Mapping[str, Any], *, checkpoints: bool, launches: bool)
     """
     if options.get("use_srun") is not None:
         return bool(options["use_srun"])
-    return checkpoints or bool(options.get("srun_args")) or (launches and task_count(options) > 1)
+    several = launches and task_count(flags_of(options)) > 1
+    return checkpoints or bool(options.get("srun_args")) or several

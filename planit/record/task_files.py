@@ -86,6 +86,8 @@ class TaskFiles:
         """The log, then those of the ranks, if there are any; the first may not exist (yet)."""
         ranks = re.compile(rf"{self.index}\.(\d+)\.log")
         found: dict[int, Path] = {}
+        if not (self.log(0).exists() or self.log(1).exists()):
+            return [self.log()]  # listing the folder of a large array takes longer
         with suppress(OSError):
             for name in os.listdir(self.folder):
                 if match := ranks.fullmatch(name):

@@ -38,6 +38,7 @@ class CachedStates:
             for name, cached in steps.items()
             if isinstance(cached, dict) and cached.get("state") in names
         }
+        self._changed: dict[tuple[tuple[int, int], ...], bool] = {}
 
     def last(self, name: str, place: Placement) -> State | None:
         """The last state of a step's job, final or not."""
@@ -67,9 +68,12 @@ class CachedStates:
 
     def _has_changed(self, name: str, records: RunRecords) -> bool:
         """Whether something was added to where the step's records are since they were listed."""
-        return any(
-            self._stages.get(_key(one)) != records.stamp(one) for one in records.stages(name)
-        )
+        stages = tuple(records.stages(name))
+        if stages not in self._changed:  # the same for all tasks of an array
+            self._changed[stages] = any(
+                self._stages.get(_key(one)) != records.stamp(one) for one in stages
+            )
+        return self._changed[stages]
 
     def write(
         self,
@@ -82,13 +86,15 @@ class CachedStates:
 
         A run that is another user's is not written to.
         """
+        settled_ns = (at - _SETTLED_S) * 10**9
+        stamps = {_key(stage): at for stage, at in records.stamps().items() if at < settled_ns}
+        if stamps == self._stages and all(one.cached is not None for one in evidence.values()):
+            return
         cached = {
             step.name: self._entry(step, evidence[step.name], records, at)
             for step in steps
             if step.job is not None
         }
-        settled_ns = (at - _SETTLED_S) * 10**9
-        stamps = {_key(stage): at for stage, at in records.stamps().items() if at < settled_ns}
         if cached and (cached, stamps) != (self._steps, self._stages):
             with suppress(OSError, RunError), trust.opened(self._run_path) as trusted:
                 write_json(trusted.proc / STATES, {"steps": cached, "stages": stamps})
@@ -104,7 +110,7 @@ class CachedStates:
         left = {"records": records.count(step.name), "started": evidence.started}
         entry |= {key: value for key, value in left.items() if value}
         if step.stale:  # nothing new was found, but for how long
-            entry = self._same(step.name, step.job, step.cluster) or entry
+            entry = dict(self._same(step.name, step.job, step.cluster)) or entry
         if evidence.is_forgotten:
             entry["forgotten"] = True
         if evidence.answer is Answer.UNKNOWN:
@@ -115,10 +121,10 @@ class CachedStates:
         return self._same(name, place.key, place.cluster)
 
     def _same(self, name: str, job: str | None, cluster: str | None) -> dict[str, Any]:
-        """A copy of what is cached of a step if that is about the same job."""
+        """What is cached of a step if that is about the same job; not to be changed."""
         cached = self._steps.get(name, {})
         same = (cached.get("job"), cached.get("cluster")) == (job, cluster)
-        return dict(cached) if same else {}
+        return cached if same else {}
 
 
 def _key(stage: tuple[int, int]) -> str:

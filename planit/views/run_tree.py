@@ -67,7 +67,7 @@ def _rows(
             yield f"{head}● {node['name']}", step_text(states[node["name"]])
             continue
         sign = "▼" if node["kind"] == "Chain" else "⇉"
-        yield f"{head}{sign} {node.get('label') or node['kind']}", ""
+        yield f"{head}{sign} {printable(node.get('label') or node['kind'])}", ""
         below = indent + ("    " if last else "│   ")
         children = node["children"]
         if node["kind"] == "Parallel" and not everything:

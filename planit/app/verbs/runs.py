@@ -16,7 +16,9 @@ from planit.views.run_tree import counts_text
 def run(words: list[str]) -> int:
     """List the runs."""
     parser = command_line.parser("runs", "The runs, the newest first, with counts by state.")
-    parser.add_argument("-n", type=int, default=20, metavar="N", help="at most N runs (default 20)")
+    parser.add_argument(
+        "-n", type=command_line.count, default=20, metavar="N", help="at most N runs (default 20)"
+    )
     options = parser.parse_args(words)
     clients: dict[Hashable, CachedQueue] = {}
     runs = index.all_runs(options.runs_dir)

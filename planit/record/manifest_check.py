@@ -40,8 +40,8 @@ def _group(node: Mapping[str, Any]) -> str | None:
 
 
 def _step(node: Mapping[str, Any], names: set[str]) -> str | None:
-    name = node.get("name")
-    if not _is_plain(name):
+    name = fields.text(node, "name")
+    if name is None or not _is_plain(name):
         return "a step has no name"
     if name in names:
         return f"two steps are called {name!r}"

@@ -79,7 +79,10 @@ class RunDir:
             RunError: it cannot be made, or other users could replace it.
         """
         shared = is_group(share)
-        parent = base.expanduser().absolute() / slug_of(plan)
+        try:
+            parent = base.expanduser().absolute() / slug_of(plan)
+        except RuntimeError:
+            raise RunError(f"{base}: there is no such user, or no home folder") from None
         trust.refuse_place(parent)
         make_dir(parent, group_enters=shared)
         if shared:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,7 +63,8 @@ def _time_limit() -> Iterator[None]:
 
 def tried(words: list[str], cwd: Path) -> Done:
     """A command line, which has to end: one that ends in a traceback raises it here."""
-    with _time_limit():
+    with _time_limit(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Hydra's, which here would be errors
         try:
             return planit_here(*words, cwd=cwd)
         except SystemExit as ended:  # such as the end of --help
@@ -102,6 +104,8 @@ def replaced(value: Any, place: tuple[Any, ...], new: Any, *, remove: bool = Fal
     copy = dict(value) if isinstance(value, dict) else list(value)
     if len(place) == 1 and remove:
         del copy[place[0]]
+    elif len(place) == 1:
+        copy[place[0]] = new
     else:
         copy[place[0]] = replaced(copy[place[0]], place[1:], new, remove=remove)
     return copy

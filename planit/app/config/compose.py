@@ -86,12 +86,12 @@ def run_app(task: TaskFunction, arguments: Sequence[str], config_dir: str | None
     app = hydra.main(**VERSION_BASE, config_path=str(folder), config_name=name)(guarded)
     flags, given = flags_and_overrides(arguments)
     _refuse_planits_own(given)
-    words = [*flags, *map(open_step, given)]
+    words = [*map(open_step, given), *flags]
     own = list(_QUIET)
     if _is_multirun(words) and not _chooses_sweeper(folder / f"{name}.yaml", words):
         own.append("hydra/sweeper=planit")
     with (
-        _argv([sys.argv[0], *flags, *own, *words[len(flags) :]]),
+        _argv([sys.argv[0], *own, *words]),
         _errors_reach_us(),
         _project_importable(),
     ):
@@ -119,7 +119,7 @@ def _refusal_of(
         refusal = as_config_error(error)
     elif isinstance(error, UnicodeDecodeError | yaml.YAMLError | RecursionError | OSError):
         refusal = unreadable(folder, name, words) or of_reading(error)
-    elif isinstance(error, ValueError):
+    elif isinstance(error, TypeError | ValueError):
         refusal = of_hydras_own(error, words)
     return refusal
 
@@ -144,10 +144,12 @@ def _chooses_sweeper(primary_config: Path, arguments: Sequence[str]) -> bool:
         return True
     try:
         loaded = OmegaConf.load(primary_config)
-    except (OSError, yaml.YAMLError):
-        return False
-    defaults = loaded.get("defaults") or [] if isinstance(loaded, DictConfig) else []
-    return any("hydra/sweeper" in str(item) or "hydra/launcher" in str(item) for item in defaults)
+        if not isinstance(loaded, DictConfig):
+            return False
+        defaults = OmegaConf.to_yaml(loaded.get("defaults"))
+        return "hydra/sweeper" in defaults or "hydra/launcher" in defaults
+    except (OSError, RecursionError, ValueError, yaml.YAMLError, OmegaConfBaseException):
+        return False  # Hydra will find the same
 
 
 def open_step(argument: str) -> str:

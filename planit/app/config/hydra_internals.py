@@ -51,7 +51,7 @@ def flags_and_overrides(words: Sequence[str]) -> tuple[list[str], list[str]]:
             left.pop(0)
         else:
             flags.append(word)
-    _parser().parse_args([*flags, *given.overrides])
+    _parser().parse_args([*given.overrides, *flags])
     return flags, given.overrides
 
 

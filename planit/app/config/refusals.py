@@ -68,9 +68,9 @@ def of_reading(error: Exception) -> ConfigError | None:
     return yaml_error(error) if isinstance(error, yaml.YAMLError) else None
 
 
-def of_hydras_own(error: ValueError, words: Sequence[str]) -> ConfigError | None:
-    """A ValueError as a refusal if Hydra raised it, which does so for some command lines."""
-    if not _raised_in(error.__traceback__).startswith("hydra."):
+def of_hydras_own(error: Exception, words: Sequence[str]) -> ConfigError | None:
+    """Another error as a refusal if Hydra or OmegaConf raised it, as they do for some words."""
+    if not _raised_in(error.__traceback__).startswith(("hydra.", "omegaconf.")):
         return None
     if str(error).startswith("Config group override must be a string"):
         is_null = (word for word in words if "null" in word.partition("=")[2].split(","))

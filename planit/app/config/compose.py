@@ -21,6 +21,7 @@ from planit.app.config.places import primary
 from planit.app.config.refusals import (
     OTHER_PROGRAM,
     as_config_error,
+    is_hydras,
     of_hydras_own,
     of_reading,
     unknown_config,
@@ -117,9 +118,11 @@ def _refusal_of(
         refusal = ConfigError(message, hint=OTHER_PROGRAM)
     elif isinstance(error, HydraException | OmegaConfBaseException):
         refusal = as_config_error(error)
-    elif isinstance(error, UnicodeDecodeError | yaml.YAMLError | RecursionError | OSError):
+    elif isinstance(error, UnicodeDecodeError | yaml.YAMLError | RecursionError):
         refusal = unreadable(folder, name, words) or of_reading(error)
-    elif isinstance(error, TypeError | ValueError):
+    elif isinstance(error, OSError) and is_hydras(error):
+        refusal = unreadable(folder, name, words)
+    elif isinstance(error, TypeError | ValueError) and is_hydras(error):
         refusal = of_hydras_own(error, words)
     return refusal
 
@@ -144,12 +147,12 @@ def _chooses_sweeper(primary_config: Path, arguments: Sequence[str]) -> bool:
         return True
     try:
         loaded = OmegaConf.load(primary_config)
-        if not isinstance(loaded, DictConfig):
-            return False
-        defaults = OmegaConf.to_yaml(loaded.get("defaults"))
-        return "hydra/sweeper" in defaults or "hydra/launcher" in defaults
+        defaults = OmegaConf.to_yaml(
+            loaded.get("defaults") if isinstance(loaded, DictConfig) else {}
+        )
     except (OSError, RecursionError, ValueError, yaml.YAMLError, OmegaConfBaseException):
         return False  # Hydra will find the same
+    return "hydra/sweeper" in defaults or "hydra/launcher" in defaults
 
 
 def open_step(argument: str) -> str:

@@ -68,10 +68,13 @@ def of_reading(error: Exception) -> ConfigError | None:
     return yaml_error(error) if isinstance(error, yaml.YAMLError) else None
 
 
-def of_hydras_own(error: Exception, words: Sequence[str]) -> ConfigError | None:
-    """Another error as a refusal if Hydra or OmegaConf raised it, as they do for some words."""
-    if not _raised_in(error.__traceback__).startswith(("hydra.", "omegaconf.")):
-        return None
+def is_hydras(error: Exception) -> bool:
+    """Whether a line of Hydra's or OmegaConf's raised an error, rather than planit or a plugin."""
+    return _raised_in(error.__traceback__).startswith(("hydra.", "omegaconf."))
+
+
+def of_hydras_own(error: Exception, words: Sequence[str]) -> ConfigError:
+    """An error of another kind, which Hydra and OmegaConf raise for some words."""
     if str(error).startswith("Config group override must be a string"):
         is_null = (word for word in words if "null" in word.partition("=")[2].split(","))
         where = next(is_null, "a config group")

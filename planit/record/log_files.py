@@ -81,7 +81,13 @@ def read_tail(path: Path, count: int | None) -> Iterator[str]:
             yield from _texts(file, _decoder())
 
 
-def follow(path: Path, is_over: Callable[[], bool], count: int | None = None) -> Iterator[str]:
+def follow(
+    path: Path,
+    is_over: Callable[[], bool],
+    count: int | None = None,
+    *,
+    pause_s: float = _FOLLOW_PAUSE_S,
+) -> Iterator[str]:
     """The text of a log as it is written, until `is_over` and nothing more comes.
 
     Raises:
@@ -98,7 +104,7 @@ def follow(path: Path, is_over: Callable[[], bool], count: int | None = None) ->
                 position = file.tell()
         if over:
             return
-        time.sleep(_FOLLOW_PAUSE_S)
+        time.sleep(pause_s)
 
 
 @contextmanager

@@ -28,6 +28,7 @@ FILES = {
     ),
     "deep": (FINE.replace("root: a", f"root: {chains(300)}").encode(), "nested more than 50 deep"),
     "very_deep": ((FINE + "vars: " + "[" * 30_000).encode(), "nested more than 50 deep"),
+    "a_number_as_text": (b'"3"\n', "line 1: a single value, not a mapping of keys to values"),
     "a_number": (b"3\n", "line 1: a single value, not a mapping of keys to values"),
 }
 

@@ -61,7 +61,7 @@ PRIMARY = {
 }
 FILES = {"plan/mine.yaml": PLAN, "slurm/cpu.yaml": PRESET, "config.yaml": PRIMARY}
 WORDS = [
-    [], ["-m"], ["-m", "lr=1,2"], ["submit", "backend=debug"], ["submit", "backend=slurm"],
+    ["lr=2"], ["-m"], ["-m", "lr=1,2"], ["submit", "backend=debug"], ["submit", "backend=slurm"],
     ["plan.steps.a.slurm.time=5"], ["--cfg", "job"],
 ]  # fmt: skip
 KEYS = st.sampled_from(

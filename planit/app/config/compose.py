@@ -120,7 +120,7 @@ def _refusal_of(
         refusal = as_config_error(error)
     elif isinstance(error, UnicodeDecodeError | yaml.YAMLError | RecursionError):
         refusal = unreadable(folder, name, words) or of_reading(error)
-    elif isinstance(error, OSError) and is_hydras(error):
+    elif isinstance(error, AssertionError | OSError) and is_hydras(error):
         refusal = unreadable(folder, name, words)
     elif isinstance(error, TypeError | ValueError) and is_hydras(error):
         refusal = of_hydras_own(error, words)

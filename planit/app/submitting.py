@@ -81,12 +81,10 @@ def submit(
     ids = list(dict.fromkeys(job.job_id.partition("_")[0] for job in jobs))
     print(f"Submitted plan {plan.name}: {len(jobs)} step(s) as {len(ids)} job(s)")
     print(f"Run {run.run_id}, job(s) {ids[0]}{' to ' + ids[-1] if len(ids) > 1 else ''}")
-    print(f"Recorded in {run.path}")
+    print(printable(f"Recorded in {run.path}"))
     elsewhere = f" --runs-dir {new.base}" if new.base != DEFAULT_BASE else ""
-    print(
-        f"See planit status{elsewhere}, planit logs{elsewhere} STEP, planit cancel{elsewhere}",
-        flush=True,
-    )
+    see = f"See planit status{elsewhere}, planit logs{elsewhere} STEP, planit cancel{elsewhere}"
+    print(printable(see), flush=True)
     return Run(run.path, backend=backend), list(jobs)
 
 

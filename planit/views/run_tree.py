@@ -36,7 +36,7 @@ def status_text(status: RunStatus, tree: Mapping[str, Any], *, everything: bool 
     """
     rows = list(_rows(status, tree, everything))
     width = max((len(left) for left, _ in rows), default=0)
-    lines = [f"Run {status.run_id} of plan {status.plan}: {counts_text(status.counts)}"]
+    lines = [f"Run {printable(status.run_id)} of plan {status.plan}: {counts_text(status.counts)}"]
     lines += [f"{left:<{width}}  {right}".rstrip() for left, right in rows]
     if status.incomplete:
         lines.append(
@@ -47,7 +47,7 @@ def status_text(status: RunStatus, tree: Mapping[str, Any], *, everything: bool 
         lines.append(f"Being submitted at this moment by {status.submitting}.")
     if status.stale:
         lines.append("Stale: the scheduler does not answer; these are the states it showed last.")
-    lines += [f"Note: {problem}" for problem in status.problems]
+    lines += [f"Note: {printable(problem)}" for problem in status.problems]
     return "\n".join(lines)
 
 

@@ -144,3 +144,15 @@ def test_a_bug_keeps_its_traceback_and_says_that_it_is_one(
     with pytest.raises(AttributeError) as caught:
         main(["runs"])
     assert caught.value.__notes__[0].startswith("This is a bug in planit ")
+
+
+def test_folders_with_escape_codes_in_their_names_are_only_shown(project: Path) -> None:
+    odd = "runs\x1b[31m"
+    assert planit_here("runs", "--runs-dir", odd).out == "No runs in runs\ufffd[31m\n"
+    done = planit_here(
+        "submit", "plan=mine", "backend=local", "backend.cpus=8", f"runs_dir='{odd}'"
+    )
+    assert (done.code, "\x1b" in done.out + done.err) == (0, False)
+    for words in (["runs"], ["status"], ["wait"], ["cancel"], ["resume"], ["status", "x"]):
+        done = planit_here(*words, "--runs-dir", odd)
+        assert "\x1b" not in done.out + done.err

@@ -44,7 +44,9 @@ FLAGS = [
     "--config-name", "-cn", "config", "--config-path", "-cp", "--run", "--version", "-V",
     "--experimental-rerun", "--hydra-help", "--shell-completion", "-sc", "--detach", "--nope",
     "--mult", "-x", "--", "-", "--tail", "-n", "-1", "3", "--follow", "--path", "--json", "--all",
-    "--runs-dir", "x" * 300, "--dry-run", "--from", "--only", "--older", "nothing", ".", "/", "",
+    "--runs-dir", "x" * 300, ESCAPE, "--dry-run",
+    "--from", "--only", "--older", "nothing", ".", "/",
+    "",
 ]  # fmt: skip
 # What shows itself until it is stopped, or starts a server of processes, is no input to be refused.
 WORDS = st.one_of(

@@ -10,6 +10,7 @@ from planit.backends.base import CachedQueue
 from planit.errors import PlanitError
 from planit.record import index
 from planit.status.run_status import run_status
+from planit.status.states import printable
 from planit.views.run_tree import counts_text
 
 
@@ -27,13 +28,14 @@ def run(words: list[str]) -> int:
             client = registry.of_run(one).client
             status = run_status(one, clients.setdefault(client.source, CachedQueue(client)))
         except PlanitError as error:
-            print(f"{one.run_id}  {one.path.parent.name}  unreadable: {error.message}")
+            line = f"{one.run_id}  {one.path.parent.name}  unreadable: {error.message}"
+            print(printable(line))
             continue
         notes = [word for word in ("incomplete", "stale") if getattr(status, word)]
         shown = f" ({', '.join(notes)})" if notes else ""
-        print(f"{one.run_id}  {status.plan}  {counts_text(status.counts)}{shown}")
+        print(printable(f"{one.run_id}  {status.plan}  {counts_text(status.counts)}{shown}"))
     if not runs:
-        print(f"No runs in {options.runs_dir}")
+        print(printable(f"No runs in {options.runs_dir}"))
     elif len(runs) > options.n:
         print(f"and {len(runs) - options.n} older (-n N shows more)")
     return 0

@@ -100,13 +100,13 @@ class StepsFailedError(PlanitError):
         super().__init__("\n".join(lines))
 
 
-def suggest(word: str, choices: Iterable[str]) -> str:
+def suggest(word: object, choices: Iterable[object]) -> str:
     """The hint of an error: the choice that is spelled like `word`, if any, and all choices."""
-    names = sorted(choices)
+    names = sorted(map(str, choices))
     return f"{did_you_mean(word, names)}known: {', '.join(names) or 'none'}"
 
 
-def did_you_mean(word: str, choices: Iterable[str]) -> str:
+def did_you_mean(word: object, choices: Iterable[object]) -> str:
     """``did you mean train? `` with the closest choice; empty if none is close."""
-    near = difflib.get_close_matches(word, list(choices), n=1)
+    near = difflib.get_close_matches(str(word), list(map(str, choices)), n=1)
     return f"did you mean {near[0]}? " if near else ""

@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from collections.abc import Sequence
 
 import planit
-from planit.app import verbs
-from planit.errors import ConfigError, PlanitError, suggest
+from planit.app import streams, verbs
+from planit.errors import ConfigError, PlanitError, RunError, StepsFailedError, suggest
+from planit.status.states import printable
+
+# Errors of a path that the user gave, or of the file system; others are errors of planit's.
+_NOT_OURS = (
+    errno.EACCES,
+    errno.EDQUOT,
+    errno.EIO,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENOSPC,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ESTALE,
+)
+
+_BUG = f"This is a bug in planit {planit.__version__}: please report it, with all of the above"
 
 USAGE = """\
 planit: write the plan once, queue all of it or none.
@@ -57,18 +77,44 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return _dispatch(words)
+        code = _dispatch(words)
+        sys.stdout.flush()  # what cannot be written is no answer
     except PlanitError as error:
-        print(f"planit: error: {error.message}", file=sys.stderr)
-        if error.hint:
-            print(f"  hint: {error.hint}", file=sys.stderr)
-        return error.exit_code
+        return _refuse(error)
     except KeyboardInterrupt:
         print("planit: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of our output (head, less) has seen enough
-        sys.stderr.close()
         return 141
+    except OSError as error:
+        if (refusal := _of_the_file_system(error)) is None:
+            error.add_note(_BUG)
+            raise
+        return _refuse(refusal)
+    except Exception as error:
+        error.add_note(_BUG)
+        raise
+    return code
+
+
+def _refuse(error: PlanitError) -> int:
+    """Print an error, with nothing in it that a terminal would not only show; its exit code."""
+    lines = error.message.splitlines()
+    if not isinstance(error, StepsFailedError):  # which holds tracebacks
+        lines = [" ".join(lines)]
+    print("planit: error: " + "\n".join(map(printable, lines)), file=sys.stderr)
+    if error.hint:
+        print(f"  hint: {printable(' '.join(error.hint.splitlines()))}", file=sys.stderr)
+    return error.exit_code
+
+
+def _of_the_file_system(error: OSError) -> PlanitError | None:
+    """What to say of an error that is not planit's; None of one that may be."""
+    if error.errno not in _NOT_OURS:
+        return None
+    if error.filename is None:  # what is written to files is told with their names
+        return ConfigError(f"cannot write to standard output: {error.strerror}")
+    return RunError(f"cannot use {os.fsdecode(error.filename)}: {error.strerror}")
 
 
 def _dispatch(words: list[str]) -> int:
@@ -77,6 +123,7 @@ def _dispatch(words: list[str]) -> int:
     if words[0] in ("--version", "-V"):
         print(f"planit {planit.__version__}")
         return 0
+    _refuse_what_is_not_utf8(words)
     name = "describe"
     if words[0].isidentifier():
         name, *words = words
@@ -92,6 +139,29 @@ def _usage(code: int) -> int:
     return code
 
 
+def _refuse_what_is_not_utf8(words: Sequence[str]) -> None:
+    """Raise ConfigError where words or the working directory could not be written down."""
+    try:
+        here = os.getcwd()
+    except FileNotFoundError:
+        raise ConfigError(
+            "the working directory no longer exists", hint="cd to a folder that does"
+        ) from None
+    for what, text in (("the working directory", here), *(("", word) for word in words)):
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ConfigError(
+                f"{what} {text!r} is not UTF-8".lstrip(), hint="planit's records are UTF-8 text"
+            ) from None
+
+
 def console() -> None:
     """The console script."""
-    sys.exit(main())
+    try:
+        streams.prepare()
+        code = main()
+    except ConfigError as error:
+        code = _refuse(error)
+    streams.give_up_stdout()
+    sys.exit(code)

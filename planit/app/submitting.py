@@ -86,13 +86,11 @@ def submit(
     ids = jobs.ids
     print(f"Submitted plan {plan.name}: {len(jobs)} step(s) as {len(ids)} job(s)")
     print(f"Run {run.run_id}, job(s) {ids[0]}{' to ' + ids[-1] if len(ids) > 1 else ''}")
-    print(f"Recorded in {run.path}")
-    print(code_line(run.path, 1))
+    print(printable(f"Recorded in {run.path}"))
+    print(printable(code_line(run.path, 1)))
     elsewhere = f" --runs-dir {new.base}" if new.base != DEFAULT_BASE else ""
-    print(
-        f"See planit status{elsewhere}, planit logs{elsewhere} STEP, planit cancel{elsewhere}",
-        flush=True,
-    )
+    see = f"See planit status{elsewhere}, planit logs{elsewhere} STEP, planit cancel{elsewhere}"
+    print(printable(see), flush=True)
     return Run(run.path, backend=backend), jobs
 
 

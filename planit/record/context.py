@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -52,7 +51,7 @@ def read_trusted(run: TrustedDir, submission: int) -> Context:
     """
     content = run.read_bytes(_name(submission))
     with suppress(ValueError):
-        return _parse(json.loads(content))
+        return _parse(fields.parse(content))
     return Context()
 
 

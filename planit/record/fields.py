@@ -1,9 +1,24 @@
-"""Reads fields of JSON that anybody may have written: a value of another type counts as missing."""
+"""Reads JSON that anybody may have written: a value of another type counts as missing."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
+
+_MAX = 8e13  # more than any time in seconds that can be shown, or any memory in bytes
+
+
+def parse(content: bytes | str) -> Any:
+    """The value that a JSON document holds.
+
+    Raises:
+        ValueError: it is not whole, not JSON, or nested too deep to be read.
+    """
+    try:
+        return json.loads(content)
+    except RecursionError:
+        raise ValueError("the JSON is nested too deep") from None
 
 
 def text(content: Mapping[str, Any], key: str) -> str | None:
@@ -13,15 +28,17 @@ def text(content: Mapping[str, Any], key: str) -> str | None:
 
 
 def number(content: Mapping[str, Any], key: str) -> float | None:
-    """A number, or None; a truth value is not a number."""
+    """A number, or None; a truth value is not a number, nor is what no planit has written."""
     value = content.get(key)
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if abs(value) <= _MAX else None  # not for NaN either
 
 
 def whole(content: Mapping[str, Any], key: str) -> int | None:
     """A whole number, or None."""
-    value = content.get(key)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    value = number(content, key)
+    return value if isinstance(value, int) else None
 
 
 def mapping(content: Any, key: str) -> Mapping[str, Any]:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from planit.errors import PlanError, RunError
+from planit.record import fields
 from planit.record.umask import current_umask
 
 _DIR_MODE = 0o755
@@ -192,7 +193,7 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any | None:
     """The JSON in a file; None if there is none, or it is not whole."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return fields.parse(path.read_bytes())
     except (OSError, ValueError):
         return None
 

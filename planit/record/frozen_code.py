@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,23 +121,35 @@ def read(run_path: Path, name: str) -> FrozenCode | None:
                 for one in content["folders"]
             ],
             files=[
-                {
-                    path: FrozenFile(digest, kind, size, changed, (stamp[0], stamp[1], stamp[2]))
-                    for path, (digest, kind, size, changed, stamp) in files.items()
-                }
+                {path: _file(*values) for path, values in files.items()}
                 for files in content["files"]
             ],
-            git=content["git"],
+            git=None if content["git"] is None else _git(content["git"]),
             written=float(content["written"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError, IndexError):
         return None
 
 
+def _file(digest: Any, kind: Any, size: Any, changed_ns: Any, stamp: Any) -> FrozenFile:
+    numbers = [size, changed_ns, *stamp]
+    if not all(type(one) is int for one in numbers) or not isinstance(digest + kind, str):
+        raise TypeError("not a frozen file")
+    return FrozenFile(digest, kind, size, changed_ns, (stamp[0], stamp[1], stamp[2]))
+
+
+def _git(content: Any) -> Mapping[str, Any]:
+    changed = fields.texts(content, "changed")
+    return {"commit": fields.text(content, "commit"), "dirty": bool(changed), "changed": changed}
+
+
 def newest(run_path: Path) -> FrozenCode | None:
     """What the run froze last; None if nothing can be read."""
-    found = sorted((run_path / FOLDER).glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
-    return read(run_path, found[-1].stem) if found else None
+    found = []
+    with suppress(OSError):
+        for path in (run_path / FOLDER).glob("*.json"):
+            found.append((path.stat().st_mtime_ns, path.stem))
+    return read(run_path, max(found)[1]) if found else None
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from planit.errors import RunError
-from planit.record import submissions
+from planit.errors import PlanError, RunError
+from planit.nodes import walltime
+from planit.record import fields, submissions
 from planit.record.jobs import JobRef
-from planit.record.run_dir import RunDir
+from planit.record.run_dir import MANIFEST, RunDir
 from planit.record.submissions import SubmittedStage
 
 
@@ -106,9 +107,10 @@ def read(run: RunDir) -> History:
         _apply(history, event)
     history.problems += run.journal.problems()
     history.unreadable = {number for number, _ in history.jobs}
+    steps = {leaf.name for leaf in history.leaves}
     for number in submissions.numbers(run.path):
         stages = submissions.read(run.path, number)
-        if stages is None:
+        if stages is None or not all(_fits(stage, steps) for stage in stages):
             path = submissions.path_of(run.path, number).relative_to(run.path)
             history.problems.append(f"{path} is not readable")
             continue
@@ -126,10 +128,22 @@ def leaves(tree: dict[str, Any]) -> Iterator[Leaf]:
         if "children" in node:
             stack.extend(reversed(node["children"]))
         else:
-            try:
-                yield Leaf(node["name"], node["slug"], str(node["slurm"]["time"]))
-            except (KeyError, TypeError):
-                raise RunError("the manifest has a step without name, slug or time") from None
+            time = node["slurm"].get("time")
+            if not _is_wall_time(time):
+                raise RunError(f"{MANIFEST} is damaged: {time!r} is not the time of a step")
+            yield Leaf(node["name"], node["slug"], time)
+
+
+def _fits(stage: SubmittedStage, steps: Collection[str]) -> bool:
+    """Whether a stage holds steps of the plan, with a wall time."""
+    return _is_wall_time(stage.options.get("time")) and all(name in steps for name in stage.tasks)
+
+
+def _is_wall_time(value: Any) -> bool:
+    try:
+        return bool(walltime.parse(value))
+    except PlanError:
+        return False
 
 
 def functions(tree: dict[str, Any]) -> Iterator[str]:
@@ -146,20 +160,20 @@ def functions(tree: dict[str, Any]) -> Iterator[str]:
 
 
 def _apply(history: History, event: dict[str, Any]) -> None:
-    kind, number = event["event"], int(event.get("number", 0))
+    kind, number = event["event"], fields.whole(event, "number") or 0
     if kind == "submission":
         history.last_submission = max(history.last_submission, number)
-        history.pid, history.host = event.get("pid"), event.get("host")
+        history.pid, history.host = fields.whole(event, "pid"), fields.text(event, "host")
     elif kind == "submitted":
-        job = JobRef(event.get("cluster"), str(event["job"]))
-        history.jobs[number, int(event["stage"])] = job
+        job = JobRef(fields.text(event, "cluster"), event["job"])
+        history.jobs[number, event["stage"]] = job
     elif kind == "released":
         history.released.add(number)
         history.aborted.pop(number, None)
     elif kind == "aborted":
-        history.aborted[number] = str(event.get("reason", ""))
+        history.aborted[number] = fields.text(event, "reason") or ""
     elif kind == "cancelled":
-        history.cancelled |= dict.fromkeys(event.get("steps", ()), number)
+        history.cancelled |= dict.fromkeys(fields.texts(event, "steps"), number)
 
 
 def _place(history: History, number: int, stages: list[SubmittedStage]) -> None:

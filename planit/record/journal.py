@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from planit.errors import RunError
+from planit.record import fields
 from planit.record.files import open_file, told_of
 
 
@@ -42,7 +44,11 @@ class Journal:
             os.close(handle)
 
     def events(self) -> Iterator[dict[str, Any]]:
-        """All whole events; torn or foreign lines are passed over (see `problems`)."""
+        """All whole events; torn or foreign lines are passed over (see `problems`).
+
+        Raises:
+            RunError: there is a journal, but it cannot be read.
+        """
         for _, event in self._lines():
             if event is not None:
                 yield event
@@ -60,15 +66,16 @@ class Journal:
             text = self.path.read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
             return
+        except OSError as error:
+            raise RunError(f"cannot read {self.path}: {error.strerror}") from None
         for number, line in enumerate(text.split("\n"), 1):
             if not line.strip():
                 continue
             try:
-                event = json.loads(line)
+                event = fields.parse(line)
             except ValueError:
                 event = None
-            whole = isinstance(event, dict) and isinstance(event.get("event"), str)
-            yield number, event if whole else None
+            yield number, event if _is_whole(event) else None
 
     def _is_torn(self) -> bool:
         try:
@@ -77,3 +84,17 @@ class Journal:
                 return file.read(1) != b"\n"
         except OSError:
             return False
+
+
+def _is_whole(event: Any) -> bool:
+    """Whether this is an event, with what its kind needs."""
+    kind = event.get("event") if isinstance(event, dict) else None
+    if not isinstance(kind, str):
+        return False
+    if "number" in event and fields.whole(event, "number") is None:
+        return False
+    return kind != "submitted" or _names_a_job(event)
+
+
+def _names_a_job(event: Mapping[str, Any]) -> bool:
+    return fields.whole(event, "stage") is not None and bool(fields.text(event, "job"))

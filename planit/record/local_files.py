@@ -33,7 +33,7 @@ def log(run_path: Path, submission: int) -> Path:
 def with_engine(run_path: Path) -> list[int]:
     """The submissions whose engine was started, or kept from starting, in order."""
     paths = (run_path / _FOLDER).glob("*.jsonl")
-    return sorted(int(path.stem) for path in paths if path.stem.isdigit())
+    return sorted(int(path.stem) for path in paths if path.stem.isdecimal())
 
 
 def make(run_path: Path) -> None:

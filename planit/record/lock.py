@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from planit.errors import RunError
+from planit.record import fields
 from planit.record.files import open_file
 
 _NAME = "lock"
@@ -97,7 +98,7 @@ class RunLock:
                 os.utime(self._path)
 
 
-def start_of(pid: Any) -> str | None:
+def start_of(pid: int | None) -> str | None:
     """When a process of this host started, in clock ticks since boot; None if there is none."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
@@ -121,7 +122,7 @@ class _Found:
         if not isinstance(self.owner, dict):
             return age < SIGN_OF_LIFE_S  # being written at this moment, or torn
         if self.owner.get("host") == socket.gethostname():
-            start = start_of(self.owner.get("pid"))
+            start = start_of(fields.whole(self.owner, "pid"))
             return start is not None and start == self.owner.get("start")
         return age < DEAD_AFTER_S
 
@@ -141,7 +142,7 @@ def _read(path: Path) -> _Found | None:
     except OSError:
         return None
     try:
-        owner = json.loads(text)
+        owner = fields.parse(text)
     except ValueError:
         owner = None
     return _Found(owner, info.st_mtime, f"{info.st_ino}.{info.st_mtime_ns}")

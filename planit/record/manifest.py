@@ -27,7 +27,7 @@ def describe_run(
     return {
         "plan": plan,
         "created": time.time(),
-        "user": getpass.getuser(),
+        "user": _user(),
         "host": socket.gethostname(),
         "directory": os.getcwd(),
         "command_line": sys.argv,
@@ -36,6 +36,14 @@ def describe_run(
         "tree": _tree(root, slugs),
         **source,
     }
+
+
+def _user() -> str:
+    """The user's name, or number where the system has no name for it, as in some containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # by the version of Python
+        return str(os.getuid())
 
 
 def _tree(root: Node, slugs: Mapping[str, str]) -> dict[str, Any]:

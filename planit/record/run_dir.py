@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from planit.errors import RunError
-from planit.record import submissions, trust
+from planit.record import fields, submissions, trust
 from planit.record.files import (
     dir_mode,
     is_group,
@@ -44,6 +44,7 @@ from planit.record.files import (
     write_json,
 )
 from planit.record.journal import Journal
+from planit.record.manifest_check import damage_of
 from planit.record.stage_dir import StageDir
 
 FORMAT = 2  # of the run directory; 1 was that of planit 0.1
@@ -78,7 +79,10 @@ class RunDir:
             RunError: it cannot be made, or other users could replace it.
         """
         shared = is_group(share)
-        parent = base.expanduser().absolute() / slug_of(plan)
+        try:
+            parent = base.expanduser().absolute() / slug_of(plan)
+        except RuntimeError:
+            raise RunError(f"{base}: there is no such user, or no home folder") from None
         trust.refuse_place(parent)
         make_dir(parent, group_enters=shared)
         if shared:
@@ -118,11 +122,14 @@ class RunDir:
         if not isinstance(manifest, dict) or "tree" not in manifest:
             raise RunError(f"{self.path} is not a run directory: it has no readable {MANIFEST}")
         if manifest.get("format") != FORMAT:
-            written = manifest.get("versions", {}).get("planit-slurm", "another version")
+            versions = fields.mapping(manifest, "versions")
+            written = fields.text(versions, "planit-slurm") or "another version"
             raise RunError(
                 f"{self.path} is in the format of planit {written}, which this planit cannot read",
                 hint="use that version for it",
             )
+        if (damage := damage_of(manifest)) is not None:
+            raise RunError(f"{self.path / MANIFEST} is damaged: {damage}")
         return manifest
 
     def write_manifest(self, manifest: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ Beside them each task leaves its record and its log (see `planit.record.task_fil
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,7 +105,7 @@ class StageDir:
             edges = [(str(kind), int(number)) for kind, number in content["stages"]]
             also = [Needed(*step) for step in content["steps"]]
             return After(edges, also, bool(content.get("lane")))
-        except (KeyError, TypeError) as error:
+        except (AttributeError, KeyError, OverflowError, TypeError) as error:
             raise ValueError(f"{self.path / _AFTER} cannot be read") from error
 
     def needed(self, index: int) -> list[Needed] | None:
@@ -136,9 +137,13 @@ def open_calls(run: TrustedDir, submission: int, stage: int) -> BinaryIO:
 
 def stage_dirs(run_path: Path) -> list[StageDir]:
     """All stages of all submissions, in order."""
-    found = []
-    for path in (run_path / _FOLDER).iterdir():
-        submission, dot, number = path.name.partition(".")
-        if dot and submission.isdigit() and number.isdigit():
+    found: list[StageDir] = []
+    try:
+        names = os.listdir(run_path / _FOLDER)
+    except OSError:  # gone, or another thing
+        return found
+    for name in names:
+        submission, dot, number = name.partition(".")
+        if dot and submission.isdecimal() and number.isdecimal():
             found.append(StageDir(run_path, int(submission), int(number)))
     return sorted(found, key=lambda stage: (stage.submission, stage.number))

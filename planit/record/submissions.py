@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from planit.record import fields
 from planit.record.files import read_json, write_json
 
 FOLDER = "submissions"
+_KINDS = ("afterok", "aftercorr", "afterany")  # of edges, as sbatch calls them
 
 
 @dataclass(frozen=True)
@@ -43,19 +45,38 @@ class SubmittedStage:
 
     @classmethod
     def from_json(cls, content: Any) -> SubmittedStage:
-        """Read one. Raises ValueError, KeyError, TypeError or AttributeError for anything else."""
-        limit = content["max_concurrent"]
-        return cls(
-            number=int(content["number"]),
-            name=str(content["name"]),
-            cluster=content["cluster"],
-            array=bool(content["array"]),
-            tasks=[str(name) for name in content["tasks"]],
-            edges=[(str(kind), int(parent)) for kind, parent in content["edges"]],
-            options=dict(content["options"]),
-            max_concurrent=None if limit is None else int(limit),
-            checkpoints=bool(content["checkpoints"]),
+        """Read one.
+
+        Raises:
+            ValueError, TypeError: anything of it is not as it was written.
+        """
+        if not isinstance(content, dict):
+            raise TypeError("a stage is an object")
+        edges = content.get("edges")
+        stage = cls(
+            number=fields.whole(content, "number") or 0,
+            name=fields.text(content, "name") or "",
+            cluster=fields.text(content, "cluster"),
+            array=content.get("array") is True,
+            tasks=fields.texts(content, "tasks"),
+            edges=[_edge(edge) for edge in edges] if isinstance(edges, list) else [],
+            options=dict(fields.mapping(content, "options")),
+            max_concurrent=fields.whole(content, "max_concurrent"),
+            checkpoints=content.get("checkpoints") is True,
         )
+        written = {**vars(stage), "edges": [list(edge) for edge in stage.edges]}
+        if any(key not in content or content[key] != value for key, value in written.items()):
+            raise ValueError("a value of another type")
+        if not stage.tasks:
+            raise ValueError("a stage without steps")
+        return stage
+
+
+def _edge(content: Any) -> tuple[str, int]:
+    kind, parent = content
+    if kind not in _KINDS or not isinstance(parent, int):
+        raise ValueError("an edge is a kind and the number of a stage")
+    return kind, parent
 
 
 def path_of(run_path: Path, number: int) -> Path:
@@ -66,7 +87,7 @@ def path_of(run_path: Path, number: int) -> Path:
 def numbers(run_path: Path) -> list[int]:
     """The numbers of the submissions that left a file, the newest last."""
     files = (run_path / FOLDER).glob("*.json")
-    return sorted(int(path.stem) for path in files if path.stem.isdigit())
+    return sorted(int(path.stem) for path in files if path.stem.isdecimal())
 
 
 def write(run_path: Path, number: int, stages: Sequence[SubmittedStage]) -> None:
@@ -79,11 +100,19 @@ def read(run_path: Path, number: int) -> list[SubmittedStage] | None:
     content: Any = read_json(path_of(run_path, number))
     try:
         stages = [SubmittedStage.from_json(one) for one in content["stages"]]
-        sizes = {stage.number: len(stage.tasks) for stage in stages}
-        for stage in stages:
-            for kind, parent in stage.edges:
-                if sizes[parent] < len(stage.tasks) and kind == "aftercorr":
-                    return None
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError):
         return None
-    return stages
+    return stages if _fit(stages) else None
+
+
+def _fit(stages: Sequence[SubmittedStage]) -> bool:
+    """Whether each stage has a number of its own, and waits only for stages before it."""
+    sizes: dict[int, int] = {}
+    for stage in stages:
+        for kind, parent in stage.edges:
+            if parent not in sizes or (kind == "aftercorr" and sizes[parent] < len(stage.tasks)):
+                return False
+        if stage.number in sizes:
+            return False
+        sizes[stage.number] = len(stage.tasks)
+    return True

@@ -26,6 +26,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from planit.record import fields
 from planit.record.files import write_atomic
 from planit.record.markers import Attempt, EndMarker, Outcome, StartMarker, Tries
 from planit.record.stage_dir import StageDir, stage_dirs, stage_name
@@ -212,7 +213,7 @@ def read_marker(path: Path | str) -> Any | None:
     """The JSON in the first line of a record; None if there is none, or it is not whole."""
     try:
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC), "rb") as file:
-            return json.loads(file.readline())
+            return fields.parse(file.readline())
     except (OSError, ValueError):
         return None
 

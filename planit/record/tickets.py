@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from planit.record import fields
 from planit.record.files import read_json, write_json
 from planit.record.jobs import JobRef
 from planit.record.submissions import FOLDER
@@ -59,8 +61,17 @@ def read(run_path: Path, submission: int) -> Ticket | None:
         return None
     if "revoked" in content:
         return Ticket(revoked=str(content["revoked"]))
+    jobs, steps = fields.mapping(content, "jobs"), fields.texts(content, "steps")
     try:
-        jobs = {int(stage): JobRef(job[1], str(job[0])) for stage, job in content["jobs"].items()}
-        return Ticket(jobs, frozenset(content["steps"]))
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError):
+        named = {int(stage): _job(job) for stage, job in jobs.items()}
+    except (TypeError, ValueError):
         return None
+    whole = (jobs, steps) == (content.get("jobs"), content.get("steps"))
+    return Ticket(named, frozenset(steps)) if whole else None
+
+
+def _job(content: Any) -> JobRef:
+    job_id, cluster = content
+    if not isinstance(job_id, str) or not isinstance(cluster, str | None):
+        raise TypeError("a job is an id and a cluster")
+    return JobRef(cluster, job_id)

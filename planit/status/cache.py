@@ -13,6 +13,7 @@ from planit.errors import RunError
 from planit.record import fields, trust
 from planit.record.files import read_json, write_json
 from planit.record.history import Placement
+from planit.record.markers import StepError
 from planit.record.records import RunRecords
 from planit.record.run_dir import STATES, RunDir
 from planit.status.evidence import Answer, Ended, Evidence
@@ -31,7 +32,7 @@ class CachedStates:
         self._run_path = run.path
         content = read_json(run.path / STATES)
         steps = fields.mapping(content, "steps")
-        names = set(State)
+        names = list(State)
         self._stages = fields.mapping(content, "stages")
         self._steps: dict[str, dict[str, Any]] = {
             name: cached
@@ -47,8 +48,7 @@ class CachedStates:
 
     def missing_since(self, name: str, place: Placement) -> float | None:
         """When queue and accounting first left a step's job out (seconds since 1970)."""
-        since = self._of(name, place).get("missing_since")
-        return float(since) if isinstance(since, int | float) else None
+        return fields.number(self._of(name, place), "missing_since")
 
     def ended(self, name: str, place: Placement, records: RunRecords) -> Ended | None:
         """How a step's job ended for good, unless the step has started once more since.
@@ -63,8 +63,16 @@ class CachedStates:
             return None
         if self._has_changed(name, records) and records.count(name) != cached.get("records", 0):
             return None
-        starts, started = fields.whole(cached, "attempt") or 0, bool(cached.get("started"))
-        return Ended(state, starts, started, **{key: cached.get(key) for key in _FINDINGS})
+        error = StepError.from_json(cached.get("error"))
+        return Ended(
+            state,
+            starts=fields.whole(cached, "attempt") or 0,
+            started=bool(cached.get("started")),
+            elapsed_s=fields.number(cached, "elapsed_s"),
+            node=fields.text(cached, "node"),
+            cause=fields.text(cached, "cause"),
+            error=None if error is None else error.as_json(),
+        )
 
     def _has_changed(self, name: str, records: RunRecords) -> bool:
         """Whether something was added to where the step's records are since they were listed."""

@@ -36,7 +36,7 @@ def status_text(status: RunStatus, tree: Mapping[str, Any], *, everything: bool 
     """
     rows = list(_rows(status, tree, everything))
     width = max((len(left) for left, _ in rows), default=0)
-    lines = [f"Run {status.run_id} of plan {status.plan}: {counts_text(status.counts)}"]
+    lines = [f"Run {printable(status.run_id)} of plan {status.plan}: {counts_text(status.counts)}"]
     lines += [f"{left:<{width}}  {right}".rstrip() for left, right in rows]
     if status.incomplete:
         lines.append(
@@ -52,7 +52,7 @@ def status_text(status: RunStatus, tree: Mapping[str, Any], *, everything: bool 
             f"{never} step(s) will never start: planit resume slurm.FIELD=VALUE submits them again"
             " with another request, planit cancel clears them."
         )
-    lines += [f"Note: {problem}" for problem in status.problems]
+    lines += [f"Note: {printable(problem)}" for problem in status.problems]
     return "\n".join(lines)
 
 
@@ -72,7 +72,7 @@ def _rows(
             yield f"{head}● {node['name']}", step_text(states[node["name"]])
             continue
         sign = "▼" if node["kind"] == "Chain" else "⇉"
-        yield f"{head}{sign} {node.get('label') or node['kind']}", ""
+        yield f"{head}{sign} {printable(node.get('label') or node['kind'])}", ""
         below = indent + ("    " if last else "│   ")
         children = node["children"]
         if node["kind"] == "Parallel" and not everything:

@@ -13,8 +13,14 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from planit.app.config.hydra_internals import VERSION_BASE, apply_values, with_number
+from planit.app.config.hydra_internals import (
+    VERSION_BASE,
+    apply_values,
+    flags_and_overrides,
+    with_number,
+)
 from planit.app.config.written import as_written
+from planit.errors import ConfigError
 from tests.helpers import write
 
 _CONFIG = "lr: 0.1\ntags: [a, b]\nnested: {depth: 1, name: '${lr}', more: {deep: x}}\n"
@@ -85,3 +91,13 @@ def test_hydra_takes_the_version_base_without_a_warning(folder: str) -> None:
         with hydra.initialize_config_dir(folder, **VERSION_BASE):
             hydra.compose("config")
         hydra.main(**VERSION_BASE, config_path=folder, config_name="config")
+
+
+def test_flags_are_told_from_overrides_wherever_they_stand() -> None:
+    words = "a=1 -m --cfg job ~b --package plan +c=2 --config-name x --info plugins".split()
+    flags, overrides = flags_and_overrides(words)
+    assert flags == "-m --cfg job --package plan --config-name x --info plugins".split()
+    assert overrides == ["a=1", "~b", "+c=2"]
+    assert flags_and_overrides(["--info"]) == (["--info"], [])
+    with pytest.raises(ConfigError, match="unrecognized arguments: --multi"):
+        flags_and_overrides(["--multi"])

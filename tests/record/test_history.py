@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,7 @@ def test_each_step_waits_for_the_steps_of_its_edges(run: RunDir) -> None:
 
 
 def test_a_task_waits_for_the_task_of_its_own_branch(run: RunDir) -> None:
+    run.write_manifest({"plan": "p", "tree": chain(*map(leaf, "abcxy"))})
     write(
         run, 1, stage(0, "a"), stage(1, "b", "c"),
         stage(2, "x", "y", edges=[("afterok", 0), ("aftercorr", 1)]),
@@ -121,6 +123,7 @@ def test_the_newest_submission_of_a_step_counts(run: RunDir) -> None:
 
 
 def test_what_was_taken_back_leaves_the_job_that_was_there_before(run: RunDir) -> None:
+    run.write_manifest({"plan": "p", "tree": chain(*map(leaf, "abcde"))})
     first(run)
     write(run, 2, stage(0, "d"), stage(1, "e"))
     run.journal.append("aborted", number=2, reason="refused")
@@ -205,10 +208,34 @@ def test_foreign_events_change_nothing(run: RunDir) -> None:
     assert history.read(run) == before
 
 
-@pytest.mark.parametrize("broken", [{"name": "x"}, {"name": "x", "slug": "x", "slurm": 3}])
-def test_a_manifest_whose_step_is_not_whole_is_refused(broken: dict[str, Any]) -> None:
-    with pytest.raises(RunError, match="a step without name, slug or time"):
-        list(history.leaves(chain(leaf("a"), broken)))
+DAMAGED: list[tuple[str, dict[str, Any]]] = [
+    ("it has no name of the plan", {"plan": 3}),
+    ("its configuration is not an object", {"config": []}),
+    ("a node of its tree is not an object", {"tree": 3}),
+    ("a node of its tree is not an object", {"tree": chain([])}),
+    ("a group of its tree is neither", {"tree": {"kind": "Chain", "children": {}}}),
+    ("a group of its tree is neither", {"tree": {"kind": ["Chain"], "children": []}}),
+    ("the label of a group", {"tree": {**chain(), "label": 3}}),
+    ("max_concurrent of a group", {"tree": {**chain(), "max_concurrent": "2"}}),
+    ("a step has no name", {"tree": chain({"kind": "Step", "name": "\x1b[31m"})}),
+    ("two steps are called 'x'", {"tree": chain(leaf("x"), leaf("x"))}),
+    ("step 'x' has no kind", {"tree": {**leaf("x"), "kind": None}}),
+    ("step 'x' has no slug", {"tree": {**leaf("x"), "slug": "../x"}}),
+    ("step 'x' has no SLURM arguments", {"tree": {**leaf("x"), "slurm": 3}}),
+    ("has a function that is not text", {"tree": leaf("x", func=3)}),
+    ("has targets that are not texts", {"tree": leaf("x", targets=[3])}),
+    ("has an origin that is none", {"tree": leaf("x", origin={"stepp": "a"})}),
+    ("has an origin that is none", {"tree": leaf("x", origin={"own": []})}),
+    ("3 is not the time of a step", {"tree": leaf("x", slurm={"time": 3})}),
+    ("'soon' is not the time of a step", {"tree": leaf("x", slurm={"time": "soon"})}),
+]
+
+
+@pytest.mark.parametrize(("says", "changes"), DAMAGED)
+def test_a_damaged_manifest_is_refused(run: RunDir, says: str, changes: dict[str, Any]) -> None:
+    run.write_manifest({"plan": "p", "tree": leaf("x"), **changes})
+    with pytest.raises(RunError, match=re.escape(says)):
+        history.read(RunDir(run.path))
 
 
 def test_the_functions_of_a_tree_are_named_once() -> None:

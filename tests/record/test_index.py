@@ -20,7 +20,7 @@ def made(base: Path, plan: str, run_id: str, *, name: str | None = None) -> Path
     """A recorded run."""
     folder = base / plan / run_id
     folder.mkdir(parents=True)
-    RunDir(folder).write_manifest({"plan": name or plan, "tree": {}})
+    RunDir(folder).write_manifest({"plan": name or plan, "tree": {"kind": "Chain", "children": []}})
     return folder
 
 

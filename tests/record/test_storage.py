@@ -80,5 +80,5 @@ def test_run_in_another_format_is_refused_in_one_line(
     write_json(run.path / "manifest.json", manifest)
     with pytest.raises(RunError, match=f"in the format of planit {whose}, which this planit"):
         _ = run.manifest
-    RunDir(run.path).write_manifest({"tree": {"kind": "Chain", "children": []}})
+    RunDir(run.path).write_manifest({"plan": "p", "tree": {"kind": "Chain", "children": []}})
     assert RunDir(run.path).manifest["format"] == FORMAT

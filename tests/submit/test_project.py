@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -345,11 +346,18 @@ def test_a_full_file_system_is_told_and_nothing_half_done_is_left(
     assert all_below(run.path / "code") == []
 
 
-@pytest.mark.parametrize("content", ["[]", "{", '{"mode": 1, "folders": [3]}', '{"files": 3}'])
+@pytest.mark.parametrize(
+    "content", ["[]", "{", '{"mode": 1, "folders": [3]}', '{"files": 3}', "wrong types"]
+)
 def test_a_damaged_index_is_no_reason_to_fail(project: Path, content: str) -> None:
     first, code = frozen(project)
     assert code.name is not None
-    frozen_code.index_path(first.path, code.name).write_text(content)
+    index = frozen_code.index_path(first.path, code.name)
+    if content == "wrong types":
+        found = json.loads(index.read_text())
+        found["files"][0]["train.py"][2] = "large"
+        content = json.dumps(found)
+    index.write_text(content)
     second, again = frozen(project)
     assert (copies(second, again) / "train.py").read_text() == "import mine_pack"
     assert frozen_code.read(first.path, code.name) is None

@@ -167,7 +167,7 @@ class Builder:
 
     def group(self, kind: str, value: Mapping[str, Any], where: str) -> Node:
         known = {"_target_", "_args_"} | ({"max_concurrent"} if kind == "Parallel" else set())
-        extra = sorted(set(value) - known)
+        extra = sorted(map(str, set(value) - known))
         if extra:
             raise ConfigError(f"{where}: {kind} has no {extra[0]!r}", hint="its nodes go in _args_")
         children = value.get("_args_") or []

@@ -16,9 +16,17 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from planit.app.config.hydra_internals import VERSION_BASE
+from planit.app.config.hydra_internals import VERSION_BASE, flags_and_overrides
 from planit.app.config.places import primary
-from planit.app.config.refusals import OTHER_PROGRAM, as_config_error, unknown_config, yaml_error
+from planit.app.config.refusals import (
+    OTHER_PROGRAM,
+    as_config_error,
+    is_hydras,
+    of_hydras_own,
+    of_reading,
+    unknown_config,
+)
+from planit.app.config.yaml_files import unreadable
 from planit.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -77,12 +85,14 @@ def run_app(task: TaskFunction, arguments: Sequence[str], config_dir: str | None
 
     vars(guarded).update(sweep=task.sweep, batch=task.batch)  # for planit's sweeper and launcher
     app = hydra.main(**VERSION_BASE, config_path=str(folder), config_name=name)(guarded)
-    words = [open_step(argument) for argument in arguments]
+    flags, given = flags_and_overrides(arguments)
+    _refuse_planits_own(given)
+    words = [*map(open_step, given), *flags]
     own = list(_QUIET)
     if _is_multirun(words) and not _chooses_sweeper(folder / f"{name}.yaml", words):
         own.append("hydra/sweeper=planit")
     with (
-        _argv([sys.argv[0], *_beside_overrides(words, own)]),
+        _argv([sys.argv[0], *own, *words]),
         _errors_reach_us(),
         _project_importable(),
     ):
@@ -90,22 +100,41 @@ def run_app(task: TaskFunction, arguments: Sequence[str], config_dir: str | None
             app()
             if escaped:
                 raise escaped[0]
-        except MissingConfigException as error:
-            raise unknown_config(error) from error
-        except yaml.MarkedYAMLError as error:
-            raise yaml_error(error) from error
-        except (HydraException, OmegaConfBaseException) as error:
-            if str(error).startswith("Could not override 'plan'. No match in the defaults list"):
-                message = f"{folder / name}.yaml has no plan in its defaults list"
-                raise ConfigError(message, hint=OTHER_PROGRAM) from error
-            raise as_config_error(error) from error
+        except Exception as error:
+            if (refusal := _refusal_of(error, folder, name, words)) is None:
+                raise
+            raise refusal from error
 
 
-def _beside_overrides(words: list[str], own: list[str]) -> list[str]:
-    """Put `own` overrides before the user's: Hydra wants all of them in one piece."""
-    places = (i for i, word in enumerate(words) if "=" in word and not word.startswith("-"))
-    first = next(places, len(words))
-    return [*words[:first], *own, *words[first:]]
+def _refusal_of(
+    error: Exception, folder: Path, name: str, words: Sequence[str]
+) -> ConfigError | None:
+    """What Hydra, OmegaConf and YAML refuse as an error of planit's; None for anything else."""
+    refusal: ConfigError | None = None
+    if isinstance(error, MissingConfigException):
+        refusal = unknown_config(error)
+    elif str(error).startswith("Could not override 'plan'. No match in the defaults list"):
+        message = f"{folder / name}.yaml has no plan in its defaults list"
+        refusal = ConfigError(message, hint=OTHER_PROGRAM)
+    elif isinstance(error, HydraException | OmegaConfBaseException):
+        refusal = as_config_error(error)
+    elif isinstance(error, UnicodeDecodeError | yaml.YAMLError | RecursionError):
+        refusal = unreadable(folder, name, words) or of_reading(error)
+    elif isinstance(error, AssertionError | OSError) and is_hydras(error):
+        refusal = unreadable(folder, name, words)
+    elif isinstance(error, TypeError | ValueError) and is_hydras(error):
+        refusal = of_hydras_own(error, words)
+    return refusal
+
+
+def _refuse_planits_own(overrides: Sequence[str]) -> None:
+    """Raise ConfigError for what planit sets itself, so that it would have no effect."""
+    own = {text.partition("=")[0] for text in _QUIET}
+    for text in overrides:
+        key = text.lstrip("+~").partition("=")[0]
+        if any(key == one or key.startswith(f"{one}.") for one in own):
+            hint = "runs_dir=DIR is where runs go" if key == "hydra.run.dir" else None
+            raise ConfigError(f"{key} is set by planit itself", hint=hint)
 
 
 def _is_multirun(arguments: Sequence[str]) -> bool:
@@ -118,10 +147,12 @@ def _chooses_sweeper(primary_config: Path, arguments: Sequence[str]) -> bool:
         return True
     try:
         loaded = OmegaConf.load(primary_config)
-    except (OSError, yaml.YAMLError):
-        return False
-    defaults = loaded.get("defaults") or [] if isinstance(loaded, DictConfig) else []
-    return any("hydra/sweeper" in str(item) or "hydra/launcher" in str(item) for item in defaults)
+        defaults = OmegaConf.to_yaml(
+            loaded.get("defaults") if isinstance(loaded, DictConfig) else {}
+        )
+    except (OSError, RecursionError, ValueError, yaml.YAMLError, OmegaConfBaseException):
+        return False  # Hydra will find the same
+    return "hydra/sweeper" in defaults or "hydra/launcher" in defaults
 
 
 def open_step(argument: str) -> str:

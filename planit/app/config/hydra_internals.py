@@ -6,13 +6,19 @@ another version is different.
 
 from __future__ import annotations
 
+import argparse
+import re
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 import hydra
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.types import Override, ValueType
 from omegaconf import DictConfig
+
+from planit.errors import ConfigError, did_you_mean
 
 _IS_1_3 = hydra.__version__.startswith("1.3.")
 
@@ -36,3 +42,39 @@ def with_number(sweep: Override, value: float, text: str) -> Override:
     """
     element = ValueType.ELEMENT
     return replace(sweep, value_type=element, _value=value, input_line=text, config_loader=None)
+
+
+def flags_and_overrides(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The words of a command line, apart; Hydra itself wants all overrides in one piece.
+
+    Raises:
+        ConfigError: a flag that Hydra does not have, or that needs a value, or is of no use here;
+            Hydra would print its page of usage and end the process.
+    """
+    given = _parser().parse_intermixed_args(list(words))
+    if given.experimental_rerun is not None:
+        hint = "planit resume submits again what is not done"
+        raise ConfigError("--experimental-rerun is not supported", hint=hint)
+    left, flags = list(given.overrides), []
+    for word in words:
+        if left and word == left[0]:
+            left.pop(0)
+        else:
+            flags.append(word)
+    _parser().parse_args([*given.overrides, *flags])
+    return flags, given.overrides
+
+
+def _parser() -> argparse.ArgumentParser:
+    """Hydra's parser, which raises ConfigError."""
+    parser = get_args_parser()
+    parser.allow_abbrev = False  # planit looks for whole ones
+
+    def refuse(message: str) -> NoReturn:
+        flag = message.removeprefix("unrecognized arguments: ").split(" ")[0]
+        known = re.findall(r"--[a-z_-]+", parser.format_usage())
+        close = did_you_mean(flag, known) if flag != message else ""
+        raise ConfigError(message, hint=f"{close}planit --help, planit --hydra-help")
+
+    parser.error = refuse  # type: ignore[method-assign]
+    return parser

@@ -84,6 +84,11 @@ def resolved(config: DictConfig) -> dict[str, Any]:
     except OmegaConfBaseException as error:
         raise as_config_error(error) from error
     assert isinstance(content, dict)
+    steps = content.get("steps")
+    for name in steps if isinstance(steps, dict) else ():
+        if not isinstance(name, str):
+            hint = f'put it in quotes: "{name}"'
+            raise ConfigError(f"plan.steps: the name {name!r} is not text", hint=hint)
     return {str(key): value for key, value in content.items()}
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
 import yaml
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf.errors import OmegaConfBaseException
+from yaml.reader import ReaderError
 
 from planit.errors import ConfigError, suggest
 
@@ -41,11 +46,46 @@ def as_config_error(error: BaseException) -> ConfigError:
     return ConfigError(lines[0], hint=hint or None)
 
 
-def yaml_error(error: yaml.MarkedYAMLError) -> ConfigError:
+def yaml_error(error: yaml.YAMLError, path: Path | None = None) -> ConfigError:
     """A file that is not YAML, with its line."""
+    if isinstance(error, ReaderError):
+        problem = f"the character {chr(error.character)!r} is not allowed in YAML"
+        return ConfigError(f"{path or error.name}: {problem}", hint="remove it")
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return ConfigError(f"{path}: {error}")
     mark = error.problem_mark or error.context_mark
-    where = f"{mark.name}, line {mark.line + 1}: " if mark else ""
+    where = f"{path or mark.name}, line {mark.line + 1}: " if mark else ""
     problem = str(error.problem or error.context)
     in_flow = "',' or" in problem and "'{'" in problem  # ${...} there must be quoted
     hint = 'inside {...} and [...] write "${key}" in quotes' if in_flow else "fix the YAML"
     return ConfigError(where + problem, hint=hint)
+
+
+def of_reading(error: Exception) -> ConfigError | None:
+    """What a configuration failed with that has no file that cannot be read."""
+    if isinstance(error, RecursionError):
+        return ConfigError("the configuration is nested too deep, or refers to itself")
+    return yaml_error(error) if isinstance(error, yaml.YAMLError) else None
+
+
+def is_hydras(error: Exception) -> bool:
+    """Whether a line of Hydra's or OmegaConf's raised an error, rather than planit or a plugin."""
+    return _raised_in(error.__traceback__).startswith(("hydra.", "omegaconf."))
+
+
+def of_hydras_own(error: Exception, words: Sequence[str]) -> ConfigError:
+    """An error of another kind, which Hydra and OmegaConf raise for some words."""
+    if str(error).startswith("Config group override must be a string"):
+        is_null = (word for word in words if "null" in word.partition("=")[2].split(","))
+        where = next(is_null, "a config group")
+        return ConfigError(f"{where}: a config group takes a name", hint="~GROUP leaves it out")
+    return as_config_error(error)
+
+
+def _raised_in(trace: TracebackType | None) -> str:
+    """The module whose line raised an error."""
+    name = ""
+    while trace is not None:
+        name = str(trace.tb_frame.f_globals.get("__name__"))
+        trace = trace.tb_next
+    return name

@@ -32,7 +32,8 @@ def sweep_settings(config: DictConfig) -> dict[str, Any]:
         settings["join"] = [settings["join"]]
     if not isinstance(settings["share"], bool):
         raise ConfigError(f"sweep.share must be true or false, not {settings['share']!r}")
-    if not isinstance(settings["join"], list):
+    join = settings["join"]
+    if not isinstance(join, list) or not all(isinstance(name, str) for name in join):
         raise ConfigError(f"sweep.join must be a list of steps, not {settings['join']!r}")
     return settings
 

@@ -37,6 +37,13 @@ def parser(verb: str, what: str) -> Parser:
     return made
 
 
+def count(text: str) -> int:
+    """A number of lines or of runs; an error of the command line if that is below 0."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 0")
+    return int(text)
+
+
 def run_and_steps(base: Path, words: list[str], *, whole: bool = False) -> tuple[RunDir, list[str]]:
     """Read ``[RUN] [STEP...]``: words that all are steps of the latest run, else the first a run.
 

@@ -23,7 +23,9 @@ def run(words: list[str]) -> int:
     )
     parser.add_argument("words", nargs="*", metavar="[RUN] STEP", help=command_line.RUN_HELP)
     parser.add_argument("--follow", "-f", action="store_true", help="go on until the step ends")
-    parser.add_argument("--tail", "-n", type=int, metavar="N", help="only the last N lines")
+    parser.add_argument(
+        "--tail", "-n", type=command_line.count, metavar="N", help="only the last N lines"
+    )
     parser.add_argument("--path", action="store_true", help="print where the log is")
     parser.add_argument("--older", action="store_true", help="the logs of earlier jobs too")
     options = parser.parse_args(words)

@@ -8,6 +8,7 @@ from planit.app.submitting import see_through, show_progress
 from planit.app.verbs import command_line
 from planit.record import index, submissions
 from planit.run import Run
+from planit.status.states import printable
 from planit.submit.resumption import ResumeAction, ResumeDecision
 from planit.views.code_line import code_line
 
@@ -72,7 +73,7 @@ def run(words: list[str]) -> int:
     _show(decisions, found.run_id, dry_run=options.dry_run)
     started = not options.dry_run and any(d.action is ResumeAction.RERUN for d in decisions)
     if started:
-        print(code_line(found.path, submissions.numbers(found.path)[-1]), flush=True)
+        print(printable(code_line(found.path, submissions.numbers(found.path)[-1])), flush=True)
     return see_through(opened) if started else 0
 
 

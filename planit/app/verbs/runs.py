@@ -10,13 +10,16 @@ from planit.backends.base import CachedQueue
 from planit.errors import PlanitError
 from planit.record import index
 from planit.status.run_status import run_status
+from planit.status.states import printable
 from planit.views.run_tree import counts_text
 
 
 def run(words: list[str]) -> int:
     """List the runs."""
     parser = command_line.parser("runs", "The runs, the newest first, with counts by state.")
-    parser.add_argument("-n", type=int, default=20, metavar="N", help="at most N runs (default 20)")
+    parser.add_argument(
+        "-n", type=command_line.count, default=20, metavar="N", help="at most N runs (default 20)"
+    )
     options = parser.parse_args(words)
     clients: dict[Hashable, CachedQueue] = {}
     runs = index.all_runs(options.runs_dir)
@@ -25,14 +28,15 @@ def run(words: list[str]) -> int:
             client = registry.of_run(one).client
             status = run_status(one, clients.setdefault(client.source, CachedQueue(client)))
         except PlanitError as error:
-            print(f"{one.run_id}  {one.path.parent.name}  unreadable: {error.message}")
+            line = f"{one.run_id}  {one.path.parent.name}  unreadable: {error.message}"
+            print(printable(line))
             continue
         told = {"incomplete": status.incomplete, "stale": status.stale, "stuck": status.is_stuck}
         notes = [word for word, holds in told.items() if holds]
         shown = f" ({', '.join(notes)})" if notes else ""
-        print(f"{one.run_id}  {status.plan}  {counts_text(status.counts)}{shown}")
+        print(printable(f"{one.run_id}  {status.plan}  {counts_text(status.counts)}{shown}"))
     if not runs:
-        print(f"No runs in {options.runs_dir}")
+        print(printable(f"No runs in {options.runs_dir}"))
     elif len(runs) > options.n:
         print(f"and {len(runs) - options.n} older (-n N shows more)")
     return 0

@@ -18,12 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from planit.backends.local.descendants import marked
+from planit.record import fields
 from planit.record.files import open_file
 from planit.record.lock import DEAD_AFTER_S, start_of
 
 FINAL = frozenset({"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT"})
 MARK = "PLANIT_ENGINE"  # by this variable they are found when all above them were killed
 
+_MAX_TASKS = 10**7  # of an array; Slurm's own limit is 4 million
 _NEW = os.O_WRONLY | os.O_EXCL | os.O_APPEND
 
 
@@ -142,11 +144,11 @@ class Follower:
         """The changes since the last call, in order."""
         changes = []
         for event in self._new_lines():
-            key = event.get("key")
-            if key is not None:
+            key = fields.text(event, "key")
+            if key is not None and _is_change(event):
                 self.states[key] = {**self.states.get(key, {}), **event}
                 changes.append(event)
-            elif self._head is None and "pid" in event:
+            elif self._head is None and _is_head(event):
                 self._head = event
         return changes
 
@@ -156,10 +158,12 @@ class Follower:
         head = self._head
         if head is None:
             return None
-        pid, host, mark = int(head["pid"]), str(head["host"]), str(head["mark"])
-        starts = {pid: head.get("start")}
-        starts |= {int(one): start for one, start in head.get("guardians", {}).items()}
-        return EngineStatus(pid, host, mark, starts, self._stages, self.states, self._touched)
+        pid = int(head["pid"])
+        starts = {pid: fields.text(head, "start")}
+        guardians = fields.mapping(head, "guardians")
+        starts |= {int(one): fields.text(guardians, one) for one in guardians if one.isdecimal()}
+        stages, states = self._stages, self.states
+        return EngineStatus(pid, head["host"], head["mark"], starts, stages, states, self._touched)
 
     @cached_property
     def _stages(self) -> dict[str, list[str]]:
@@ -182,9 +186,31 @@ class Follower:
                 return
             self._offset += len(line)
             with contextlib.suppress(ValueError):
-                event = json.loads(line)
+                event = fields.parse(line)
                 if isinstance(event, dict):
                     yield event
+
+
+def _is_change(event: Mapping[str, Any]) -> bool:
+    """Whether this says what has become of a step, and when."""
+    given = (event.get("elapsed_s"), event.get("cause"))
+    read = (fields.number(event, "elapsed_s"), fields.text(event, "cause"))
+    return given == read and None not in (fields.text(event, "state"), fields.number(event, "at"))
+
+
+def _is_head(event: Mapping[str, Any]) -> bool:
+    """Whether this is about an engine: which process it is, and what it runs."""
+    read = (fields.whole(event, "pid"), fields.text(event, "host"), fields.text(event, "mark"))
+    stages = event.get("stages")
+    return None not in read and isinstance(stages, list) and all(map(_is_stage, stages))
+
+
+def _is_stage(content: Any) -> bool:
+    """Whether this is the number of a stage, with that of its tasks if it is an array."""
+    number, count = content if isinstance(content, list) and len(content) == 2 else ("", "")
+    return isinstance(number, int) and (
+        count is None or (isinstance(count, int) and count <= _MAX_TASKS)
+    )
 
 
 def read(path: Path) -> EngineStatus | None:

@@ -1,0 +1,67 @@
+"""Whether a manifest is as planit writes them, so that whoever reads one can rely on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from planit.record import fields
+
+_ORIGIN = {"step": str, "preset": str, "own": dict}
+
+
+def damage_of(manifest: Mapping[str, Any]) -> str | None:
+    """What is wrong with a manifest, if anything is."""
+    if not _is_plain(manifest.get("plan")):
+        return "it has no name of the plan"
+    if not isinstance(manifest.get("config", {}), dict | None):
+        return "its configuration is not an object"
+    names: set[str] = set()
+    stack = [manifest.get("tree")]
+    while stack:
+        node = stack.pop()
+        if not isinstance(node, dict):
+            return "a node of its tree is not an object"
+        wrong = _group(node) if "children" in node else _step(node, names)
+        if wrong is not None:
+            return wrong
+        stack.extend(node.get("children", ()))
+    return None
+
+
+def _group(node: Mapping[str, Any]) -> str | None:
+    if node.get("kind") not in ("Chain", "Parallel") or not isinstance(node["children"], list):
+        return "a group of its tree is neither a Chain nor a Parallel of nodes"
+    if not isinstance(node.get("label", ""), str):
+        return "the label of a group is not text"
+    if "max_concurrent" in node and (fields.whole(node, "max_concurrent") or 0) < 1:
+        return "max_concurrent of a group is not a number of at least 1"
+    return None
+
+
+def _step(node: Mapping[str, Any], names: set[str]) -> str | None:
+    name = fields.text(node, "name")
+    if name is None or not _is_plain(name):
+        return "a step has no name"
+    if name in names:
+        return f"two steps are called {name!r}"
+    names.add(name)
+    slug, origin = node.get("slug"), node.get("origin", {})
+    wrong = {
+        "has no kind": not _is_plain(node.get("kind")),
+        "has no slug": not _is_plain(slug) or "/" in str(slug),
+        "has no SLURM arguments": not isinstance(node.get("slurm"), dict),
+        "has a function that is not text": not isinstance(node.get("func"), str | None),
+        "has targets that are not texts": fields.texts(node, "targets") != node.get("targets", []),
+        "has an origin that is none": not isinstance(origin, dict) or not _is_origin(origin),
+    }
+    return next((f"step {name!r} {what}" for what, is_so in wrong.items() if is_so), None)
+
+
+def _is_origin(content: Mapping[str, Any]) -> bool:
+    return all(isinstance(value, _ORIGIN.get(key, ())) for key, value in content.items())
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether this is text of a line, as every name in a plan is."""
+    return isinstance(value, str) and bool(value) and value.isprintable()

@@ -145,11 +145,11 @@ def _git(content: Any) -> Mapping[str, Any]:
 
 def newest(run_path: Path) -> FrozenCode | None:
     """What the run froze last; None if nothing can be read."""
-    found = []
+    found: list[tuple[int, str]] = []
     with suppress(OSError):
-        for path in (run_path / FOLDER).glob("*.json"):
-            found.append((path.stat().st_mtime_ns, path.stem))
-    return read(run_path, max(found)[1]) if found else None
+        indices = (run_path / FOLDER).glob("*.json")
+        found = sorted((path.stat().st_mtime_ns, path.stem) for path in indices)
+    return read(run_path, found[-1][1]) if found else None
 
 
 @dataclass(frozen=True)

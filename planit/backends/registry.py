@@ -56,11 +56,16 @@ def of_run(run: RunDir) -> Backend:
 
     Raises:
         ConfigError: it has a backend or a setting that this planit does not know.
-        RunError: its backend keeps no runs.
+        RunError: its backend keeps no runs, or nothing says which one it has.
     """
     newest = max(submissions.numbers(run.path), default=1)
     settings = dict(context.read(run.path, newest).backend)
-    backend = create(str(settings.pop("name", "slurm")), settings)
+    name = settings.pop("name", None)
+    if not isinstance(name, str):
+        raise RunError(
+            f"{context.path_of(run.path, newest)} does not say which backend has the run's jobs"
+        )
+    backend = create(name, settings)
     if isinstance(backend, InProcess):
         raise RunError(f"{run.path} names the backend {backend.name}, which keeps no runs")
     backend.open_run(run.path)

@@ -32,15 +32,20 @@ class Context:
     backend: Mapping[str, Any] = field(default_factory=dict)
 
 
+def path_of(run_path: Path, submission: int) -> Path:
+    """The file of a submission's context."""
+    return run_path / _name(submission)
+
+
 def write(run_path: Path, submission: int, context: Context) -> None:
     """Write the context of a submission."""
     content = {**vars(context), "code": context.code.to_json()}
-    write_json(run_path / _name(submission), content)
+    write_json(path_of(run_path, submission), content)
 
 
 def read(run_path: Path, submission: int) -> Context:
     """The context of a submission; an empty one if it cannot be read."""
-    return _parse(read_json(run_path / _name(submission)))
+    return _parse(read_json(path_of(run_path, submission)))
 
 
 def read_trusted(run: TrustedDir, submission: int) -> Context:

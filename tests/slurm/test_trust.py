@@ -67,11 +67,17 @@ def test_run_is_the_users_alone_or_its_groups_to_read_but_never_to_write(
         os.umask(before)
     below = list(run.path.rglob("*"))
     assert len(below) > 20
+    frozen = {path for path in run.path.rglob("code/*/**/*") if path.suffix != ".pyc"}
+    assert frozen
     for path in [run.path, *below]:
         mode = mode_of(path)
         shared = share == "group"
+        if path.is_symlink():
+            continue
         if path.is_dir():
             assert mode & 0o777 == 0o755 & ~mask | (0o050 if shared else 0), f"{path} {mode:o}"
+        elif path in frozen:
+            assert mode & ~0o110 == (0o440 if shared else 0o400), f"{path} {mode:o}"
         elif path.suffix == ".log":
             assert mode == 0o644 & ~mask | (0o040 if shared else 0), f"{path} {mode:o}"
         else:

@@ -70,10 +70,10 @@ def run(words: list[str]) -> int:
         frozen_code=options.frozen_code,
         progress=show_progress,
     )
-    _show(decisions, found.run_id, dry_run=options.dry_run)
     started = not options.dry_run and any(d.action is ResumeAction.RERUN for d in decisions)
     if started:
-        print(printable(code_line(found.path, submissions.numbers(found.path)[-1])), flush=True)
+        print(printable(code_line(found.path, submissions.numbers(found.path)[-1])))
+    _show(decisions, found.run_id, dry_run=options.dry_run)
     return see_through(opened) if started else 0
 
 

@@ -3,7 +3,7 @@
 ::
 
     PlanitError                 exit code 1
-    ├── PlanError               2   the plan, a step or its SLURM arguments are wrong
+    ├── PlanError               2   the plan, a step or its SLURM arguments are wrong (a ValueError)
     ├── ConfigError             2   the configuration or the command line is wrong
     ├── SubmissionError         3   the scheduler refused; nothing of the plan is left in the queue
     ├── SchedulerError          4   the scheduler does not answer
@@ -35,7 +35,7 @@ class PlanitError(Exception):
         return self.message if self.hint is None else f"{self.message} ({self.hint})"
 
 
-class PlanError(PlanitError):
+class PlanError(PlanitError, ValueError):
     """A plan, a node or its SLURM arguments are not valid."""
 
     exit_code = 2
@@ -85,6 +85,14 @@ class StepsFailedError(PlanitError):
         for step, trace in failures.items():
             lines += [f"--- {step} ---", trace.rstrip()]
         super().__init__("\n".join(lines))
+
+
+def text_of(error: BaseException) -> str:
+    """The text of any exception, also of one whose ``__str__`` fails."""
+    try:
+        return str(error)
+    except BaseException as problem:
+        return f"<its text cannot be shown: {type(problem).__name__}>"
 
 
 def suggest(word: str, choices: Iterable[str]) -> str:

@@ -48,6 +48,7 @@ from planit.record.stage_dir import StageDir
 
 FORMAT = 2  # of the run directory; 1 was that of planit 0.1
 CODE, MANIFEST, STATES = "code", "manifest.json", "states.json"
+DEBUG = "debug"  # what stands for a run directory where none is kept
 CHECKPOINT = "checkpoint.pkl"  # in a step's folder: the call as it saved itself, to go on from
 _JOURNAL, _STEPS = "journal.jsonl", "steps"
 

@@ -125,8 +125,15 @@ class TaskFiles:
         os.replace(self.report(restart, 0), self.record(restart))
 
     def write_end(self, restart: int, marker: EndMarker) -> None:
-        """Make an end marker the record; the first process's report goes, with what it returned."""
-        write_atomic(self.record(restart), _line(marker))
+        """Make an end marker the record; the first process's report goes.
+
+        What that process returned stays in the record, if the attempt succeeded.
+        """
+        returned = b""
+        if marker.outcome is Outcome.SUCCEEDED:
+            with suppress(OSError):
+                returned = self.report(restart, 0).read_bytes().partition(b"\n")[2]
+        write_atomic(self.record(restart), _line(marker) + returned)
         with suppress(OSError):
             self.report(restart, 0).unlink()
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from planit.backends.base import Backend, Dependency, StageOnDisk
-from planit.backends.submitit_jobs import ClusterWatcher, StepJob
+from planit.backends.submitit_jobs import StepJob
+from planit.backends.watcher import ClusterWatcher
 from planit.graph import Graph, lower
 from planit.job.call import Call, call_of
 from planit.nodes import Node, Resources, Task, check_unique_names, tasks

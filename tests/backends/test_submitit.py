@@ -21,8 +21,9 @@ from submitit.core.utils import DelayedSubmission, FailedJobError, UncompletedJo
 from planit import SchedulerError
 from planit.backends import submitit_jobs
 from planit.backends.executors import view
-from planit.backends.submitit_jobs import ClusterWatcher, StepJob
+from planit.backends.submitit_jobs import StepJob
 from planit.backends.submitit_versions import chosen_executor
+from planit.backends.watcher import ClusterWatcher
 from planit.job import payload
 from planit.job.call import Call
 from planit.job.ending import end_step
@@ -206,7 +207,7 @@ def test_all_jobs_of_a_cluster_are_asked_for_in_one_call() -> None:
     for key in "123":
         watcher.register_job(key)
     assert [watcher.get_state(key) for key in "123"] == ["RUNNING", "PENDING", "FAILED"]
-    assert watcher.get_info("3") == {"JobID": "3", "State": "FAILED"}
+    assert watcher.get_info("3") == {"JobID": "3", "State": "FAILED", "NodeList": ""}
     assert client.asked == 1
     client.states["1"] = "COMPLETED"
     assert not watcher.is_done("1", mode="cache")

@@ -28,7 +28,7 @@ from planit.backends.local.children import fork_step, spawn_step
 from planit.backends.local.events import EventWriter
 from planit.backends.local.machine import Machine
 from planit.backends.local.processes import StepProcess, StepProcesses
-from planit.backends.local.workload import LocalTask, read_stages
+from planit.backends.local.workload import ONE_PROCESS, LocalTask, read_stages
 from planit.errors import PlanError, PlanitError, RunError
 from planit.graph import Tracker
 from planit.job.code import install_snapshot
@@ -197,6 +197,9 @@ class Engine:
             "PLANIT_TASK": str(task.index),
             "PLANIT_JOB": task.key,
             "PLANIT_RESTART": str(task.restarts),
+            "SUBMITIT_FOLDER": str(self._files(task).folder),
+            "SUBMITIT_LOCAL_JOB_ID": task.key,
+            **ONE_PROCESS,
         }
         if self.machine.gpus or task.stage.request.gpus:
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)

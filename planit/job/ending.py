@@ -112,19 +112,23 @@ def _importance(report: EndMarker) -> tuple[bool, float]:
     return report.outcome is not Outcome.FAILED, report.ended or 0
 
 
+def named_signal(number: int) -> str | None:
+    """``signal 11 (SIGSEGV)``; None if there is no such signal."""
+    try:
+        return f"signal {number} ({signal.Signals(number).name})"
+    except ValueError:
+        return None
+
+
 def _ended_badly(code: int, when: str) -> EndMarker:
     number = code - _SIGNALLED
-    try:
-        name = signal.Signals(number).name if number > 0 else None
-    except ValueError:
-        name = None
-    if name == "SIGTERM":
-        return _end(Outcome.TERMINATED, code, "Terminated", f"ended by SIGTERM {when}")
-    if name == "SIGKILL":
-        return _end(Outcome.KILLED, code, "Killed", f"ended by SIGKILL {when}")
-    if name is not None:
-        return _end(Outcome.FAILED, code, "Killed", f"ended by {name} {when}")
-    return _end(Outcome.FAILED, code, "EndedEarly", f"ended with exit code {code} {when}")
+    name = named_signal(number)
+    if name is None:
+        return _end(Outcome.FAILED, code, "EndedEarly", f"ended with exit code {code} {when}")
+    kinds = {signal.SIGTERM: Outcome.TERMINATED, signal.SIGKILL: Outcome.KILLED}
+    kind = kinds.get(signal.Signals(number), Outcome.FAILED)
+    word = "Terminated" if kind is Outcome.TERMINATED else "Killed"
+    return _end(kind, code, word, f"ended by {name} {when}")
 
 
 def _end(outcome: Outcome, code: int, kind: str, message: str) -> EndMarker:

@@ -6,9 +6,9 @@ import os
 import stat
 import subprocess
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from planit.job.ending import named_signal
-
 
 _TAIL_BYTES = 4096
 _MAX_SHOWN = 200  # characters of a command or of a line
@@ -76,7 +76,7 @@ def _last_line(start: int | None) -> str | None:
     if start is None or size is None:
         return None
     try:
-        with open("/proc/self/fd/1", "rb") as file:
+        with Path("/proc/self/fd/1").open("rb") as file:
             file.seek(max(start, size - _TAIL_BYTES))
             lines = file.read().decode(errors="replace").splitlines()
     except OSError:

@@ -7,6 +7,7 @@ step runs any more. Success takes both a report that says so and the exit code 0
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import time
@@ -18,6 +19,8 @@ from planit.record.task_files import TaskFiles
 
 EXIT_REQUEUED = 85
 _LATE_S = 1.0  # a process that ends later than this after its report ended at another time
+_TAIL_BYTES = 8192  # of a log: srun writes its lines last
+_SRUN_ERROR = re.compile(r"^srun: error: \S+: tasks? (\d+)\S*: (.+)$", re.MULTILINE)
 _SIGNALLED = 128  # a shell's exit code for a process that signal n ended is 128 + n
 
 
@@ -38,6 +41,8 @@ def end_step(
     reports = files.reports(restart)
     start = None if 0 in reports else files.start(restart)
     verdict = _verdict(reports, code, began=bool(reports) or start is not None)
+    if verdict.outcome is Outcome.TERMINATED and restart == 0:  # later, the log has older lines
+        verdict = _rank_without_report(files, reports) or verdict
     now = time.time()
     first = reports.get(0)
     if first is not None and verdict is first and now - (first.ended or 0) < _LATE_S:
@@ -107,9 +112,26 @@ def _verdict(reports: Mapping[int, EndMarker], code: int, *, began: bool) -> End
     return _ended_badly(code, "before the function returned")
 
 
-def _importance(report: EndMarker) -> tuple[bool, float]:
+def _importance(report: EndMarker) -> tuple[bool, bool, float]:
     """A rank that failed comes before those that were terminated because of it."""
-    return report.outcome is not Outcome.FAILED, report.ended or 0
+    by_sigterm = report.error is not None and report.error.type == "Terminated"
+    return report.outcome is not Outcome.FAILED, by_sigterm, report.ended or 0
+
+
+def _rank_without_report(files: TaskFiles, reports: Mapping[int, EndMarker]) -> EndMarker | None:
+    """How a rank ended that could not report it, and because of which srun ended the others.
+
+    Where the job was cancelled or is out of time, srun tells that the ranks were terminated.
+    """
+    try:
+        text = files.log().read_bytes()[-_TAIL_BYTES:].decode(errors="replace")
+    except OSError:
+        return None
+    first = _SRUN_ERROR.search(text)
+    if first is None or int(first[1]) in reports or first[2] in ("Killed", "Terminated"):
+        return None
+    how = first[2][0].lower() + first[2][1:]
+    return _end(Outcome.FAILED, 1, "EndedEarly", f"rank {first[1]} ended without a report: {how}")
 
 
 def named_signal(number: int) -> str | None:

@@ -9,6 +9,7 @@
     ├── SchedulerError          4   the scheduler does not answer
     │   └── UnknownClusterError 4   it does not know a cluster of that name
     ├── RunError                5   the run directory is missing, locked or unreadable
+    │   └── StorageError        5   nothing can be written there: full, over quota, read-only
     └── StepsFailedError        1   the plan ran, and steps of it failed
 
 The command line prints `message` as one line and `hint` below it, and exits with `exit_code`.
@@ -67,6 +68,18 @@ class RunError(PlanitError):
     """A run directory is missing, locked, or not readable as one."""
 
     exit_code = 5
+
+
+class StorageError(RunError):
+    """Nothing can be written to a run directory: its file system is full, read-only or broken.
+
+    Attributes:
+        reason: in the system's words, such as ``No space left on device``.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None, reason: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.reason = reason
 
 
 class StepsFailedError(PlanitError):

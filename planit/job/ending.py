@@ -6,6 +6,7 @@ step runs any more. Success takes both a report that says so and the exit code 0
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import signal
@@ -14,10 +15,13 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 
+from planit.errors import StorageError
 from planit.record.markers import EndMarker, JobIdentity, Outcome, StepError
 from planit.record.task_files import TaskFiles
 
 EXIT_REQUEUED = 85
+EXIT_NO_SPACE = 74  # as EX_IOERR of sysexits.h: a process had no space to report its end
+_SHORT = 300  # characters of an error where there is no space
 _LATE_S = 1.0  # a process that ends later than this after its report ended at another time
 _TAIL_BYTES = 8192  # of a log: srun writes its lines last
 _SRUN_ERROR = re.compile(r"^srun: error: \S+: tasks? (\d+)\S*: (.+)$", re.MULTILINE)
@@ -60,8 +64,36 @@ def end_step(
         )
     elif start is not None:
         end = replace(end, started=start.started)
-    files.write_end(restart, end)
+    end = _write(files, restart, end)
     return end.outcome, end.exit_code
+
+
+def _write(files: TaskFiles, restart: int, end: EndMarker) -> EndMarker:
+    """Write an end marker, or a short one over the start marker if there is no space for it.
+
+    What succeeded is then a failure: what it returned is lost, and what it wrote may be.
+
+    Raises:
+        StorageError: not even that can be written.
+    """
+    try:
+        files.write_end(restart, end)
+    except StorageError as problem:
+        if end.outcome is Outcome.SUCCEEDED:
+            end = replace(end, outcome=Outcome.FAILED, exit_code=1, error=unwritten(problem.reason))
+        elif end.error is not None:
+            short = StepError(end.error.type, end.error.message[:_SHORT])
+            end = replace(end, error=short)
+        try:
+            files.overwrite_start(restart, end)
+        except FileNotFoundError:  # nor was there space for the start marker
+            raise problem from None
+    return end
+
+
+def unwritten(reason: str) -> StepError:
+    """The error of a step of which nobody could write down how it ended."""
+    return StepError("Unwritten", f"its end could not be written: {reason}")
 
 
 def write_blocked(files: TaskFiles, restart: int, cause: str) -> None:
@@ -102,14 +134,20 @@ def _verdict(reports: Mapping[int, EndMarker], code: int, *, began: bool) -> End
         return reports[0]
     if reports and len(reports) == ranks:
         return _ended_badly(code, "after the function had returned")
-    if not began:
-        return _ended_badly(code or 1, "before the step began: see its log (setup lines, worker)")
+    if not reports and (code == EXIT_NO_SPACE or not began):
+        return _without_report(code)
     if code == 0:
         missing = [str(rank) for rank in range(ranks) if rank not in reports]
         which = f"rank {', '.join(missing)} of {ranks}" if ranks > 1 else "the process"
         how = "it left with os._exit, exec or the like"
         return _end(Outcome.FAILED, 1, "EndedEarly", f"{which} ended without a report: {how}")
     return _ended_badly(code, "before the function returned")
+
+
+def _without_report(code: int) -> EndMarker:
+    if code == EXIT_NO_SPACE:
+        return EndMarker(Outcome.FAILED, 1, error=unwritten(os.strerror(errno.ENOSPC)))
+    return _ended_badly(code or 1, "before the step began: see its log (setup lines, worker)")
 
 
 def _importance(report: EndMarker) -> tuple[bool, bool, float]:

@@ -14,10 +14,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from planit.errors import text_of
+from planit.errors import StorageError, text_of
 from planit.job.code import install_snapshot
 from planit.job.command import CommandFailedError
-from planit.job.ending import EXIT_REQUEUED, identity
+from planit.job.ending import EXIT_NO_SPACE, EXIT_REQUEUED, identity
 from planit.job.gpu import GpuMemory
 from planit.record import context
 from planit.record.context import Context
@@ -103,7 +103,11 @@ class _Step:
             return code  # a child that the step forked came back through here: it is not the step
         if outcome is Outcome.FAILED and code == EXIT_SIGTERM and _sigterm_follows():
             outcome = Outcome.TERMINATED
-        self._finish(started, outcome, error, code, value)
+        try:
+            self._finish(started, outcome, error, code, value)
+        except StorageError as problem:
+            _print(f"planit: its end could not be written: {problem.reason}\n")
+            return EXIT_NO_SPACE
         return code
 
     def _call(self) -> Any:

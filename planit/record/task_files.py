@@ -26,7 +26,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from planit.record.files import write_atomic
+from planit.record.files import overwrite, write_atomic
 from planit.record.markers import Attempt, EndMarker, Outcome, StartMarker, Tries
 from planit.record.stage_dir import StageDir, stage_dirs, stage_name
 from planit.record.trust import TrustedDir
@@ -136,6 +136,14 @@ class TaskFiles:
         write_atomic(self.record(restart), _line(marker) + returned)
         with suppress(OSError):
             self.report(restart, 0).unlink()
+
+    def overwrite_start(self, restart: int, marker: EndMarker) -> None:
+        """Write a short end marker over the start marker, where there is no space for another file.
+
+        Raises:
+            StorageError: that cannot be done either.
+        """
+        overwrite(self.record(restart), _line(marker))
 
     def final_outcome(self) -> Outcome | None:
         """How the newest attempt ended; None if that has not ended (yet)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,13 @@ from typing import Any
 from planit.backends.base import Backend, Dependency, StageOnDisk
 from planit.backends.submitit_jobs import StepJob
 from planit.backends.watcher import ClusterWatcher
+from planit.errors import StorageError
 from planit.graph import Graph, lower
 from planit.job.call import Call, call_of
 from planit.nodes import Node, Resources, Task, check_unique_names, tasks
 from planit.record.bulk import uncollected
 from planit.record.call_file import PickledCalls
-from planit.record.files import is_group, slugs
+from planit.record.files import is_group, slugs, told_of
 from planit.record.jobs import JobRef
 from planit.record.lock import RunLock
 from planit.record.manifest import describe_run
@@ -70,29 +72,51 @@ class NewRun:
         Raises:
             PlanError: something of the plan is wrong; nothing was written.
             RunError: the run cannot be made there, or other users could replace it.
+            StorageError: it cannot be written; nothing of it is left.
             SubmissionError: Slurm refused; nothing is left in the queue.
         """
         with uncollected():
             graph, calls = self.check()
             names_to_slugs = slugs(calls)
             pickled = prepare.pickle_calls(graph, calls, self.max_requeues)
-        run = RunDir.create(self.base, self.plan, self.share)
-        # The manifest comes last: a folder that has one is whole.
-        manifest = describe_run(self.plan, self.root, names_to_slugs, self.source)
-        with RunLock(run.path):
-            submitted = submit_stages(
-                run,
-                graph,
-                1,
-                self.backend,
-                slugs=names_to_slugs,
-                calls=calls,
-                pickled=pickled,
-                progress=self.progress,
-                manifest={"run": run.run_id, **manifest},
-            )
+        base_was_there = self.base.expanduser().exists()
+        try:
+            run, submitted = self._submit(graph, calls, names_to_slugs, pickled)
+        except StorageError:
+            if not base_was_there:
+                with suppress(OSError):
+                    self.base.expanduser().rmdir()
+            raise
         jobs = step_jobs(submitted, self.backend)
         return run, [jobs[name] for name in calls]
+
+    def _submit(
+        self,
+        graph: Graph,
+        calls: Mapping[str, Call],
+        slugs: Mapping[str, str],
+        pickled: Mapping[int, PickledCalls],
+    ) -> tuple[RunDir, Submitted]:
+        run = RunDir.create(self.base, self.plan, self.share)
+        # The manifest comes last: a folder that has one is whole.
+        manifest = describe_run(self.plan, self.root, slugs, self.source)
+        try:
+            with told_of(run.path), RunLock(run.path):
+                submitted = submit_stages(
+                    run,
+                    graph,
+                    1,
+                    self.backend,
+                    slugs=slugs,
+                    calls=calls,
+                    pickled=pickled,
+                    progress=self.progress,
+                    manifest={"run": run.run_id, **manifest},
+                )
+        except StorageError:  # nothing of it is in the queue
+            run.remove()
+            raise
+        return run, submitted
 
 
 def merged_with(defaults: Mapping[str, Any], backend: Backend) -> Callable[[Task], Resources]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import io
 import os
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import Any, NoReturn
 
 
@@ -91,3 +93,12 @@ def many(rank: int, how: str) -> None:
         raise ValueError("broken")
     else:
         os._exit(3)
+
+
+def fills(path: str) -> None:
+    """Fill the file system, unless there is a file that says not to."""
+    if Path(path).with_suffix(".not").exists():
+        return
+    with Path(path).open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(b"x" * 4096)

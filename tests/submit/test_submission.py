@@ -18,7 +18,6 @@ from planit.record import history as histories
 from planit.record import index, submissions, tickets
 from planit.record.jobs import JobRef
 from planit.record.run_dir import RunDir
-from planit.submit.cancellation import cancel
 from planit.submit.new import NewRun
 from planit.submit.submission import release
 from tests.memory import MemoryScheduler

@@ -180,7 +180,7 @@ class Engine:
 
     def _not_started(self, task: LocalTask, gpus: list[str], problem: Exception) -> None:
         """A step whose folder, log or interpreter is missing fails; the others go on."""
-        cause = f"it could not be started: {problem}"
+        cause = f"it could not be started: {getattr(problem, 'message', problem)}"
         if isinstance(problem, OSError) and problem.filename is not None:
             cause = f"it could not be started: {problem.filename}: {problem.strerror}"
         self.machine.give_back(task.stage.request, gpus)

@@ -25,6 +25,7 @@ _SHORT = 300  # characters of an error where there is no space
 _LATE_S = 1.0  # a process that ends later than this after its report ended at another time
 _TAIL_BYTES = 8192  # of a log: srun writes its lines last
 _SRUN_ERROR = re.compile(r"^srun: error: \S+: tasks? (\d+)\S*: (.+)$", re.MULTILINE)
+_BY_SLURM = ("Killed", "Out Of Memory", "Terminated")  # in these lines
 _SIGNALLED = 128  # a shell's exit code for a process that signal n ended is 128 + n
 
 
@@ -159,14 +160,14 @@ def _importance(report: EndMarker) -> tuple[bool, bool, float]:
 def _rank_without_report(files: TaskFiles, reports: Mapping[int, EndMarker]) -> EndMarker | None:
     """How a rank ended that could not report it, and because of which srun ended the others.
 
-    Where the job was cancelled or is out of time, srun tells that the ranks were terminated.
+    Where Slurm itself ended the ranks, it knows why.
     """
     try:
         text = files.log().read_bytes()[-_TAIL_BYTES:].decode(errors="replace")
     except OSError:
         return None
     first = _SRUN_ERROR.search(text)
-    if first is None or int(first[1]) in reports or first[2] in ("Killed", "Terminated"):
+    if first is None or int(first[1]) in reports or first[2] in _BY_SLURM:
         return None
     how = first[2][0].lower() + first[2][1:]
     return _end(Outcome.FAILED, 1, "EndedEarly", f"rank {first[1]} ended without a report: {how}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import pdb
 import pickle
 from collections.abc import Callable, Iterator
@@ -20,11 +21,6 @@ from tests.contract import jobs as work
 from tests.contract.drivers import ARGS, ON_SLURM
 from tests.slurm.tools import until
 
-# submitit leaves the log files of its debug jobs to the garbage collector.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
 WORK: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "value": (work.value, ()),
     "nothing": (work.nothing, ()),
@@ -50,8 +46,16 @@ class Both:
 
 @pytest.fixture(scope="module", autouse=True)
 def _quick() -> Iterator[None]:
-    """Everything has ended: nothing is waited for, and no debugger opens."""
+    """Everything has ended: nothing is waited for, no debugger opens, no file stays open."""
+    remove = logging.Logger.removeHandler
+
+    def remove_and_close(logger: logging.Logger, handler: logging.Handler) -> None:
+        remove(logger, handler)
+        if type(handler) is logging.FileHandler:  # submitit leaves those of its debug jobs open
+            handler.close()
+
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(logging.Logger, "removeHandler", remove_and_close)
         patch.setattr(Job, "_results_timeout_s", 0)
         patch.setattr(pdb, "post_mortem", lambda: None)
         yield

@@ -19,7 +19,7 @@ from submitit import DebugExecutor, Job
 from submitit.core.utils import UncompletedJobError
 
 from planit.backends.configurable import Configurable
-from planit.backends.debug.environment import of_threads, variables
+from planit.backends.debug.per_thread import of_threads, variables
 from planit.errors import StepsFailedError
 from planit.graph import Graph, Tracker, lower
 from planit.job.call import call_of

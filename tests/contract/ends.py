@@ -91,6 +91,10 @@ def many(rank: int, how: str) -> None:
         interrupt()
     elif how == "error":
         raise ValueError("broken")
+    elif how == "memory":
+        taken = b"x" * (400 << 20)
+        time.sleep(60)
+        del taken
     else:
         os._exit(3)
 

@@ -90,10 +90,13 @@ def test_of_several_ranks_the_first_error_is_told(slurm: Any, tmp_path: Any) -> 
         for how in ("error", "interrupt", "segfault", "exit")
         for rank in (0, 1)
     ]
+    small = SlurmArgs("5", "batch", nodes=2, additional_params={"mem": "150M"})
+    steps.append(Step("memory", ends.many, small, 1, "memory"))
     new = NewRun("p", Parallel(*steps), tmp_path, Driver("slurm").backend())
     run = Run(new.start()[0].path, backend=new.backend)
     settled(run, 120)
     found = {step.name: (str(step.state), step.cause) for step in run.status().steps}
+    assert found.pop("memory") == ("OUT_OF_MEMORY", "out of memory")
     assert found == {
         f"{how}_{rank}": ("FAILED", cause.format(rank))
         for how, cause in {

@@ -3,12 +3,13 @@
 ::
 
     PlanitError                 exit code 1
-    ├── PlanError               2   the plan, a step or its SLURM arguments are wrong
+    ├── PlanError               2   the plan, a step or its SLURM arguments are wrong (a ValueError)
     ├── ConfigError             2   the configuration or the command line is wrong
     ├── SubmissionError         3   the scheduler refused; nothing of the plan is left in the queue
     ├── SchedulerError          4   the scheduler does not answer
     │   └── UnknownClusterError 4   it does not know a cluster of that name
     ├── RunError                5   the run directory is missing, locked or unreadable
+    │   └── StorageError        5   nothing can be written there: full, over quota, read-only
     └── StepsFailedError        1   the plan ran, and steps of it failed
 
 The command line prints `message` as one line and `hint` below it, and exits with `exit_code`.
@@ -35,7 +36,7 @@ class PlanitError(Exception):
         return self.message if self.hint is None else f"{self.message} ({self.hint})"
 
 
-class PlanError(PlanitError):
+class PlanError(PlanitError, ValueError):
     """A plan, a node or its SLURM arguments are not valid."""
 
     exit_code = 2
@@ -69,6 +70,18 @@ class RunError(PlanitError):
     exit_code = 5
 
 
+class StorageError(RunError):
+    """Nothing can be written to a run directory: its file system is full, read-only or broken.
+
+    Attributes:
+        reason: in the system's words, such as ``No space left on device``.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None, reason: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.reason = reason
+
+
 class StepsFailedError(PlanitError):
     """The plan ran as far as it can, and one or more steps did not succeed.
 
@@ -98,6 +111,14 @@ class StepsFailedError(PlanitError):
         for step, trace in failures.items():
             lines += [f"--- {step} ---", trace.rstrip()]
         super().__init__("\n".join(lines))
+
+
+def text_of(error: BaseException) -> str:
+    """The text of any exception, also of one whose ``__str__`` fails."""
+    try:
+        return str(error)
+    except BaseException as problem:
+        return f"<its text cannot be shown: {type(problem).__name__}>"
 
 
 def suggest(word: object, choices: Iterable[object]) -> str:

@@ -177,3 +177,9 @@ def test_every_public_name_is_there() -> None:
     assert [name for name in planit.__all__ if not hasattr(planit, name)] == []
     for name in ("Chain", "Command", "MailType", "Parallel", "Plan", "SlurmArgs", "Step"):
         assert name in planit.__all__
+
+
+def test_a_plan_error_is_a_value_error_and_shows_its_hint() -> None:
+    with pytest.raises(ValueError, match=r"is not a dotted path \(write it as ") as caught:
+        Step("a", "train", CPU)
+    assert isinstance(caught.value, PlanError)

@@ -1,8 +1,10 @@
 """The submitit jobs that a submission returns.
 
-They are submitit's own `SlurmJob`, with four differences: a job knows its cluster, its state comes
-from squeue first (sacct may be minutes behind, or not there at all), its files are where planit's
-run directory has them, and what another user could have written is not unpickled.
+They are submitit's own `SlurmJob`, with these differences: a job knows its cluster; its state comes
+from squeue first (sacct may be minutes behind, or not there at all), and has Slurm's words on this
+machine too; its files are where planit's run directory has them, with one log for standard output
+and error; what another user could have written is not unpickled; and a step succeeds whose return
+value cannot be pickled, which only `result` then says.
 """
 
 from __future__ import annotations
@@ -18,10 +20,10 @@ from submitit import SlurmJob
 from submitit.core.utils import DelayedSubmission, FailedJobError, JobPaths, UncompletedJobError
 
 from planit.backends.base import refuse_left
-from planit.errors import SchedulerError
-from planit.job.payload import load
+from planit.backends.watcher import ClusterWatcher
+from planit.job.payload import NotPickled, load
 from planit.record import trust
-from planit.record.jobs import JobRef, JobView
+from planit.record.jobs import JobRef
 from planit.record.markers import EndMarker, Outcome
 from planit.record.stage_dir import StageDir
 from planit.record.task_files import TaskFiles, read_result
@@ -29,13 +31,11 @@ from planit.record.task_files import TaskFiles, read_result
 if TYPE_CHECKING:
     from submitit.slurm.slurm import SlurmInfoWatcher
 
-    from planit.backends.base import Client
-
-_MIN_POLL_S, _MAX_POLL_S = 2.0, 5.0
 _RESULT_POLL_S = 0.5
 _RESULT_TIMEOUT_S = 15.0  # a network file system may show a result later than the end of its job
+# Slurm has ended such a job, or never started it: it returned nothing that could still show.
+_NO_RESULT = ("CANCELLED", "TIMEOUT", "DEADLINE", "BOOT_FAIL", "REVOKED")
 _REPORTED = (Outcome.SUCCEEDED, Outcome.FAILED, Outcome.TERMINATED)
-_LOST_AFTER_S = 120.0  # a job without any answer for so long is lost
 
 
 class StepPaths(JobPaths):
@@ -73,74 +73,6 @@ class StepPaths(JobPaths):
     @property
     def submission_file(self) -> Path:
         return self._script
-
-
-class ClusterWatcher:
-    """The states of all registered jobs of a cluster, by one squeue and at most one sacct call.
-
-    Its methods are those that submitit's jobs call on their watcher. `mode` is "force" (ask now),
-    "standard" (ask if the last answer is some seconds old) or "cache" (do not ask).
-    """
-
-    def __init__(self, client: Client, cluster: str | None) -> None:
-        self.client = client
-        self._cluster = cluster
-        self._states: dict[str, str] = {}
-        self._missing_since: dict[str, float] = {}
-        self._registered = self._asked = 0.0
-
-    def register_job(self, job_id: str) -> None:
-        """Ask for this job too, from the next time on, which is now."""
-        self._states.setdefault(job_id, "UNKNOWN")
-        self._registered, self._asked = time.time(), 0.0
-
-    def get_state(self, job_id: str, mode: str = "standard") -> str:
-        """The state in Slurm's words; "UNKNOWN" without an answer, "LOST" after two minutes."""
-        if job_id not in self._states:
-            self.register_job(job_id)
-        age = time.time() - self._registered  # asked less often, the older the youngest job is
-        pause = {"force": 0.0, "standard": min(_MAX_POLL_S, max(_MIN_POLL_S, age / 2))}
-        if mode != "cache" and time.time() - self._asked >= pause[mode]:
-            self._update()
-        return self._states[job_id]
-
-    def get_info(self, job_id: str, mode: str = "standard") -> dict[str, str]:
-        """Id and state, under sacct's names."""
-        return {"JobID": job_id, "State": self.get_state(job_id, mode)}
-
-    def is_done(self, job_id: str, mode: str = "standard") -> bool:
-        """Whether the job has ended."""
-        return _has_ended(job_id, self.get_state(job_id, mode))
-
-    def _update(self) -> None:
-        """Ask for all jobs that have not ended."""
-        open_jobs = {key for key, state in self._states.items() if not _has_ended(key, state)}
-        if not open_jobs:
-            return
-        self._asked = time.time()
-        try:
-            views = self.client.queue(self._cluster)
-        except SchedulerError:
-            return
-        missing = {key for key in open_jobs if key not in views}
-        if missing:
-            with suppress(SchedulerError):
-                views = {**self.client.accounting(self._cluster, missing), **views}
-        for key in open_jobs:
-            self._states[key] = views[key].state if key in views else self._without_answer(key)
-            if key in views:
-                self._missing_since.pop(key, None)
-
-    def _without_answer(self, key: str) -> str:
-        since = self._missing_since.setdefault(key, time.time())
-        return "LOST" if time.time() - since >= _LOST_AFTER_S else "UNKNOWN"
-
-
-def _has_ended(key: str, state: str) -> bool:
-    """Whether a job in this state stays so; one that was preempted may be requeued."""
-    if state in ("UNKNOWN", "PREEMPTED"):
-        return False
-    return state == "LOST" or not JobView(key, state).is_live
 
 
 class StepJob(SlurmJob[Any]):
@@ -240,7 +172,7 @@ class StepJob(SlurmJob[Any]):
 
         Raises:
             FailedJobError: the step failed, with its traceback.
-            UncompletedJobError: it left no result.
+            UncompletedJobError: it was cancelled or left no result, or that cannot be pickled.
             RunError: another user could have written it.
         """
         self.wait()
@@ -271,7 +203,8 @@ class StepJob(SlurmJob[Any]):
         if self.ranks:
             logs = [log for job in self.ranks if (log := job.stdout()) is not None]
             return "\n".join(logs) if logs else None
-        return super().stdout()
+        log = super().stdout()
+        return "" if log is None and self._ended() is not None else log
 
     def stderr(self) -> str | None:
         """What the step wrote; the same as `stdout`."""
@@ -285,9 +218,8 @@ class StepJob(SlurmJob[Any]):
         """Outcome ("success" or "error") and value; raises as `results` does without a result."""
         limit = time.monotonic() + _RESULT_TIMEOUT_S
         while (found := self._ended()) is None:
-            if time.monotonic() > limit:
-                message = f"job {self.job_id} left no result ({self.state}); it wrote:"
-                raise UncompletedJobError(f"{message}\n{self.stdout()}")
+            if time.monotonic() > limit or self.state in _NO_RESULT:
+                raise self._uncompleted(f"left no result ({self.state})")
             time.sleep(_RESULT_POLL_S)
         restart, end = found
         rank = int(self.task_id or 0)
@@ -295,9 +227,22 @@ class StepJob(SlurmJob[Any]):
             end = own
         with trust.opened(self._record.run_path) as run:
             content = read_result(run, self._record, restart, rank)
+        if end.outcome is Outcome.TERMINATED:
+            why = "" if end.error is None else f": {end.error.message}"
+            raise self._uncompleted(f"ended before it returned ({self.state}){why}")
         if end.error is not None:
             return "error", end.error.traceback or end.error.message
-        return "success", pickle.loads(content) if content else None
+        value = pickle.loads(content) if content else None
+        if isinstance(value, NotPickled):
+            raise UncompletedJobError(
+                f"step {self.name!r} (job {self.job_id}) succeeded, but what it returned cannot be"
+                f" pickled: {value.why}"
+            )
+        return "success", value
+
+    def _uncompleted(self, what: str) -> UncompletedJobError:
+        wrote = f"; it wrote:\n{log}" if (log := self.stdout()) else ""
+        return UncompletedJobError(f"step {self.name!r} (job {self.job_id}) {what}{wrote}")
 
     def _has_result(self) -> bool:
         return self._ended() is not None

@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import os
 import shlex
+import stat
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from planit.job.ending import named_signal
 from planit.job.frozen import frozen_command
+
+_TAIL_BYTES = 4096
+_MAX_SHOWN = 200  # characters of a command or of a line
 
 
 class CommandFailedError(Exception):
-    """The command ended with an exit code other than 0; the step ends with the same."""
+    """The command ended with an exit code other than 0; the step ends with the same.
 
-    def __init__(self, exit_code: int, command: str) -> None:
-        super().__init__(f"exit code {exit_code} of: {command}")
+    Args:
+        exit_code: 128 + n if signal n ended it.
+        how: what is shown of that.
+        what: the last line that it wrote, or the command.
+    """
+
+    def __init__(self, exit_code: int, how: str, what: str) -> None:
+        short = what if len(what) <= _MAX_SHOWN else f"{what[:_MAX_SHOWN]}…"
+        super().__init__(f"{how}{short}")
         self.exit_code = exit_code
 
 
@@ -36,13 +49,41 @@ class CommandCall:
         shown = self.command if isinstance(self.command, str) else " ".join(self.command)
         command = frozen_command(self.command, self.cwd)
         argv = ["/bin/bash", "-c", command] if isinstance(command, str) else list(command)
+        before = _log_size()
         try:
             code = subprocess.call(argv, cwd=self.cwd, env={**os.environ, **self.env})
         except OSError as error:
-            missing = isinstance(error, FileNotFoundError)
-            raise CommandFailedError(127 if missing else 126, f"{shown} ({error})") from error
-        if code != 0:
-            raise CommandFailedError(code if code > 0 else 128 - code, shown)
+            code = 127 if isinstance(error, FileNotFoundError) else 126
+            raise CommandFailedError(code, f"exit code {code}: ", str(error)) from error
+        if code == 0:
+            return
+        how = f"exit code {code}" if code > 0 else f"ended by {named_signal(-code)}"
+        line = _last_line(before)
+        how, what = (f"{how} of: ", shown) if line is None else (f"{how}: ", line)
+        raise CommandFailedError(code if code > 0 else 128 - code, how, what)
+
+
+def _log_size() -> int | None:
+    """How much is in the file that this process writes to; None if it is not a file."""
+    try:
+        info = os.fstat(1)
+    except OSError:
+        return None
+    return info.st_size if stat.S_ISREG(info.st_mode) else None
+
+
+def _last_line(start: int | None) -> str | None:
+    """The last line that was written since then, if any."""
+    size = _log_size()
+    if start is None or size is None:
+        return None
+    try:
+        with Path("/proc/self/fd/1").open("rb") as file:
+            file.seek(max(start, size - _TAIL_BYTES))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return None
+    return next((line.strip() for line in reversed(lines) if line.strip()), None)
 
 
 def words_of(command: str | Sequence[str]) -> list[str]:

@@ -6,18 +6,26 @@ step runs any more. Success takes both a report that says so and the exit code 0
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import signal
 import socket
 import time
 from collections.abc import Mapping
 from dataclasses import replace
 
+from planit.errors import StorageError
 from planit.record.markers import EndMarker, JobIdentity, Outcome, StepError
 from planit.record.task_files import TaskFiles
 
 EXIT_REQUEUED = 85
+EXIT_NO_SPACE = 74  # as EX_IOERR of sysexits.h: a process had no space to report its end
+_SHORT = 300  # characters of an error where there is no space
 _LATE_S = 1.0  # a process that ends later than this after its report ended at another time
+_TAIL_BYTES = 8192  # of a log: srun writes its lines last
+_SRUN_ERROR = re.compile(r"^srun: error: \S+: tasks? (\d+)\S*: (.+)$", re.MULTILINE)
+_BY_SLURM = ("Killed", "Out Of Memory", "Terminated")  # in these lines
 _SIGNALLED = 128  # a shell's exit code for a process that signal n ended is 128 + n
 
 
@@ -38,6 +46,8 @@ def end_step(
     reports = files.reports(restart)
     start = None if 0 in reports else files.start(restart)
     verdict = _verdict(reports, code, began=bool(reports) or start is not None)
+    if verdict.outcome is Outcome.TERMINATED and restart == 0:  # later, the log has older lines
+        verdict = _rank_without_report(files, reports) or verdict
     now = time.time()
     first = reports.get(0)
     if first is not None and verdict is first and now - (first.ended or 0) < _LATE_S:
@@ -55,8 +65,36 @@ def end_step(
         )
     elif start is not None:
         end = replace(end, started=start.started)
-    files.write_end(restart, end)
+    end = _write(files, restart, end)
     return end.outcome, end.exit_code
+
+
+def _write(files: TaskFiles, restart: int, end: EndMarker) -> EndMarker:
+    """Write an end marker, or a short one over the start marker if there is no space for it.
+
+    What succeeded is then a failure: what it returned is lost, and what it wrote may be.
+
+    Raises:
+        StorageError: not even that can be written.
+    """
+    try:
+        files.write_end(restart, end)
+    except StorageError as problem:
+        if end.outcome is Outcome.SUCCEEDED:
+            end = replace(end, outcome=Outcome.FAILED, exit_code=1, error=unwritten(problem.reason))
+        elif end.error is not None:
+            short = StepError(end.error.type, end.error.message[:_SHORT])
+            end = replace(end, error=short)
+        try:
+            files.overwrite_start(restart, end)
+        except FileNotFoundError:  # nor was there space for the start marker
+            raise problem from None
+    return end
+
+
+def unwritten(reason: str) -> StepError:
+    """The error of a step of which nobody could write down how it ended."""
+    return StepError("Unwritten", f"its end could not be written: {reason}")
 
 
 def write_blocked(files: TaskFiles, restart: int, cause: str) -> None:
@@ -97,8 +135,8 @@ def _verdict(reports: Mapping[int, EndMarker], code: int, *, began: bool) -> End
         return reports[0]
     if reports and len(reports) == ranks:
         return _ended_badly(code, "after the function had returned")
-    if not began:
-        return _ended_badly(code or 1, "before the step began: see its log (setup lines, worker)")
+    if not reports and (code == EXIT_NO_SPACE or not began):
+        return _without_report(code)
     if code == 0:
         missing = [str(rank) for rank in range(ranks) if rank not in reports]
         which = f"rank {', '.join(missing)} of {ranks}" if ranks > 1 else "the process"
@@ -107,24 +145,51 @@ def _verdict(reports: Mapping[int, EndMarker], code: int, *, began: bool) -> End
     return _ended_badly(code, "before the function returned")
 
 
-def _importance(report: EndMarker) -> tuple[bool, float]:
+def _without_report(code: int) -> EndMarker:
+    if code == EXIT_NO_SPACE:
+        return EndMarker(Outcome.FAILED, 1, error=unwritten(os.strerror(errno.ENOSPC)))
+    return _ended_badly(code or 1, "before the step began: see its log (setup lines, worker)")
+
+
+def _importance(report: EndMarker) -> tuple[bool, bool, float]:
     """A rank that failed comes before those that were terminated because of it."""
-    return report.outcome is not Outcome.FAILED, report.ended or 0
+    by_sigterm = report.error is not None and report.error.type == "Terminated"
+    return report.outcome is not Outcome.FAILED, by_sigterm, report.ended or 0
+
+
+def _rank_without_report(files: TaskFiles, reports: Mapping[int, EndMarker]) -> EndMarker | None:
+    """How a rank ended that could not report it, and because of which srun ended the others.
+
+    Where Slurm itself ended the ranks, it knows why.
+    """
+    try:
+        text = files.log().read_bytes()[-_TAIL_BYTES:].decode(errors="replace")
+    except OSError:
+        return None
+    first = _SRUN_ERROR.search(text)
+    if first is None or int(first[1]) in reports or first[2] in _BY_SLURM:
+        return None
+    how = first[2][0].lower() + first[2][1:]
+    return _end(Outcome.FAILED, 1, "EndedEarly", f"rank {first[1]} ended without a report: {how}")
+
+
+def named_signal(number: int) -> str | None:
+    """``signal 11 (SIGSEGV)``; None if there is no such signal."""
+    try:
+        return f"signal {number} ({signal.Signals(number).name})"
+    except ValueError:
+        return None
 
 
 def _ended_badly(code: int, when: str) -> EndMarker:
     number = code - _SIGNALLED
-    try:
-        name = signal.Signals(number).name if number > 0 else None
-    except ValueError:
-        name = None
-    if name == "SIGTERM":
-        return _end(Outcome.TERMINATED, code, "Terminated", f"ended by SIGTERM {when}")
-    if name == "SIGKILL":
-        return _end(Outcome.KILLED, code, "Killed", f"ended by SIGKILL {when}")
-    if name is not None:
-        return _end(Outcome.FAILED, code, "Killed", f"ended by {name} {when}")
-    return _end(Outcome.FAILED, code, "EndedEarly", f"ended with exit code {code} {when}")
+    name = named_signal(number)
+    if name is None:
+        return _end(Outcome.FAILED, code, "EndedEarly", f"ended with exit code {code} {when}")
+    kinds = {signal.SIGTERM: Outcome.TERMINATED, signal.SIGKILL: Outcome.KILLED}
+    kind = kinds.get(signal.Signals(number), Outcome.FAILED)
+    word = "Terminated" if kind is Outcome.TERMINATED else "Killed"
+    return _end(kind, code, word, f"ended by {name} {when}")
 
 
 def _end(outcome: Outcome, code: int, kind: str, message: str) -> EndMarker:

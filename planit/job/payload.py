@@ -9,17 +9,19 @@ from __future__ import annotations
 import hashlib
 import io
 import pickle
-import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import cloudpickle
 from submitit.core.utils import DelayedSubmission
 
-from planit.errors import PlanError
+from planit.errors import PlanError, text_of
 from planit.job.call import Call
 from planit.job.warned import Warned
+from planit.nodes.functions import has_run
 from planit.record.call_file import CallFile, Limits, PickledCalls
 from planit.record.files import write_atomic
 from planit.record.run_dir import CHECKPOINT
@@ -145,6 +147,9 @@ def run(
 
     `requeued` is called when that was done, just before the process leaves with exit code -1; a
     step may leave with this code too.
+
+    Raises:
+        NotRunError: it returned a generator or a coroutine.
     """
     if can_checkpoint(call.function):
 
@@ -153,15 +158,27 @@ def run(
             write_atomic(step.proc / CHECKPOINT, b"".join(parts))
 
         Warned(call, limits.minutes, limits.requeues, save, requeued).install()
-    return call.result()
+    return has_run(call.result())
+
+
+@dataclass(frozen=True)
+class NotPickled:
+    """Stands for what a step returned and could not be pickled.
+
+    A step communicates through files: what it returns does not fail it.
+    """
+
+    why: str
 
 
 def pickled_value(value: Any) -> bytes:
-    """What a step returned, pickled; nothing for None, or if it cannot be pickled."""
+    """What a step returned, pickled; nothing for None; `NotPickled` if it cannot be."""
     if value is None:
         return b""
     try:
         return bytes(cloudpickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL))
-    except Exception:  # a step communicates through files; what it returns must not fail it
-        print(f"planit: the return value cannot be pickled:\n{traceback.format_exc()}", flush=True)
-        return b""
+    except Exception as error:
+        why = f"{type(error).__name__}: {text_of(error)}"
+        with suppress(OSError, ValueError, AttributeError):  # the step may have closed it
+            print(f"planit: what the step returned cannot be pickled: {why}", flush=True)
+        return pickle.dumps(NotPickled(why))

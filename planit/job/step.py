@@ -14,9 +14,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from planit.errors import StorageError, text_of
 from planit.job import frozen
 from planit.job.command import CommandFailedError
-from planit.job.ending import EXIT_REQUEUED, identity
+from planit.job.ending import EXIT_NO_SPACE, EXIT_REQUEUED, identity
 from planit.job.gpu import GpuMemory
 from planit.record import context, frozen_code
 from planit.record.context import Context
@@ -98,13 +99,17 @@ class _Step:
         except BaseException as problem:
             error = _error(problem)
             if os.getpid() == self.pid:
-                print(error.traceback, end="", file=sys.stderr, flush=True)
+                _print(error.traceback)
             code = 128 - getattr(problem, "returncode", 0) if _is_killed_child(problem) else 1
         if os.getpid() != self.pid:
             return code  # a child that the step forked came back through here: it is not the step
         if outcome is Outcome.FAILED and code == EXIT_SIGTERM and _sigterm_follows():
             outcome = Outcome.TERMINATED
-        self._finish(started, outcome, error, code, value)
+        try:
+            self._finish(started, outcome, error, code, value)
+        except StorageError as problem:
+            _print(f"planit: its end could not be written: {problem.reason}\n")
+            return EXIT_NO_SPACE
         return code
 
     def _call(self) -> Any:
@@ -135,7 +140,7 @@ class _Step:
         with suppress(OSError, ValueError, AttributeError):  # the step may have closed it
             if self.rank == 0 and (new := frozen.new_beside(self.opened_run, self.code)):
                 print(f"planit: {new}", file=sys.stderr)
-            sys.stdout.flush()
+        _flush_or_drop_streams()
         if outcome is Outcome.SUCCEEDED:
             with suppress(OSError):
                 self.checkpoint.unlink()
@@ -212,14 +217,28 @@ def _error(problem: BaseException) -> StepError:
         trace = trace.tb_next  # the step's author wants to see the step's own frames
     shown = problem.with_traceback(trace) if trace is not None else problem
     trace_text = "".join(traceback.format_exception(shown))
-    return StepError(type(problem).__name__, _text_of(problem), trace_text[-TRACE_CHARACTERS:])
+    return StepError(type(problem).__name__, text_of(problem), trace_text[-TRACE_CHARACTERS:])
 
 
-def _text_of(problem: BaseException) -> str:
+def _print(text: str) -> None:
+    """Write to the log, even if the step has closed or replaced `sys.stderr`."""
     try:
-        return str(problem)
-    except Exception as error:
-        return f"<its text cannot be shown: {type(error).__name__}>"
+        print(text, end="", file=sys.stderr or sys.__stderr__, flush=True)
+    except Exception:
+        with suppress(OSError):
+            os.write(2, text.encode(errors="backslashreplace"))
+
+
+def _flush_or_drop_streams() -> None:
+    """Write out what is left, and keep what the step made of the streams from being a failure.
+
+    Python ends with exit code 120 if it cannot flush them at the very end.
+    """
+    for name in ("stdout", "stderr"):
+        try:
+            getattr(sys, name).flush()
+        except Exception:
+            setattr(sys, name, None)
 
 
 def _peak_memory_bytes() -> int:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from types import BuiltinFunctionType, FunctionType
 from typing import Any, TypeAlias
 
 from planit.errors import PlanError, suggest
 
 Function: TypeAlias = Callable[..., Any] | str
 """What a step takes as its function."""
+
+_MAX_DEPTH = 50  # of partials and caches around a function
 
 
 def check_function(func: Any) -> None:
@@ -79,8 +83,11 @@ def _import_longest(path: str) -> tuple[Any, list[str]]:
 def check_call(
     function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> None:
-    """Refuse arguments that `function` would not take."""
-    signature = _signature(function)
+    """Refuse a function that a call does not run, and arguments that it would not take."""
+    try:
+        signature = _inspected_once(function)
+    except TypeError:  # it is not hashable
+        signature = _inspected(function)
     if signature is None:
         return
     try:
@@ -90,14 +97,9 @@ def check_call(
         raise PlanError(f"{error} of {name}{signature}") from None
 
 
-def _signature(function: Callable[..., Any]) -> inspect.Signature | None:
-    """None if it has none, as some builtins: then only the job can tell."""
-    try:
-        return _signature_of_many(function)
-    except TypeError:  # not hashable, or it cannot be called
-        pass
-    except ValueError:
-        return None
+def _inspected(function: Callable[..., Any]) -> inspect.Signature | None:
+    """Its signature; None if it has none, as some builtins: then only the job can tell."""
+    _refuse_lazy(function)
     try:
         return inspect.signature(function)
     except (TypeError, ValueError):
@@ -105,7 +107,62 @@ def _signature(function: Callable[..., Any]) -> inspect.Signature | None:
 
 
 # The branches of a sweep call one function; another one may take its place under the same name.
-_signature_of_many = lru_cache(maxsize=64)(inspect.signature)
+_inspected_once = lru_cache(maxsize=64)(_inspected)
+
+
+def _refuse_lazy(function: Callable[..., Any]) -> None:
+    """Refuse a generator or an ``async def`` function: a call runs nothing of it.
+
+    What a decorator with a function of its own makes of one is not known before the call.
+    """
+    inner = _undecorated(function)
+    name = getattr(inner, "__qualname__", repr(inner))
+    if inspect.iscoroutinefunction(inner):
+        raise PlanError(
+            f"{name} is an async function, and calling it runs nothing",
+            hint=f"use a plain function that calls asyncio.run({name}(...))",
+        )
+    if inspect.isgeneratorfunction(inner) or inspect.isasyncgenfunction(inner):
+        raise PlanError(
+            f"{name} is a generator function, and calling it runs nothing",
+            hint=f"use a plain function that runs it to its end, such as list({name}(...))",
+        )
+
+
+def _undecorated(function: Any) -> Any:
+    """The function behind partials, methods, caches and callable objects."""
+    for _ in range(_MAX_DEPTH):
+        if isinstance(function, functools.partial):
+            function = function.func
+        elif inspect.ismethod(function):
+            function = function.__func__
+        elif isinstance(function, (FunctionType, BuiltinFunctionType, type)):
+            break
+        else:
+            function = getattr(function, "__wrapped__", None) or type(function).__call__
+    return function
+
+
+def has_run(result: Any) -> Any:
+    """What a function returned. Raises NotRunError if that is itself still to be run."""
+    kind = next((kind for kind, is_it in _LAZY.items() if is_it(result)), None)
+    if kind is None:
+        return result
+    name = getattr(result, "__qualname__", "")
+    if inspect.iscoroutine(result):
+        result.close()  # else Python warns that it was never awaited
+    raise NotRunError(f"the function returned {kind} that has not run: {name}")
+
+
+_LAZY: dict[str, Callable[[Any], bool]] = {
+    "a coroutine": inspect.iscoroutine,
+    "a generator": inspect.isgenerator,
+    "an async generator": inspect.isasyncgen,
+}
+
+
+class NotRunError(TypeError):
+    """A step's function returned a generator or a coroutine, of which nothing has run."""
 
 
 def dotted_path(func: Function) -> str | None:

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from planit.errors import PlanError, RunError
+from planit.errors import PlanError, RunError, StorageError
 from planit.record import fields
 from planit.record.umask import current_umask
 
@@ -31,7 +31,7 @@ _GROUP_ENTERS = stat.S_IRGRP | stat.S_IXGRP
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 _SHARES = (None, "group")
 _SLUG_BYTES = 100
-_NO_STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE)
+_NO_STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE)
 _HARMLESS = re.compile(rf"\w[\w.-]{{0,{_SLUG_BYTES - 1}}}", re.ASCII)
 
 
@@ -60,7 +60,8 @@ def make_dir(path: Path, *, group_enters: bool = False) -> Path:
     mode = dir_mode(shared=is_shared(path)) if missing else 0
     for folder in reversed(missing):
         try:
-            os.mkdir(folder, _DIR_MODE)
+            with told_of(folder):
+                os.mkdir(folder, _DIR_MODE)
         except OSError as error:
             if isinstance(error, FileExistsError) and folder.is_dir():
                 continue  # somebody else was quicker
@@ -89,14 +90,15 @@ def set_mode(handle: int, mode: int) -> None:
 
 @contextlib.contextmanager
 def told_of(path: Path) -> Iterator[None]:
-    """Raise RunError, which names `path`, where the file system is full, read-only or broken."""
+    """Raise StorageError, naming `path`, where the file system is full, read-only or broken."""
     try:
         yield
     except OSError as error:
         if error.errno not in _NO_STORAGE:
             raise
-        hint = "what was written before is whole; free some space, or keep runs elsewhere"
-        raise RunError(f"cannot write {path}: {error.strerror}", hint=hint) from error
+        reason = error.strerror or type(error).__name__
+        hint = "free some space, or keep runs elsewhere"
+        raise StorageError(f"cannot write {path}: {reason}", hint=hint, reason=reason) from error
 
 
 def open_file(path: Path, flags: int) -> int:
@@ -105,7 +107,7 @@ def open_file(path: Path, flags: int) -> int:
     No link is followed, and nobody but this user can write to it afterwards.
 
     Raises:
-        RunError: the file system is full, read-only or broken.
+        StorageError: the file system is full, read-only or broken.
     """
     mode = _FILE_MODE | (stat.S_IRGRP if is_shared(path.parent) else 0)
     with told_of(path):
@@ -132,7 +134,7 @@ def write_atomic(path: Path, content: bytes | str, *, flush: bool = True) -> Non
     Without `flush`, a machine that dies at once may forget it.
 
     Raises:
-        RunError: the file system is full, read-only or broken.
+        StorageError: the file system is full, read-only or broken.
     """
     data = content.encode() if isinstance(content, str) else content
     # Hosts share the folder, so a process id is not enough; mkstemp would ignore the umask.
@@ -149,6 +151,25 @@ def write_atomic(path: Path, content: bytes | str, *, flush: bool = True) -> Non
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
+
+
+def overwrite(path: Path, content: bytes) -> None:
+    """Write over a file that is there, in the space that it has; where nothing else can be written.
+
+    A reader may see a part of it for a moment.
+
+    Raises:
+        StorageError: the file system is read-only or broken, or the space does not do.
+    """
+    with told_of(path), os.fdopen(os.open(path, os.O_WRONLY | os.O_CLOEXEC), "wb") as file:
+        file.write(content)
+        file.truncate()
+
+
+def write_all(handle: int, content: bytes) -> None:
+    """Write at once; raises OSError if there is space for a part only."""
+    if os.write(handle, content) < len(content):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def write_new(path: Path, content: bytes | str) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from planit.errors import RunError
 from planit.record import fields
-from planit.record.files import open_file, told_of
+from planit.record.files import open_file, told_of, write_all
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Journal:
         """Write one event in a single write, and wait until it is on disk.
 
         Raises:
-            RunError: the file system is full, read-only or broken.
+            StorageError: the file system is full, read-only or broken.
         """
         record = {"event": event, "at": round(time.time(), 3), **fields}
         line = json.dumps(record, ensure_ascii=False, default=repr) + "\n"
@@ -38,7 +38,7 @@ class Journal:
             if self._is_torn():
                 line = "\n" + line  # what a dying process left half-written stays a line of its own
             with told_of(self.path):
-                os.write(handle, line.encode())
+                write_all(handle, line.encode())
                 os.fsync(handle)
         finally:
             os.close(handle)

@@ -20,7 +20,7 @@ from typing import Any, Self
 
 from planit.errors import RunError
 from planit.record import fields
-from planit.record.files import open_file
+from planit.record.files import open_file, told_of
 
 _NAME = "lock"
 SIGN_OF_LIFE_S = 15.0
@@ -78,8 +78,12 @@ class RunLock:
         except OSError as error:
             raise RunError(f"cannot lock {self._path.parent}: {error.strerror}") from None
         owner = {"host": socket.gethostname(), "pid": os.getpid(), "start": start_of(os.getpid())}
-        with os.fdopen(handle, "w") as file:
-            json.dump(owner, file)
+        try:
+            with told_of(self._path), os.fdopen(handle, "w") as file:
+                json.dump(owner, file)
+        except BaseException:
+            self._path.unlink(missing_ok=True)
+            raise
         return True
 
     def _clear(self, dead: _Found) -> None:

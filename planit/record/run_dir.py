@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -32,7 +33,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from planit.errors import RunError
+from planit.errors import RunError, StorageError
 from planit.record import fields, submissions, trust
 from planit.record.files import (
     dir_mode,
@@ -41,6 +42,7 @@ from planit.record.files import (
     read_json,
     set_mode,
     slug_of,
+    told_of,
     write_json,
 )
 from planit.record.journal import Journal
@@ -49,6 +51,7 @@ from planit.record.stage_dir import StageDir
 
 FORMAT = 2  # of the run directory; 1 was that of planit 0.1
 MANIFEST, STATES = "manifest.json", "states.json"
+DEBUG = "debug"  # what stands for a run directory where none is kept
 CHECKPOINT = "checkpoint.pkl"  # in a step's folder: the call as it saved itself, to go on from
 _JOURNAL, _STEPS = "journal.jsonl", "steps"
 
@@ -84,24 +87,41 @@ class RunDir:
         except RuntimeError:
             raise RunError(f"{base}: there is no such user, or no home folder") from None
         trust.refuse_place(parent)
-        make_dir(parent, group_enters=shared)
-        if shared:
-            _refuse_closed((parent.parent, parent))
+        try:
+            make_dir(parent, group_enters=shared)
+            if shared:
+                _refuse_closed((parent.parent, parent))
+            return cls._create(parent, shared=shared)
+        except StorageError:
+            with suppress(OSError):
+                parent.rmdir()
+            raise
+
+    @classmethod
+    def _create(cls, parent: Path, *, shared: bool) -> RunDir:
         while True:
             run_id = new_run_id()
             try:
-                (parent / run_id).mkdir(0o700)
+                with told_of(parent / run_id):
+                    (parent / run_id).mkdir(0o700)
             except FileExistsError:
                 continue
             except OSError as error:
                 raise RunError(f"cannot make {parent / run_id}: {error.strerror}") from None
             run = cls(parent / run_id)
-            with trust.opened(run.path) as made:
-                _drop_default_acl(made.fd)
-                set_mode(made.fd, dir_mode(shared=shared))
-            for folder in (_STEPS, submissions.FOLDER):
-                make_dir(run.path / folder)
+            try:
+                run._make(shared=shared)
+            except BaseException:
+                run.remove()
+                raise
             return run
+
+    def _make(self, *, shared: bool) -> None:
+        with trust.opened(self.path) as made:
+            _drop_default_acl(made.fd)
+            set_mode(made.fd, dir_mode(shared=shared))
+        for folder in (_STEPS, submissions.FOLDER):
+            make_dir(self.path / folder)
 
     @property
     def run_id(self) -> str:
@@ -134,6 +154,12 @@ class RunDir:
 
     def write_manifest(self, manifest: dict[str, Any]) -> None:
         write_json(self.path / MANIFEST, {"format": FORMAT, **manifest})
+
+    def remove(self) -> None:
+        """Remove it, of which nothing is in a queue, and the plan's folder if that is empty."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        with suppress(OSError):
+            self.path.parent.rmdir()
 
     def step_dir(self, slug: str) -> Path:
         return self.path / _STEPS / slug

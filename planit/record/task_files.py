@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from planit.record import fields
-from planit.record.files import write_atomic
+from planit.record.files import overwrite, write_atomic
 from planit.record.markers import Attempt, EndMarker, Outcome, StartMarker, Tries
 from planit.record.stage_dir import StageDir, stage_dirs, stage_name
 from planit.record.trust import TrustedDir
@@ -128,10 +128,25 @@ class TaskFiles:
         os.replace(self.report(restart, 0), self.record(restart))
 
     def write_end(self, restart: int, marker: EndMarker) -> None:
-        """Make an end marker the record; the first process's report goes, with what it returned."""
-        write_atomic(self.record(restart), _line(marker))
+        """Make an end marker the record; the first process's report goes.
+
+        What that process returned stays in the record, if the attempt succeeded.
+        """
+        returned = b""
+        if marker.outcome is Outcome.SUCCEEDED:
+            with suppress(OSError):
+                returned = self.report(restart, 0).read_bytes().partition(b"\n")[2]
+        write_atomic(self.record(restart), _line(marker) + returned)
         with suppress(OSError):
             self.report(restart, 0).unlink()
+
+    def overwrite_start(self, restart: int, marker: EndMarker) -> None:
+        """Write a short end marker over the start marker, where there is no space for another file.
+
+        Raises:
+            StorageError: that cannot be done either.
+        """
+        overwrite(self.record(restart), _line(marker))
 
     def final_outcome(self) -> Outcome | None:
         """How the newest attempt ended; None if that has not ended (yet)."""

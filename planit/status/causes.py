@@ -37,7 +37,7 @@ def with_causes(
             step = replace(step, state=State.BLOCKED, cause=cause, elapsed_s=None, stale=False)
             roots[name] = next(iter(blockers))
         elif step.state.is_failure or step.state is State.BLOCKED:
-            roots[name] = f"{name}: {step.state}" + (f", {step.cause}" if step.cause else "")
+            roots[name] = f"{name}: {step.state}"  # whose own line has the cause
         result[name] = step
     return result
 

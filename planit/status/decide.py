@@ -91,7 +91,7 @@ def decide(e: Evidence) -> Verdict:  # noqa: C901, PLR0911, PLR0912 (a table: on
     if e.view is not None:
         return _from_scheduler(e)
     if e.outcome is Outcome.TERMINATED:
-        return Verdict(State.CANCELLED, "terminated by SIGTERM")
+        return Verdict(State.CANCELLED, _error_line(e.end))
     if e.outcome is Outcome.KILLED:
         return Verdict(State.FAILED, _error_line(e.end), by_marker=True)
     if e.cancelled:
@@ -108,6 +108,7 @@ def _requeued(e: Evidence) -> Verdict | None:
     return _from_scheduler(e) if waits else None
 
 
+_ENDED_BY_SIGNAL = (Outcome.KILLED, Outcome.TERMINATED)
 _WAITING = (State.PENDING, State.HELD)
 
 
@@ -125,7 +126,9 @@ def _from_scheduler(e: Evidence) -> Verdict:
         return Verdict(waits, _why_it_waits(e), queued=True, never=_never_starts(e))
     if state is State.DONE and e.outcome is not None:
         return Verdict(State.FAILED, _error_line(e.end), by_marker=True)
-    return Verdict(state, _cause(state, e) if state.is_failure else None, queued=queued)
+    by_marker = state is State.FAILED and e.view.cause is None and e.outcome in _ENDED_BY_SIGNAL
+    cause = _cause(state, e) if state.is_failure else None
+    return Verdict(state, cause, by_marker=by_marker, queued=queued)
 
 
 # Reasons of a job that waits which say nothing new, or pass by themselves within minutes.
@@ -161,7 +164,7 @@ def _cause(state: State, e: Evidence) -> str:
         return _PLAIN_CAUSES[state]
     if state is State.CANCELLED:
         return "cancelled while it ran" if e.started else "cancelled before it ran"
-    if e.outcome is Outcome.KILLED:
+    if e.outcome in _ENDED_BY_SIGNAL:
         return _error_line(e.end)
     if not e.started:
         return "the job ended before the step began: see its log (setup lines, worker)"
@@ -186,11 +189,15 @@ def _last_state(e: Evidence) -> State:
     return State.RUNNING if state is State.PENDING and e.started else state
 
 
+# Types of errors whose texts are planit's own, and say all.
+_OWN_TEXTS = ("Blocked", "CommandFailedError", "EndedEarly", "Killed", "Terminated", "Unwritten")
+
+
 def _error_line(end: EndMarker | None) -> str:
     error = None if end is None else end.error
     if error is None:
         return "no reason given"
     lines = error.message.strip().splitlines() or [""]
-    if error.type in ("Blocked", "Killed", "EndedEarly"):  # texts of planit's own
+    if error.type in _OWN_TEXTS:
         return printable(lines[0])
     return printable(f"{error.type}: {lines[0]}".rstrip(": "))

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from planit.backends.base import Backend, Dependency, StageOnDisk
-from planit.backends.submitit_jobs import ClusterWatcher, StepJob
+from planit.backends.submitit_jobs import StepJob
+from planit.backends.watcher import ClusterWatcher
+from planit.errors import StorageError
 from planit.graph import Graph, lower
 from planit.job.call import Call, call_of
 from planit.nodes import Node, Resources, Task, check_unique_names, tasks
 from planit.nodes.flags import on_top
 from planit.record.bulk import uncollected
 from planit.record.call_file import PickledCalls
-from planit.record.files import is_group, slug_of, slugs
+from planit.record.files import is_group, slug_of, slugs, told_of
 from planit.record.frozen_code import CodeUsed
 from planit.record.jobs import JobRef
 from planit.record.lock import RunLock
@@ -26,7 +29,7 @@ from planit.record.stage_dir import Needed
 from planit.record.task_files import TaskFiles
 from planit.submit import prepare
 from planit.submit.freezing import freeze
-from planit.submit.project import Freeze, survey
+from planit.submit.project import Freeze, Project, survey
 from planit.submit.submission import Progress, Submission, no_progress
 
 
@@ -77,6 +80,7 @@ class NewRun:
             PlanError: something of the plan is wrong, or its code is too large to be frozen;
                 nothing was written.
             RunError: the run cannot be made there, or other users could replace it.
+            StorageError: it cannot be written; nothing of it is left.
             SubmissionError: Slurm refused; nothing is left in the queue.
         """
         with uncollected():
@@ -85,24 +89,46 @@ class NewRun:
             pickled = prepare.pickle_calls(graph, calls, self.max_requeues)
             runs = (self.base, self.base / slug_of(self.plan))
             project = survey(calls.values(), self.freeze, runs, Path.cwd())
+        base_was_there = self.base.expanduser().exists()
+        try:
+            run, submitted = self._submit(graph, calls, names_to_slugs, pickled, project)
+        except StorageError:
+            if not base_was_there:
+                with suppress(OSError):
+                    self.base.expanduser().rmdir()
+            raise
+        return run, StepJobs(calls, submitted, self.backend)
+
+    def _submit(
+        self,
+        graph: Graph,
+        calls: Mapping[str, Call],
+        slugs: Mapping[str, str],
+        pickled: Mapping[int, PickledCalls],
+        project: Project,
+    ) -> tuple[RunDir, Submitted]:
         run = RunDir.create(self.base, self.plan, self.share)
         # The manifest comes last: a folder that has one is whole.
         source = {"git": project.git, **self.source}
-        manifest = describe_run(self.plan, self.root, names_to_slugs, source)
-        with RunLock(run.path):
-            submitted = submit_stages(
-                run,
-                graph,
-                1,
-                self.backend,
-                code=freeze(run, project, self.freeze.limit_mb),
-                slugs=names_to_slugs,
-                calls=calls,
-                pickled=pickled,
-                progress=self.progress,
-                manifest={"run": run.run_id, **manifest},
-            )
-        return run, StepJobs(calls, submitted, self.backend)
+        manifest = describe_run(self.plan, self.root, slugs, source)
+        try:
+            with told_of(run.path), RunLock(run.path):
+                submitted = submit_stages(
+                    run,
+                    graph,
+                    1,
+                    self.backend,
+                    code=freeze(run, project, self.freeze.limit_mb),
+                    slugs=slugs,
+                    calls=calls,
+                    pickled=pickled,
+                    progress=self.progress,
+                    manifest={"run": run.run_id, **manifest},
+                )
+        except StorageError:  # nothing of it is in the queue
+            run.remove()
+            raise
+        return run, submitted
 
 
 def merged_with(defaults: Mapping[str, Any], backend: Backend) -> Callable[[Task], Resources]:

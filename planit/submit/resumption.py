@@ -27,6 +27,7 @@ from planit.nodes.functions import resolve
 from planit.record import context, trust
 from planit.record import history as histories
 from planit.record.call_file import CallFile, PickledCalls, copied
+from planit.record.files import told_of
 from planit.record.frozen_code import CodeUsed
 from planit.record.history import History
 from planit.record.lock import RunLock
@@ -105,9 +106,10 @@ class Resume:
         Raises:
             SubmissionError: a stage was refused; all that had been submitted is cancelled.
             RunError: somebody else is working on the run, or a step to rerun is running.
+            StorageError: nothing can be written to the run.
             SchedulerError: Slurm does not answer, so nobody knows what still runs.
         """
-        with RunLock(self.run.path):
+        with told_of(self.run.path), RunLock(self.run.path):
             history = histories.read(self.run)
             refuse_unreadable(self.run, history)
             self._resources(history, history.placements)  # what is wrong is refused first

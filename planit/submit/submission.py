@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from planit.backends.base import Backend, Dependency
-from planit.errors import PlanitError, RunError, SubmissionError
+from planit.errors import PlanitError, StorageError, SubmissionError
 from planit.graph import Graph, Stage
 from planit.record import tickets
 from planit.record.jobs import JobRef
@@ -99,27 +100,29 @@ class Submission:
         What cannot be cancelled stays held and refuses to run; the submission then stays
         incomplete, and `resume` or `cancel` finish with it.
         """
-        reason = str(error) or type(error).__name__
-        left = []
+        reason = getattr(error, "message", str(error)) or type(error).__name__
+        unwritten = None
         try:
             tickets.revoke(self.run.path, self.number, reason)
-        except RunError as problem:  # without a ticket nothing of it runs, either
-            left.append(problem.message)
+        except StorageError as problem:  # without a ticket nothing of it runs, either
+            unwritten = problem
         prefix = self.run.tag_prefix(self.number)
         found = self.backend.tagged(prefix, {stage.resources.cluster for stage in graph.stages})
         jobs = [job.ref for job in found.jobs if job.live]
-        left += [f"job {job}: {why}" for job, why in self.backend.cancel(jobs).items()]
+        left = [f"job {job}: {why}" for job, why in self.backend.cancel(jobs).items()]
         left += [f"cluster {name or 'default'}: {why}" for name, why in found.no_answer.items()]
         if left:
+            left += [unwritten.message] if unwritten else []
             raise SubmissionError(
                 f"{reason}; and what was submitted could not be taken back ({'; '.join(left)})",
                 hint="what is left is held and never starts; when Slurm answers and the disk"
                 " takes files again, planit resume finishes the submission and planit cancel"
                 " clears it",
             ) from error
-        self.run.journal.append(
-            "aborted", number=self.number, reason=reason, cancelled=[str(job) for job in jobs]
-        )
+        with suppress(StorageError):
+            self.run.journal.append(
+                "aborted", number=self.number, reason=reason, cancelled=[str(job) for job in jobs]
+            )
 
 
 def release(
@@ -140,6 +143,8 @@ def release(
 
 
 def _refusal(stage: Stage | None, error: PlanitError, submitted: int) -> PlanitError:
+    if isinstance(error, StorageError):
+        return error
     where = f"step {stage.tasks[0].name!r} was refused" if stage else "the jobs were not released"
     undone = f"the {submitted} job(s) before it were cancelled" if submitted else None
     hint = "; ".join(part for part in (error.hint, undone, "nothing is left in the queue") if part)

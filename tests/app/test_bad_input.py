@@ -78,6 +78,7 @@ def assert_one_clear_line(done: Done, says: str, hint: str | None = None) -> Non
     assert says in lines[0]
     assert len(lines) <= 2, done.err
     assert all(line.startswith("  hint: ") for line in lines[1:]), done.err
+    assert all(line.removeprefix("  hint: ") not in lines[0] for line in lines[1:]), done.err
     if hint is not None:
         assert hint in lines[1]
 

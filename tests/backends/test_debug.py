@@ -275,3 +275,77 @@ def test_a_limit_holds_and_a_failed_branch_makes_room(tmp_path: Path) -> None:
         plan.wait()
     assert list(caught.value.failures) == ["s1"]
     assert (len(most), max(most)) == (6, 2)
+
+
+def test_each_step_has_variables_of_its_own_while_others_run(tmp_path: Path) -> None:
+    together = threading.Barrier(3, timeout=20)
+    before = os.environ
+
+    def look() -> tuple[str, str | None, str]:
+        together.wait()
+        whole = {**os.environ}
+        found = os.environ["PLANIT_STEP"], os.getenv("PLANIT_STEP_DIR"), whole["PLANIT_STEP"]
+        together.wait()
+        return found
+
+    names = ("a", "b", "c d")
+    jobs = run(Plan("p", Parallel(*(Step(name, look, CPU) for name in names))), tmp_path)
+    for name, job in zip(names, jobs, strict=True):
+        step, folder, whole = job.result()
+        assert step == whole == name
+        assert Path(folder).parent == tmp_path / "logs" / "debug" / "steps"
+    assert os.environ is before
+    assert "PLANIT_STEP" not in os.environ
+
+
+def test_what_a_step_sets_in_the_environment_is_set_for_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLANIT_TEST_VALUE", "before")
+
+    def change() -> int:
+        os.environ["PLANIT_TEST_VALUE"] = "changed"
+        os.environ["PLANIT_STEP"] = "mine"
+        del os.environ["PLANIT_STEP"]
+        return len(os.environ) - len({**os.environ})
+
+    (job,) = run(Plan("p", Step("a", change, CPU)), tmp_path)
+    assert job.result() == 0
+    assert os.environ["PLANIT_TEST_VALUE"] == "changed"
+
+
+def test_a_command_has_the_variables_and_a_folder_that_stays_if_something_is_in_it(
+    tmp_path: Path,
+) -> None:
+    keeps = Command("keeps", 'echo "$PLANIT_STEP" > "$PLANIT_STEP_DIR/kept"', CPU)
+    run(Plan("p", Parallel(keeps, Command("empty", 'test -d "$PLANIT_STEP_DIR"', CPU))), tmp_path)
+    steps = tmp_path / "logs" / "debug" / "steps"
+    assert (steps / "keeps" / "kept").read_text() == "keeps\n"
+    assert [path.name for path in steps.iterdir()] == ["keeps"]
+
+
+def test_nothing_is_left_of_steps_that_keep_nothing(tmp_path: Path) -> None:
+    run(Plan("p", Parallel(*(Step(f"s{i}", nothing, CPU) for i in range(20)))), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_step_is_not_run_again_by_asking_for_its_error(tmp_path: Path) -> None:
+    record = Recorder(frozenset({"bad"}))
+    plan = Plan("p", record.step("bad"))
+    (job,) = plan.submit(debug(tmp_path))
+    with pytest.raises(StepsFailedError):
+        plan.wait()
+    assert "bad is broken" in str(job.exception())
+    assert record.seen == ["bad"]
+
+
+def test_a_job_that_was_cancelled_is_not_run(tmp_path: Path) -> None:
+    record = Recorder()
+    plan = Plan("p", Chain(record.step("a"), record.step("b")))
+    jobs = plan.submit(debug(tmp_path))
+    jobs[0].cancel()
+    with pytest.raises(StepsFailedError) as caught:
+        plan.wait()
+    assert record.seen == []
+    assert "was cancelled" in caught.value.failures["a"]
+    assert caught.value.blocked == ("b",)

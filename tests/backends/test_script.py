@@ -88,7 +88,7 @@ export PLANIT_RESTART=${{SLURM_RESTART_COUNT:-0}}
 export PLANIT_TASK=0
 export PLANIT_STEP=train
 export PLANIT_STEP_DIR=/runs/p/r1/steps/train
-export SUBMITIT_EXECUTOR=slurm
+export SUBMITIT_EXECUTOR=slurm SUBMITIT_FOLDER=/runs/p/r1/stages/1.0
 
 {SIMPLE}"""
 
@@ -156,7 +156,7 @@ export PLANIT_STEP PLANIT_STEP_DIR="$PLANIT_RUN_DIR/steps/$planit_slug"
 planit_job=${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}
 # So that squeue and sacct show which branch this task is.
 timeout 10 scontrol update JobId="$planit_job" JobName=p/"${{PLANIT_STEP:0:198}}" &> /dev/null
-export SUBMITIT_EXECUTOR=slurm
+export SUBMITIT_EXECUTOR=slurm SUBMITIT_FOLDER=/runs/p/r1/stages/1.0
 
 {SIMPLE}"""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import pickle
 import re
+import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -21,8 +22,9 @@ from submitit.core.utils import DelayedSubmission, FailedJobError, UncompletedJo
 from planit import SchedulerError
 from planit.backends import submitit_jobs
 from planit.backends.executors import view
-from planit.backends.submitit_jobs import ClusterWatcher, StepJob
+from planit.backends.submitit_jobs import StepJob
 from planit.backends.submitit_versions import chosen_executor
+from planit.backends.watcher import ClusterWatcher
 from planit.job import payload
 from planit.job.call import Call
 from planit.job.ending import end_step
@@ -79,11 +81,13 @@ def job_of(files: TaskFiles, client: Queue, key: str = "1", **more: Any) -> Step
     return StepJob(files, JobRef("far", key), watcher, name="s", script=script, **more)
 
 
-def leave(files: TaskFiles, value: object, error: str = "", *, rank: int = 0, of: int = 1) -> None:
-    """What a rank leaves; the last one ends the step."""
+def leave(
+    files: TaskFiles, value: object, error: str = "", *, rank: int = 0, of: int = 1, ago: float = 0
+) -> None:
+    """What a rank leaves; the last one ends the step, some seconds after it has returned."""
     outcome = Outcome.FAILED if error else Outcome.SUCCEEDED
     why = StepError("ValueError", error, f"ValueError: {error}") if error else None
-    end = EndMarker(outcome, int(bool(error)), ended=time.time(), ranks=of, error=why)
+    end = EndMarker(outcome, int(bool(error)), ended=time.time() - ago, ranks=of, error=why)
     files.write_report(0, rank, end, payload.pickled_value(value))
     if rank == of - 1:
         end_step(files, 0, max(one.exit_code for one in files.reports(0).values()), job="1")
@@ -123,6 +127,24 @@ def test_results_and_log_are_those_of_the_step(files: TaskFiles) -> None:
     assert job.paths.submission_file == files.folder / "script.sh"
     job.wait()
     assert asyncio.run(job.awaitable().result()) == [3]
+
+
+def test_a_result_is_kept_however_long_the_process_takes_to_end(files: TaskFiles) -> None:
+    leave(files, [3], ago=5)
+    assert job_of(files, Queue()).result() == [3]
+
+
+def test_a_result_that_cannot_be_pickled_is_told_and_does_not_fail_the_step(
+    files: TaskFiles, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = job_of(files, Queue())
+    leave(files, threading.Lock())
+    assert "what the step returned cannot be pickled: TypeError" in capsys.readouterr().out
+    with pytest.raises(
+        UncompletedJobError, match=r"succeeded, but .* cannot pickle '_thread.lock'"
+    ):
+        job.result()
+    assert files.final_outcome() is Outcome.SUCCEEDED
 
 
 def test_a_failed_step_raises_its_traceback(files: TaskFiles) -> None:
@@ -206,7 +228,7 @@ def test_all_jobs_of_a_cluster_are_asked_for_in_one_call() -> None:
     for key in "123":
         watcher.register_job(key)
     assert [watcher.get_state(key) for key in "123"] == ["RUNNING", "PENDING", "FAILED"]
-    assert watcher.get_info("3") == {"JobID": "3", "State": "FAILED"}
+    assert watcher.get_info("3") == {"JobID": "3", "State": "FAILED", "NodeList": ""}
     assert client.asked == 1
     client.states["1"] = "COMPLETED"
     assert not watcher.is_done("1", mode="cache")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,20 @@ class Driver:
         """Submit, and return the run while it goes on."""
         new = NewRun(plan, root, base, self.backend())
         return Run(new.start()[0].path, backend=new.backend)
+
+    def jobs(self, base: Path, root: Node, plan: str = "p") -> dict[str, Any]:
+        """submitit's job of each step, by name, when all have ended."""
+        names = [task.name for task, _ in tasks(root)]
+        if self.name == "debug":
+            made = Plan(plan, root)
+            jobs = made.submit(submitit.AutoExecutor(folder=base, cluster="debug"))
+            with contextlib.suppress(StepsFailedError):
+                made.wait()
+            return dict(zip(names, jobs, strict=True))
+        new = NewRun(plan, root, base, self.backend())
+        run, started = new.start()
+        settled(Run(run.path, backend=new.backend), 120)
+        return dict(zip(names, started, strict=True))
 
     def backend(self) -> Backend:
         if self.name == "slurm":

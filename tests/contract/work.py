@@ -19,6 +19,10 @@ def _append(path: str | Path, text: object) -> None:
         file.write(f"{text}\n")
 
 
+def plain(number: int) -> int:
+    return 2 * number
+
+
 def note(path: str, text: object) -> None:
     _append(path, text)
 

@@ -23,7 +23,8 @@ import pytest
 
 from planit import SlurmArgs, Step
 from planit.backends.local.client import LocalClient
-from planit.backends.submitit_jobs import ClusterWatcher, StepJob
+from planit.backends.submitit_jobs import StepJob
+from planit.backends.watcher import ClusterWatcher
 from planit.record.call_file import Limits, PickledCalls
 from planit.record.jobs import JobRef
 from planit.record.run_dir import RunDir

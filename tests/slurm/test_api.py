@@ -212,8 +212,8 @@ def test_no_setup_or_teardown_line_hides_a_failure(kinds: Run) -> None:
 
 def test_each_kind_of_failure_has_its_cause(kinds: Run) -> None:
     causes = {step.name: str(step.cause) for step in kinds.status().steps}
-    assert causes["text"].startswith("CommandFailedError: exit code 7 of: ")
-    assert causes["missing"].startswith("CommandFailedError: exit code 127 of: no-such-program")
+    assert causes["text"].startswith("exit code 7 of: ")
+    assert causes["missing"].startswith("exit code 127: [Errno 2] ")
     assert "before the step began" in causes["broken"]
     assert "rank one" in causes["one_bad"]
     shown = planit(kinds.path.parents[1], "logs", "broken").out

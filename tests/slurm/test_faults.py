@@ -176,7 +176,7 @@ def test_without_accounting_the_states_are_still_true(slurm: Cluster, tmp_path: 
         assert planit(base, "status").code == 0
 
 
-KILLED = "ended by SIGKILL before the function returned"
+KILLED = "ended by signal 9 (SIGKILL) before the function returned"
 
 
 @pytest.fixture(scope="module")
@@ -211,9 +211,9 @@ def ended_from_outside(slurm: Cluster, tmp_path_factory: pytest.TempPathFactory)
         ("hog", "OUT_OF_MEMORY", "out of memory"),
         ("hog_a", "OUT_OF_MEMORY", "out of memory"),
         ("hog_b", "OUT_OF_MEMORY", "out of memory"),
-        ("behind", "BLOCKED", "blocked by gate: CANCELLED, cancelled while it ran"),
-        ("behind2", "BLOCKED", "blocked by waiting: CANCELLED, cancelled before it ran"),
-        ("behind3", "BLOCKED", f"blocked by dead: FAILED, {KILLED}"),
+        ("behind", "BLOCKED", "blocked by gate: CANCELLED"),
+        ("behind2", "BLOCKED", "blocked by waiting: CANCELLED"),
+        ("behind3", "BLOCKED", "blocked by dead: FAILED"),
     ],
 )
 def test_jobs_ended_from_outside_say_so(

@@ -44,8 +44,8 @@ def _short(value: Any) -> str:
 
 
 BAD = "ValueError: broken"
-KILLED = end("Killed", "ended by SIGKILL before the function returned", 137)
-SIGKILL = "ended by SIGKILL before the function returned"
+KILLED = end("Killed", "ended by signal 9 (SIGKILL) before the function returned", 137)
+SIGKILL = "ended by signal 9 (SIGKILL) before the function returned"
 BLOCKED = end("Blocked", "prep failed")
 NEVER = ", so Slurm will never start it"
 NEVER_STARTS = (
@@ -110,7 +110,7 @@ ROWS = [
         answer=QUEUED, view=view("TIMEOUT")),
     row(State.CANCELLED, "cancelled while it ran", outcome="terminated", end=end(), started=True,
         answer=ACCOUNTED, view=view("CANCELLED")),
-    row(State.CANCELLED, "terminated by SIGTERM", outcome="terminated", end=end(), started=True,
+    row(State.CANCELLED, BAD, outcome="terminated", end=end(), started=True,
         answer=UNKNOWN),
     row(State.FAILED, BAD, outcome="terminated", end=end(), started=True, answer=QUEUED,
         view=view("COMPLETED")),

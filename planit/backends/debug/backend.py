@@ -9,17 +9,24 @@ import traceback
 from bdb import BdbQuit
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any, ClassVar
 
 from submitit import DebugExecutor, Job
+from submitit.core.utils import UncompletedJobError
 
 from planit.backends.configurable import Configurable
+from planit.backends.debug.per_thread import of_threads, variables
 from planit.errors import StepsFailedError
 from planit.graph import Graph, Tracker, lower
 from planit.job.call import call_of
 from planit.nodes import Node, Task, tasks
+from planit.nodes.functions import has_run
+from planit.record.files import make_dir, slugs
+from planit.record.run_dir import DEBUG, RunDir
 
 MAX_THREADS = 64
 
@@ -60,7 +67,8 @@ class DebugRun:
         """
         progress = _DebugProgress(self)
         running: dict[Future[Any], Task] = {}
-        with ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="planit") as pool:
+        threads = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="planit")
+        with of_threads(), threads as pool:
             try:
                 while progress.tracker.open:
                     while (task := progress.tracker.next()) is not None:
@@ -124,18 +132,78 @@ def debugged(plan: str, root: Node, executor: Any) -> DebugRun:
     """The plan's jobs, in order; nothing runs yet. Raises PlanError if the plan is wrong."""
     graph = lower(root, stack=False)
     calls = {task.name: call_of(task) for task, _ in tasks(root)}
-    jobs = {
-        name: executor.submit(call.in_job, *call.args, **call.kwargs)
-        for name, call in calls.items()
-    }
+    run = RunDir(Path(executor.folder).absolute() / DEBUG)
+    names, folders = slugs(calls), _Folders(run.path)
+    jobs = {}
+    for name, call in calls.items():
+        function = _InProcessCall(call.in_job, run.step_dir(names[name]), folders)
+        job = jobs[name] = executor.submit(function, *call.args, **call.kwargs)
+        function.environment = {
+            "PLANIT_RUN_DIR": str(run.path),
+            "PLANIT_STEP": name,
+            "PLANIT_STEP_DIR": str(function.step_dir),
+            "SUBMITIT_EXECUTOR": "debug",
+            "SUBMITIT_DEBUG_JOB_ID": job.job_id,
+            "SUBMITIT_FOLDER": str(executor.folder),
+        }
     return DebugRun(plan, jobs, graph)
 
 
+class _Folders:
+    """The folders of the steps of a run: they stay if something is in them.
+
+    Attributes:
+        lock: held while they are made or removed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.lock = Lock()
+        self._was_there = {folder for folder in path.absolute().parents if folder.exists()}
+
+    def remove_empty(self, folder: Path) -> None:
+        """Remove a folder, and those above it that were not there before, if they are empty."""
+        with suppress(OSError):
+            while folder not in self._was_there:
+                folder.rmdir()
+                folder = folder.parent
+
+
+class _InProcessCall:
+    """A step's function with the variables and the folder that it has on every backend.
+
+    What failed is not called again: submitit's debug jobs would, when they are asked for the error.
+    """
+
+    def __init__(self, function: Callable[..., Any], step_dir: Path, folders: _Folders) -> None:
+        self.function = function
+        self.step_dir = step_dir
+        self._folders = folders
+        self.environment: dict[str, str] = {}
+        self._error: BaseException | None = None
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        if self._error is not None:
+            raise self._error
+        with self._folders.lock:
+            make_dir(self.step_dir)
+        try:
+            with variables(self.environment):
+                return has_run(self.function(*args, **kwargs))
+        except SystemExit as stop:
+            if stop.code in (None, 0):  # leaving so is not a failure
+                return None
+            self._error = stop
+            raise
+        except BaseException as error:
+            self._error = error
+            raise
+        finally:
+            with self._folders.lock:
+                self._folders.remove_empty(self.step_dir)
+
+
 def _call(job: Job[Any]) -> Any:
-    """Make a step's call, without touching os.environ; leaving with code 0 is not a failure."""
-    try:
-        return job.submission().result()
-    except SystemExit as stop:
-        if stop.code in (None, 0):
-            return None
-        raise
+    """Make a step's call, as the job's `results` would, but without a debugger."""
+    if job.state == "CANCELLED":
+        raise UncompletedJobError(f"job {job.job_id} was cancelled")
+    return job.submission().result()

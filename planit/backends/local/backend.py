@@ -5,6 +5,7 @@ Submission, status, cancel and resume are the same code as for Slurm.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
@@ -24,10 +25,17 @@ from planit.backends.local.client import KILL_WAIT_S, LocalClient, number_of
 from planit.backends.local.engine_run import EngineRun
 from planit.backends.local.machine import Machine, Request
 from planit.backends.shell import WAIT, lines_around
-from planit.errors import ConfigError, PlanError, SchedulerError, SubmissionError, suggest
+from planit.errors import (
+    ConfigError,
+    PlanError,
+    SchedulerError,
+    SubmissionError,
+    suggest,
+)
 from planit.graph import Graph, Stage
+from planit.job.ending import EXIT_NO_SPACE
 from planit.record import local_files
-from planit.record.files import open_log
+from planit.record.files import open_log, told_of
 from planit.record.jobs import JobRef
 from planit.record.run_dir import RunDir
 
@@ -214,6 +222,7 @@ class LocalBackend(Configurable):
 
         Raises:
             SchedulerError: it does not start.
+            StorageError: it cannot write to the run.
         """
         path, client = self.run_path, self.client
         assert path is not None
@@ -243,6 +252,9 @@ class LocalBackend(Configurable):
         self._number = number
         end = time.monotonic() + _START_TIMEOUT_S
         while client.engine(number) is None:
+            if self.engine.poll() == EXIT_NO_SPACE:
+                with told_of(log.parent):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             if self.engine.poll() is not None or time.monotonic() > end:
                 why = _last_line(log) or f"see {log}"
                 raise SchedulerError(f"the local engine did not start: {why}")

@@ -28,11 +28,11 @@ from planit.backends.local.children import fork_step, spawn_step
 from planit.backends.local.events import EventWriter
 from planit.backends.local.machine import Machine
 from planit.backends.local.processes import StepProcess, StepProcesses
-from planit.backends.local.workload import LocalTask, read_stages
-from planit.errors import PlanError, PlanitError, RunError
+from planit.backends.local.workload import ONE_PROCESS, LocalTask, read_stages
+from planit.errors import PlanError, PlanitError, RunError, StorageError
 from planit.graph import Tracker
 from planit.job import frozen
-from planit.job.ending import end_step
+from planit.job.ending import EXIT_NO_SPACE, end_step, unwritten
 from planit.job.step import import_payload
 from planit.nodes.functions import resolve
 from planit.record import context, fields, local_files, trust
@@ -113,7 +113,7 @@ class Engine:
                 resolve(path)
         if threading.active_count() > 1:  # a fork would have the module, but not its threads
             self.forks = False
-            sys.stderr.write("Importing the plan's functions has started threads: no forks\n")
+            _note("Importing the plan's functions has started threads: no forks")
         gc.collect()
         gc.freeze()  # so that forks share these pages
 
@@ -179,7 +179,7 @@ class Engine:
 
     def _not_started(self, task: LocalTask, gpus: list[str], problem: Exception) -> None:
         """A step whose folder, log or interpreter is missing fails; the others go on."""
-        cause = f"it could not be started: {problem}"
+        cause = f"it could not be started: {getattr(problem, 'message', problem)}"
         if isinstance(problem, OSError) and problem.filename is not None:
             cause = f"it could not be started: {problem.filename}: {problem.strerror}"
         self.machine.give_back(task.stage.request, gpus)
@@ -196,6 +196,9 @@ class Engine:
             "PLANIT_TASK": str(task.index),
             "PLANIT_JOB": task.key,
             "PLANIT_RESTART": str(task.restarts),
+            "SUBMITIT_FOLDER": str(self._files(task).folder),
+            "SUBMITIT_LOCAL_JOB_ID": task.key,
+            **ONE_PROCESS,
         }
         if self.machine.gpus or task.stage.request.gpus:
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
@@ -205,7 +208,7 @@ class Engine:
         """Nothing is left of a step: record its end, or let it start again."""
         task, code = process.task, process.code
         self.machine.give_back(task.stage.request, process.gpus)
-        outcome, code = self._end_marker(task, code if code >= 0 else 128 - code)
+        outcome, code, cause = self._end_marker(task, code if code >= 0 else 128 - code)
         requeued = outcome is Outcome.REQUEUED
         if requeued and not process.cancelled and not self.draining:
             self.events.write(task.key, "PENDING", name=task.name)
@@ -218,7 +221,8 @@ class Engine:
         elif code != 0 and process.out_of_time:
             state = "TIMEOUT"
         self.failed |= code != 0
-        self._end(task, state, elapsed_s=process.elapsed_s, exit_code=code)
+        more = {} if cause is None else {"cause": cause}
+        self._end(task, state, elapsed_s=process.elapsed_s, exit_code=code, **more)
 
     def _end(self, task: LocalTask, state: str, **more: Any) -> None:
         """A step has ended, and with it those that can never start because of that."""
@@ -226,17 +230,21 @@ class Engine:
         for blocked in self.tracker.end(task, succeeded=state == "COMPLETED"):
             self.events.write(blocked.key, "CANCELLED", name=blocked.name, blocked=True)
 
-    def _end_marker(self, task: LocalTask, code: int) -> tuple[Outcome, int]:
-        """Outcome and exit code of a step whose process has ended; without a marker it failed."""
+    def _end_marker(self, task: LocalTask, code: int) -> tuple[Outcome, int, str | None]:
+        """How a step whose process has ended did so, its exit code, and why it has no marker.
+
+        Without a marker it failed.
+        """
         files = self._files(task)
         try:
             outcome, code = end_step(files, task.restarts, code, job=task.key)
         except (OSError, RunError) as error:
-            sys.stderr.write(f"{task.name}: its end could not be written: {error}\n")
-            return Outcome.FAILED, code or 1
+            cause = unwritten(getattr(error, "reason", "") or str(error)).message
+            _note(f"{task.name}: {cause}")
+            return Outcome.FAILED, code or 1, cause
         succeeded = outcome is Outcome.SUCCEEDED
         files.clean_up(self.run.step_dir(task.slug), succeeded=succeeded)
-        return outcome, code
+        return outcome, code, None
 
     def _files(self, task: LocalTask) -> TaskFiles:
         return TaskFiles(self.run.path, self.number, task.stage.number, task.index)
@@ -278,6 +286,12 @@ class Engine:
                     self._end(task, "CANCELLED")
 
 
+def _note(text: str) -> None:
+    """Add a line to the engine's log, if there is space for it."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"{text}\n")
+
+
 def main(arguments: Sequence[str], guardians: Sequence[int] = ()) -> int:
     """Run the submission of the guardian's command line: RUN_DIR NUMBER SETTINGS OWNER."""
     run_dir, number, settings, owner = arguments
@@ -285,6 +299,9 @@ def main(arguments: Sequence[str], guardians: Sequence[int] = ()) -> int:
     engine = Engine(run, int(number), json.loads(settings), int(owner), guardians)
     try:
         return engine.main()
+    except StorageError as problem:
+        _note(problem.message)
+        return EXIT_NO_SPACE
     except PlanitError as problem:
         sys.exit(problem.message)
     except FileExistsError:

@@ -19,7 +19,7 @@ from typing import Any
 
 from planit.backends.local.descendants import marked
 from planit.record import fields
-from planit.record.files import open_file
+from planit.record.files import open_file, told_of, write_all
 from planit.record.lock import DEAD_AFTER_S, start_of
 
 FINAL = frozenset({"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT"})
@@ -27,6 +27,10 @@ MARK = "PLANIT_ENGINE"  # by this variable they are found when all above them we
 
 _MAX_TASKS = 10**7  # of an array; Slurm's own limit is 4 million
 _NEW = os.O_WRONLY | os.O_EXCL | os.O_APPEND
+
+
+def _line(event: Mapping[str, Any]) -> bytes:
+    return (json.dumps(event) + "\n").encode()
 
 
 class EventWriter:
@@ -39,6 +43,7 @@ class EventWriter:
 
     Raises:
         FileExistsError: another engine was there, or `forbid`.
+        StorageError: the file cannot be written.
     """
 
     def __init__(
@@ -48,17 +53,18 @@ class EventWriter:
         stages: Sequence[tuple[int, int | None]] = (),
     ) -> None:
         self.descriptor = open_file(path, _NEW)
+        self._left = b""
         pid = os.getpid()
-        self._write(
-            {
-                "pid": pid,
-                "start": start_of(pid),
-                "host": socket.gethostname(),
-                "mark": f"{MARK}={os.environ.get(MARK, pid)}",
-                "guardians": {str(one): start_of(one) for one in guardians},
-                "stages": stages,
-            }
-        )
+        about = {
+            "pid": pid,
+            "start": start_of(pid),
+            "host": socket.gethostname(),
+            "mark": f"{MARK}={os.environ.get(MARK, pid)}",
+            "guardians": {str(one): start_of(one) for one in guardians},
+            "stages": stages,
+        }
+        with told_of(path):
+            write_all(self.descriptor, _line(about))
 
     def write(self, key: str, state: str, **more: Any) -> None:
         self._write({"key": key, "state": state, "at": round(time.time(), 3), **more})
@@ -66,9 +72,17 @@ class EventWriter:
     def sign_of_life(self) -> None:
         """Show other hosts that the engine is there."""
         os.utime(self.descriptor)
+        self._write_left()
 
     def _write(self, event: dict[str, Any]) -> None:
-        os.write(self.descriptor, (json.dumps(event) + "\n").encode())
+        self._left += _line(event)
+        self._write_left()
+
+    def _write_left(self) -> None:
+        """Write what is left to write; where there is no space, it stays for the next time."""
+        with contextlib.suppress(OSError):
+            while self._left:
+                self._left = self._left[os.write(self.descriptor, self._left) :]
 
 
 @dataclass(frozen=True)

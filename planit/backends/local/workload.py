@@ -14,6 +14,15 @@ from planit.record.run_dir import RunDir
 from planit.record.submissions import SubmittedStage
 
 DEFAULT_SIGNAL_DELAY_S = 90
+# What submitit's JobEnvironment reads in a step, which is one process on one node.
+ONE_PROCESS = {
+    "SUBMITIT_EXECUTOR": "local",
+    "SUBMITIT_LOCAL_NTASKS": "1",
+    "SUBMITIT_LOCAL_JOB_NUM_NODES": "1",
+    "SUBMITIT_LOCAL_NODEID": "0",
+    "SUBMITIT_LOCAL_GLOBALID": "0",
+    "SUBMITIT_LOCAL_LOCALID": "0",
+}
 
 
 @dataclass(eq=False, slots=True)

@@ -170,7 +170,9 @@ def _environment(spec: ScriptSpec) -> list[str]:
                 "# So that squeue and sacct show which branch this task is.",
                 _rename(spec.plan),
             ]
-    return [*lines, "export SUBMITIT_EXECUTOR=slurm"]
+    folder = StageDir(spec.run_dir, spec.attempt, spec.stage).path
+    # What submitit's JobEnvironment reads, besides Slurm's own variables.
+    return [*lines, f"export SUBMITIT_EXECUTOR=slurm SUBMITIT_FOLDER={shlex.quote(str(folder))}"]
 
 
 def _body(spec: ScriptSpec) -> list[str]:

@@ -82,10 +82,7 @@ class RunDir:
             RunError: it cannot be made, or other users could replace it.
         """
         shared = is_group(share)
-        try:
-            parent = base.expanduser().absolute() / slug_of(plan)
-        except RuntimeError:
-            raise RunError(f"{base}: there is no such user, or no home folder") from None
+        parent = absolute(base) / slug_of(plan)
         trust.refuse_place(parent)
         try:
             make_dir(parent, group_enters=shared)
@@ -174,6 +171,14 @@ class RunDir:
     def tag_prefix(self, submission: int | None = None) -> str:
         """What the tags of all jobs of a submission, or of the run, begin with."""
         return f"planit:{self.run_id}:" + ("" if submission is None else f"{submission}.")
+
+
+def absolute(base: Path) -> Path:
+    """Where a folder of runs is. Raises RunError if ``~`` stands for nothing."""
+    try:
+        return base.expanduser().absolute()
+    except RuntimeError:
+        raise RunError(f"{base}: there is no such user, or no home folder") from None
 
 
 def is_run(path: Path) -> bool:

@@ -24,7 +24,7 @@ from planit.record.frozen_code import CodeUsed
 from planit.record.jobs import JobRef
 from planit.record.lock import RunLock
 from planit.record.manifest import describe_run
-from planit.record.run_dir import RunDir
+from planit.record.run_dir import RunDir, absolute
 from planit.record.stage_dir import Needed
 from planit.record.task_files import TaskFiles
 from planit.submit import prepare
@@ -87,15 +87,16 @@ class NewRun:
             graph, calls = self.check()
             names_to_slugs = slugs(calls)
             pickled = prepare.pickle_calls(graph, calls, self.max_requeues)
-            runs = (self.base, self.base / slug_of(self.plan))
+            base = absolute(self.base)
+            runs = (base, base / slug_of(self.plan))
             project = survey(calls.values(), self.freeze, runs, Path.cwd())
-        base_was_there = self.base.expanduser().exists()
+        base_was_there = base.exists()
         try:
             run, submitted = self._submit(graph, calls, names_to_slugs, pickled, project)
         except StorageError:
             if not base_was_there:
                 with suppress(OSError):
-                    self.base.expanduser().rmdir()
+                    base.rmdir()
             raise
         return run, StepJobs(calls, submitted, self.backend)
 

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from planit import Chain, Command, Run, Step
+from planit import Chain, Run, Step
 from planit.backends.base import Backend
 from planit.errors import StorageError
 from planit.nodes import Node
 from planit.submit.new import NewRun
 from tests.contract import ends
 from tests.contract.drivers import ARGS, ON_SLURM, Driver
-from tests.helpers import all_below, nothing
+from tests.helpers import all_below, freeze_nothing, nothing
 from tests.slurm.tools import settled, slurm_says, until
 
 NO_SPACE = "No space left on device"
@@ -44,6 +44,12 @@ class Disk:
         self._filler.mkdir()
         for number in range(os.statvfs(self.path).f_favail - count):
             (self._filler / str(number)).touch()
+
+
+@pytest.fixture(autouse=True)
+def _no_code_is_frozen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small disk has no room for this project: tests/submit/test_project.py fills one, too."""
+    freeze_nothing(monkeypatch)
 
 
 @pytest.fixture
@@ -94,12 +100,8 @@ def first_that_submits(
 
 
 def test_a_submission_succeeds_or_leaves_nothing(disk: Disk, backend: Backend) -> None:
-    code = submit(disk, Command("probe", "true", ARGS), backend)
-    settled(code)
-    archive = sum(path.stat().st_size for path in (code.path / "code").iterdir())
-    shutil.rmtree(disk.runs)
-    run, pages = first_that_submits(disk, disk.leave, archive // 4096 - 1, backend)
-    assert pages > archive // 4096 + 5
+    run, pages = first_that_submits(disk, disk.leave, 0, backend)
+    assert pages > 5
     found = settled(run)
     assert found["a"] in ("DONE", "FAILED")
 

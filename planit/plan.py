@@ -145,6 +145,7 @@ class Plan:
             backend=backend,
             defaults=view.defaults,
             max_requeues=view.max_requeues,
+            max_pickle_gb=view.max_pickle_gb,
             share=share,
             freeze=freeze,
         )

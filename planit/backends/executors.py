@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,7 @@ class ExecutorView:
         defaults: parameters set on it, under submitit's names.
         settings: of planit's backend: the Python that it starts, and what the first steps wait for.
         max_requeues: requeues after a time-out for steps that can checkpoint.
+        max_pickle_gb: the most that all calls together may take when pickled, in GiB.
     """
 
     kind: str
@@ -45,6 +47,7 @@ class ExecutorView:
     defaults: dict[str, Any]
     settings: dict[str, str]
     max_requeues: int
+    max_pickle_gb: float
 
 
 def view(executor: Any) -> ExecutorView:
@@ -74,6 +77,7 @@ def view(executor: Any) -> ExecutorView:
         defaults=_defaults(given) if kind != "debug" else {},  # submitit's has no use for them
         settings=settings if dependency is None else {**settings, "dependency": dependency},
         max_requeues=int(getattr(inner, "max_num_timeout", 0)),
+        max_pickle_gb=float(getattr(inner, "max_pickle_size_gb", math.inf)),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -43,6 +44,7 @@ class NewRun:
         backend: who takes the jobs.
         defaults: submission parameters for every step that does not set them itself.
         max_requeues: how often a checkpointing step is requeued after a time-out, by default.
+        max_pickle_gb: the most that all calls together may take when pickled, in GiB.
         source: what the caller knows for the manifest: configuration, command line.
         share: "group" lets the group read the run; None, nobody else.
         freeze: how much of the code the jobs run as it is now.
@@ -54,6 +56,7 @@ class NewRun:
     backend: Backend
     defaults: Mapping[str, Any] = field(default_factory=dict)
     max_requeues: int = 0
+    max_pickle_gb: float = math.inf
     source: Mapping[str, Any] = field(default_factory=dict)
     progress: Progress = no_progress
     share: str | None = None
@@ -87,6 +90,7 @@ class NewRun:
             graph, calls = self.check()
             names_to_slugs = slugs(calls)
             pickled = prepare.pickle_calls(graph, calls, self.max_requeues)
+            prepare.refuse_large(pickled.values(), self.max_pickle_gb)
             base = absolute(self.base)
             runs = (base, base / slug_of(self.plan))
             project = survey(calls.values(), self.freeze, runs, Path.cwd())

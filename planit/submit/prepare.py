@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from planit.backends.base import Backend, StageOnDisk
+from planit.errors import PlanError
 from planit.graph import EdgeKind, Graph, Stage
 from planit.job import payload
 from planit.job.call import Call
@@ -33,6 +34,17 @@ def pickle_calls(
         )
         for stage in graph.stages
     }
+
+
+def refuse_large(pickled: Iterable[PickledCalls], limit_gb: float) -> None:
+    """Raise PlanError if calls together take more than submitit's limit, in GiB."""
+    size = sum(len(part) for one in pickled for part in (*one.calls, *one.shared.values()))
+    if size / 1024**3 > limit_gb:
+        raise PlanError(
+            f"functions and arguments take {size / 1024**3:.2f} GB when pickled, more than the"
+            f" executor's max_pickle_size_gb={limit_gb:g}",
+            hint="let steps read large data from files, or raise the executor's limit",
+        )
 
 
 def limits_of(stage: Stage, max_requeues: int) -> Limits:

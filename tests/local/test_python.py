@@ -134,3 +134,14 @@ def test_the_run_goes_on_when_the_script_has_ended(tmp_path: Path) -> None:
     assert not (tmp_path / "ran").exists()
     run.wait(max_poll_interval_s=0.2)
     assert (tmp_path / "ran").exists()
+
+
+def test_more_than_the_executors_limit_of_pickles_is_refused(tmp_path: Path) -> None:
+    limited = submitit.AutoExecutor(tmp_path / "logs", "local", local_max_pickle_size_gb=0.001)
+    large = Step("large", nothing, ARGS, b"x" * 2_000_000)
+    with pytest.raises(PlanError, match=r"0\.00 GB when pickled, more than .*max_pickle_size_gb"):
+        Plan("p", large).submit(limited)
+    assert not (tmp_path / "logs").exists() or all_below(tmp_path / "logs") == []
+    plan = Plan("p", Step("small", nothing, ARGS))
+    plan.submit(limited)
+    plan.wait()

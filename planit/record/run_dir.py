@@ -187,7 +187,9 @@ def is_run(path: Path) -> bool:
 
 
 def manifests(base: Path) -> Iterator[Path]:
-    """The manifest of each run below `base`."""
+    """The manifest of each run below `base`. Raises OSError for a folder that cannot be there."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        base.stat()  # newer Pythons' glob takes every error for an empty folder
     return base.glob(f"*/*/{MANIFEST}")
 
 

@@ -42,7 +42,7 @@ def as_config_error(error: BaseException) -> ConfigError:
     lines = [line for line in lines if line and not line.startswith(("full_key:", "object_type="))]
     if not lines:
         return ConfigError(type(error).__name__)
-    hint = "; ".join(lines[1:]).replace(":; ", ": ")
+    hint = "; ".join(line for line in lines[1:] if line not in lines[0]).replace(":; ", ": ")
     return ConfigError(lines[0], hint=hint or None)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from planit.job.ending import named_signal
-from planit.job.frozen import frozen_command
+from planit.job.frozen import frozen_command, with_own_path
 
 _TAIL_BYTES = 4096
 _MAX_SHOWN = 200  # characters of a command or of a line
@@ -51,7 +51,7 @@ class CommandCall:
         argv = ["/bin/bash", "-c", command] if isinstance(command, str) else list(command)
         before = _log_size()
         try:
-            code = subprocess.call(argv, cwd=self.cwd, env={**os.environ, **self.env})
+            code = subprocess.call(argv, cwd=self.cwd, env=with_own_path(os.environ, self.env))
         except OSError as error:
             code = 127 if isinstance(error, FileNotFoundError) else 126
             raise CommandFailedError(code, f"exit code {code}: ", str(error)) from error

@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -22,6 +23,7 @@ CODE_DIR = "PLANIT_CODE_DIR"
 _INTERPRETER = str(Path(sitecustomize.__file__).parent)
 _SCRIPTS = frozenset({".sh", ".bash", ".zsh", ".csh", ".fish", ".pl", ".R", ".r", ".jl", ".rb"})
 _PLAIN_WORD = re.compile(r"(?<![^\s;&|(])[\w./+-]+(?![^\s;&|)])")
+_REDIRECTION = re.compile(r">\s*([\w./+-]+)")
 _CHANGES_DIRECTORY = re.compile(r"(?<![^\s;&|(])(cd|pushd|popd)(?![^\s;&|)])")
 
 
@@ -61,6 +63,15 @@ def for_children(run: TrustedDir, code: CodeUsed) -> None:
         os.environ.pop("PYTHONPATH", None)
 
 
+def with_own_path(environment: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
+    """An environment with a command's own variables; its PYTHONPATH hides no frozen code."""
+    merged = {**environment, **own}
+    if CODE in merged and "PYTHONPATH" in own:
+        path = [_INTERPRETER, own["PYTHONPATH"]]
+        merged["PYTHONPATH"] = os.pathsep.join(filter(None, path))
+    return merged
+
+
 def _listed(run: TrustedDir, code: CodeUsed) -> list[tuple[str, str, bool]]:
     if code.name is None:
         return []
@@ -94,7 +105,17 @@ def frozen_command(command: str | tuple[str, ...], directory: str | None) -> str
         return tuple(_frozen_script(word, where, folders) for word in command)
     if _CHANGES_DIRECTORY.search(command):
         return command
-    return _PLAIN_WORD.sub(lambda word: _frozen_script(word.group(), where, folders), command)
+    written = {match[1] for match in _REDIRECTION.finditer(command)}
+    if any(_frozen_script(word, where, folders) != word for word in written):
+        return command  # a script that the command makes
+    has_quotes = any(character in command for character in "'\"\\`")
+
+    def replaced(word: re.Match[str]) -> str:
+        own, copy = word.group(), _frozen_script(word.group(), where, folders)
+        quoted = shlex.quote(copy)
+        return own if copy == own or (has_quotes and quoted != copy) else quoted
+
+    return _PLAIN_WORD.sub(replaced, command)
 
 
 def _frozen_script(word: str, where: str, folders: FrozenFolders) -> str:
@@ -104,7 +125,16 @@ def _frozen_script(word: str, where: str, folders: FrozenFolders) -> str:
     found = folders.find(os.path.join(where, word))
     if found is None or not found[1] or not os.path.isfile(found[0]):
         return word
-    return found[0] if suffix in _SCRIPTS or os.access(found[0], os.X_OK) else word
+    return found[0] if suffix in _SCRIPTS or _is_program(found[0]) else word
+
+
+def _is_program(path: str) -> bool:
+    """Whether a file is one, and not data on a file system where everything can be executed."""
+    if not os.access(path, os.X_OK):
+        return False
+    with suppress(OSError), open(path, "rb") as file:
+        return file.read(4).startswith((b"\x7fELF", b"#!"))
+    return False
 
 
 def new_beside(run: TrustedDir, code: CodeUsed) -> str:

@@ -190,7 +190,10 @@ def _used_folders(functions: Iterable[Any], directory: Path) -> Iterator[Path]:
         file = getattr(module, "__file__", None)
         if module is None or not file or not is_project(Path(file)):
             continue
-        path = Path(os.path.abspath(file))
+        path = Path(os.path.realpath(file))
+        if (repository := repository_of(path.parent)) is not None:
+            yield repository
+            continue
         depth = module.__name__.count(".") + (path.name == "__init__.py")
         folder = path.parents[0 if module.__name__ == "__main__" else depth]
         yield directory if directory in (folder, *folder.parents) else folder
@@ -221,12 +224,11 @@ def _tree(root: Path, runs: Sequence[Path]) -> Folder:
         files = _walked(root, root, runs)
         outside = [name for name in os.listdir(root) if name in SKIPPED]
     else:
-        files = _stats(root, repository.tracked())
-        for name in [name for name, info in files.items() if stat.S_ISDIR(info.st_mode)]:
-            del files[name]  # a submodule
-            files |= _walked(root, root / name, runs)
         others = repository.others(runs)
-        files |= _stats(root, others)
+        files = _stats(root, [*repository.tracked(), *others])
+        for name in [name for name, info in files.items() if stat.S_ISDIR(info.st_mode)]:
+            del files[name]  # a submodule, or another repository
+            files |= _walked(root, root / name, runs)
         git = repository.summary(others)
         outside = [name.rstrip("/") for name in repository.ignored]
     if len(files) >= MAX_FILES:

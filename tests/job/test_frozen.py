@@ -199,6 +199,8 @@ def test_code_that_others_could_have_written_is_refused(tmp_path: Path) -> None:
         ("cd below && bash run.sh", "cd below && bash run.sh"),
         ('bash "run.sh" $X/run.sh', 'bash "run.sh" $X/run.sh'),
         ("bash missing.sh ./data.csv", "bash missing.sh ./data.csv"),
+        ("echo ls > run.sh && bash run.sh", "echo ls > run.sh && bash run.sh"),
+        ("cat ./data.csv ./tool", "cat ./data.csv {}/tool"),
     ],
 )
 def test_scripts_that_a_command_names_are_the_frozen_ones(
@@ -211,7 +213,7 @@ def test_scripts_that_a_command_names_are_the_frozen_ones(
     for folder in (project.project, project.copy):
         for name in ("run.sh", "tool"):
             write(folder / name, "#!/bin/sh\n").chmod(0o700)
-        write(folder / "data.csv", "")
+        write(folder / "data.csv", "1,2").chmod(0o700)  # as on a drive without such rights
     monkeypatch.setenv(sitecustomize.CODE, project.listed())
     monkeypatch.chdir(project.project)
     filled = (
@@ -238,3 +240,25 @@ def test_what_is_written_beside_the_frozen_code_is_told(tmp_path: Path) -> None:
         line = frozen.new_beside(run, code)
     assert line.startswith(f"results: written beside the frozen code, in {project.copy}. ")
     assert str(project.project) in line
+
+
+def test_a_path_with_spaces_is_quoted_or_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = Frozen(tmp_path / "my runs", whole=True)
+    for folder in (project.project, project.copy):
+        write(folder / "run.sh", "")
+    monkeypatch.setenv(sitecustomize.CODE, project.listed())
+    monkeypatch.chdir(project.project)
+    assert frozen.frozen_command("bash run.sh", None) == f"bash '{project.copy}/run.sh'"
+    assert frozen.frozen_command('sh -c "bash run.sh x"', None) == 'sh -c "bash run.sh x"'
+
+
+def test_a_commands_own_python_path_hides_no_frozen_code(tmp_path: Path) -> None:
+    project = Frozen(tmp_path, whole=True)
+    interpreter = str(Path(sitecustomize.__file__).parent)
+    outer = {"PYTHONPATH": interpreter, sitecustomize.CODE: project.listed(), "A": "1"}
+    merged = frozen.with_own_path(outer, {"PYTHONPATH": "src", "B": "2"})
+    assert merged["PYTHONPATH"] == f"{interpreter}{os.pathsep}src"
+    assert (merged["A"], merged["B"]) == ("1", "2")
+    assert frozen.with_own_path({}, {"PYTHONPATH": "src"})["PYTHONPATH"] == "src"

@@ -138,6 +138,42 @@ def test_a_repository_is_taken_from_its_root_and_with_its_submodules(
     assert {"sub/lib.py", "mine_work.py", "mine_pack/data.txt"} <= set(names(found))
 
 
+def test_a_project_behind_a_link_is_one_project(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "link").symlink_to(project)
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "link"), *sys.path[1:]])
+    monkeypatch.chdir(tmp_path / "link")
+    commit()
+    found = surveyed(project)
+    assert [one.root for one in found.folders if one.whole] == [project]
+
+
+def test_a_repository_that_is_a_package_is_taken_alone(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "code" / "mine_own"
+    write(package / "__init__.py", "def work(): ...")
+    write(tmp_path / "code" / "other" / "data.bin", "x")
+    monkeypatch.chdir(package)
+    commit()
+    monkeypatch.chdir(project)
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "code"), *sys.path])
+    found = surveyed(project, call_of(Step("a", "mine_own.work", ARGS)))
+    assert [one.root for one in found.folders if one.whole] == [package]
+
+
+def test_a_repository_inside_that_git_does_not_know_is_taken_too(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit()
+    write(project / "nested" / "lib.py", "")
+    monkeypatch.chdir(project / "nested")
+    commit()
+    monkeypatch.chdir(project)
+    assert "nested/lib.py" in names(surveyed(project))
+
+
 @pytest.mark.parametrize(
     ("command", "is_used"),
     [

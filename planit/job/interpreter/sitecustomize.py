@@ -189,7 +189,7 @@ def _script_of(words: list[str]) -> int | None:
 def _run_frozen_script(listed: list[tuple[str, str, bool]]) -> None:
     """Start over with the frozen copy of the script, if this Python is about to run one."""
     words = list(getattr(sys, "orig_argv", ()))
-    if not words:  # before Python 3.10
+    if not words and sys.version_info < (3, 10):
         with open("/proc/self/cmdline", "rb") as file:
             words = [os.fsdecode(word) for word in file.read().split(b"\0")[:-1]]
     place = _script_of(words)

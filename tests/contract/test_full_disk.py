@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,15 @@ def submit(disk: Disk, root: Node, backend: Backend) -> Run:
     return Run(NewRun("p", root, disk.runs, backend).start()[0].path, backend=backend)
 
 
+def queued(backend: Backend) -> set[str]:
+    """The tags of all jobs in the queue, those of other tests too."""
+    return set(slurm_says("squeue", "-h", "-o", "%k").split()) if backend.name == "slurm" else set()
+
+
+def are_gone(backend: Backend, others: set[str]) -> bool:
+    return queued(backend) <= others
+
+
 def first_that_submits(
     disk: Disk, leave: Callable[[int], None], start: int, backend: Backend
 ) -> tuple[Run, int]:
@@ -86,6 +96,7 @@ def first_that_submits(
     for space in range(start, start + 60):
         leave(space)
         before = set(all_below(disk.path))
+        others = queued(backend)
         try:
             return submit(disk, ROOT, backend), space
         except StorageError as error:
@@ -94,8 +105,7 @@ def first_that_submits(
         assert "\n" not in str(told)
         assert told.hint == "free some space, or keep runs elsewhere"
         assert set(all_below(disk.path)) == before
-        if backend.name == "slurm":
-            until(lambda: "planit:" not in slurm_says("squeue", "-h", "-o", "%k"))
+        until(partial(are_gone, backend, others))
     raise AssertionError("it never had space enough")
 
 

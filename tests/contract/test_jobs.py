@@ -6,6 +6,7 @@ import asyncio
 import logging
 import pdb
 import pickle
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -106,12 +107,21 @@ def copied(job: Any) -> Any:
     return pickle.loads(pickle.dumps(job))
 
 
+def last_state(job: Any) -> str:
+    """Slurm may call a job RUNNING or COMPLETING for a moment when its result is there."""
+    end = time.monotonic() + 20
+    while (state := job.state.partition(" ")[0]) in ("RUNNING", "COMPLETING"):
+        assert time.monotonic() < end, state
+        time.sleep(0.2)
+    return str(state)
+
+
 ASKED: dict[str, Callable[[Any], Any]] = {
     "result": lambda job: outcome(job.result),
     "results": lambda job: outcome(job.results),
     "exception": lambda job: outcome(lambda: type(job.exception()).__name__),
     "awaited": lambda job: outcome(lambda: asyncio.run(job.awaitable().result())),
-    "state": lambda job: job.state.partition(" ")[0],
+    "state": last_state,
     "done": lambda job: outcome(job.done),
     "submission": lambda job: job.submission().args,
 }

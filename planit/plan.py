@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from planit.errors import PlanError
 from planit.nodes import Node, check_unique_names
 from planit.nodes.tree import not_a_node_hint
-from planit.views.code_line import code_line
 from planit.views.plan_tree import tree_text
 
 if TYPE_CHECKING:
@@ -137,6 +136,7 @@ class Plan:
     ) -> list[Job[Any]]:
         from planit.run import Run
         from planit.submit.new import NewRun
+        from planit.views.code_line import code_line
 
         new = NewRun(
             plan=self.name,

@@ -35,24 +35,28 @@ def extend_path(entries: Iterable[str]) -> list[str]:
     return added
 
 
-def use(run: TrustedDir, code: CodeUsed) -> None:
-    """Let imports of this process come from the frozen code of a run.
+def use(run: TrustedDir, code: CodeUsed) -> list[tuple[str, str, bool]]:
+    """Let imports of this process come from the frozen code of a run; its folders.
 
     Raises:
         RunError: another user could have written it.
     """
-    listed = _listed(run, code)
+    listed: list[tuple[str, str, bool]] = []
+    if code.name is not None:
+        run.subdir(place_of(code.name)).close()
+        listed = [(one.root, str(run.path / one.place), one.whole) for one in code.folders]
     if listed:
         sitecustomize.install(listed)
+    return listed
 
 
-def for_children(run: TrustedDir, code: CodeUsed) -> None:
+def for_children(listed: list[tuple[str, str, bool]]) -> None:
     """Let the Pythons that this process starts do the same, through their environment."""
     path = [one for one in os.environ.get("PYTHONPATH", "").split(os.pathsep) if one]
     path = [entry for entry in path if entry != _INTERPRETER]
     for name in (CODE, CODE_DIR):
         os.environ.pop(name, None)
-    if listed := _listed(run, code):
+    if listed:
         path.insert(0, _INTERPRETER)
         os.environ[CODE] = json.dumps(listed)
         if whole := [place for _, place, is_whole in listed if is_whole]:
@@ -70,13 +74,6 @@ def with_own_path(environment: Mapping[str, str], own: Mapping[str, str]) -> dic
         path = [_INTERPRETER, own["PYTHONPATH"]]
         merged["PYTHONPATH"] = os.pathsep.join(filter(None, path))
     return merged
-
-
-def _listed(run: TrustedDir, code: CodeUsed) -> list[tuple[str, str, bool]]:
-    if code.name is None:
-        return []
-    run.subdir(place_of(code.name)).close()
-    return [(one.root, str(run.path / one.place), one.whole) for one in code.folders]
 
 
 @contextmanager

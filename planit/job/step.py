@@ -117,8 +117,7 @@ class _Step:
         self.umask = self.umask if origin.umask is None else origin.umask
         self.code = origin.code
         frozen.extend_path(origin.sys_path)
-        frozen.use(self.opened_run, origin.code)
-        frozen.for_children(self.opened_run, origin.code)
+        frozen.for_children(frozen.use(self.opened_run, origin.code))
         payload = import_payload()
         step = step_folder(self.opened_run)
         call, limits = payload.load(self.opened_run, self.task, step)

@@ -94,6 +94,11 @@ class FrozenCode:
         return json.dumps(content, separators=(",", ":"))
 
 
+def in_mb(size: int) -> str:
+    """A size for people, in MB of 10^6 bytes."""
+    return f"{size / 10**6:.1f} MB"
+
+
 def index_path(run_path: Path, name: str) -> Path:
     """The file that says what is frozen under a name."""
     return run_path / FOLDER / f"{name}.json"

@@ -13,7 +13,7 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -39,7 +39,7 @@ def freeze(run: RunDir, project: Project, limit_mb: float) -> CodeUsed:
     """
     if not project.folders:
         return CodeUsed(project.mode, limit_mb)
-    store = make_dir_of(run) / f".{secrets.token_hex(4)}"
+    store = run.path / frozen_code.FOLDER / f".{secrets.token_hex(4)}"
     make_dir(store)
     try:
         code = _Freezing(run, store, project).done()
@@ -55,13 +55,6 @@ def freeze(run: RunDir, project: Project, limit_mb: float) -> CodeUsed:
     first = project.folders[0]
     names = {path.partition("/")[0] for path in (*first.files, *first.links)} if first.whole else ()
     return CodeUsed(project.mode, limit_mb, code.name, code.folders, sorted(names))
-
-
-def make_dir_of(run: RunDir) -> Path:
-    """The folder of all that a run has frozen."""
-    folder = run.path / frozen_code.FOLDER
-    make_dir(folder)
-    return folder
 
 
 def _write_down(run: RunDir, project: Project, code: FrozenCode) -> None:
@@ -92,11 +85,9 @@ class _Freezing:
     def done(self) -> FrozenCode:
         self.mode = _GROUP if is_shared(self.run.path) else _PRIVATE
         self.earlier = _earlier(self.run)
-        for run_path, code in self.earlier:
-            for folder, kept in zip(code.folders, code.files, strict=False):
-                place = run_path / folder.place
-                for path, one in kept.items():
-                    self.by_content.setdefault((one.digest, one.kind), (place / path, one))
+        for place, _, kept in self._kept_earlier():
+            for path, one in kept.items():
+                self.by_content.setdefault((one.digest, one.kind), (place / path, one))
         places = _place_names(self.project.folders)
         files = [
             self._fill(folder, self.store / place)
@@ -133,12 +124,22 @@ class _Freezing:
 
     def _known(self, folder: Folder) -> Mapping[str, FrozenFile]:
         """Files of an earlier run that are surely as they were then."""
-        for _, code in self.earlier:
-            for one, files in zip(code.folders, code.files, strict=False):
-                if one.root == str(folder.root):
-                    before = code.written * 10**9 - _CLOCK_NS
-                    return {path: f for path, f in files.items() if max(f.stamp[:2]) < before}
+        for _, root, files in self._kept_earlier():
+            if root == str(folder.root) and self.earlier is not None:
+                before = self.earlier[1].written * 10**9 - _CLOCK_NS
+                return {path: one for path, one in files.items() if max(one.stamp[:2]) < before}
         return {}
+
+    def _kept_earlier(self) -> Iterator[tuple[Path, str, Mapping[str, FrozenFile]]]:
+        """Of each folder of the earlier run: where it is frozen, where it was, and its files."""
+        if self.earlier is not None:
+            run_path, code = self.earlier
+            for folder, files in zip(code.folders, code.files, strict=False):
+                yield run_path / folder.place, folder.root, files
+
+    def _mode_of(self, kind: str) -> int:
+        """The mode of a frozen file: whoever may read it may execute it, if anybody may."""
+        return self.mode | (self.mode >> 2 if kind else 0)
 
     def _keep(
         self, folder: Folder, place: Path, name: str, info: os.stat_result, known: FrozenFile | None
@@ -163,7 +164,7 @@ class _Freezing:
         digest = hashlib.sha256(content).hexdigest()[:40]
         changed = self._linked(copy, digest, kind)
         if changed is None:
-            mode = self.mode | (self.mode >> 2 if kind else 0)
+            mode = self._mode_of(kind)
             changed = info.st_mtime_ns
             handle = os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
             with os.fdopen(handle, "wb") as file:
@@ -180,10 +181,9 @@ class _Freezing:
         there, one = self.by_content[digest, kind]
         with suppress(OSError):
             info = there.lstat()
-            mode = self.mode | (self.mode >> 2 if kind else 0)
             same = (
                 stat.S_ISREG(info.st_mode)
-                and stat.S_IMODE(info.st_mode) == mode
+                and stat.S_IMODE(info.st_mode) == self._mode_of(kind)
                 and info.st_uid == os.geteuid()
                 and (info.st_size, info.st_mtime_ns) == (one.size, one.changed_ns)
             )
@@ -207,18 +207,18 @@ def _copy_link(path: Path, copy: Path, root: Path) -> FrozenFile | None:
     return FrozenFile(digest, "l", len(target), 0, (0, 0, 0))
 
 
-def _earlier(run: RunDir) -> list[tuple[Path, FrozenCode]]:
+def _earlier(run: RunDir) -> tuple[Path, FrozenCode] | None:
     """What was frozen last: by this run, or another one of the plan, or one of another plan."""
     own = frozen_code.newest(run.path)
     if own is not None:
-        return [(run.path, own)]
+        return run.path, own
     plans = [run.path.parent, *_newest_of(run.path.parents[1], _MAX_EARLIER)]
     for plan in dict.fromkeys(plans):
         for path in _newest_of(plan, _MAX_EARLIER):
             code = frozen_code.newest(path) if path != run.path else None
             if code is not None:
-                return [(path, code)]
-    return []
+                return path, code
+    return None
 
 
 def _newest_of(folder: Path, count: int) -> list[Path]:

@@ -22,6 +22,7 @@ from planit.errors import PlanError
 from planit.job.call import Call
 from planit.job.command import CommandCall, words_of
 from planit.nodes.functions import dotted_path
+from planit.record.frozen_code import in_mb
 from planit.submit.repository import Repository, repository_of
 from planit.submit.sources import MAX_SOURCES, SKIPPED, is_project, project_sources
 
@@ -139,7 +140,7 @@ def _roots(functions: Iterable[Any], directory: Path) -> list[Path]:
     here = repository_of(directory)
     found = [] if here is None else [here]
     used = sorted(_used_folders(functions, directory), key=lambda folder: folder != directory)
-    found += [repository_of(folder) or folder for folder in used]
+    found += used
     return [one for one in dict.fromkeys(found) if not any(_is_inside(one, o) for o in found)]
 
 
@@ -163,11 +164,6 @@ def _refuse_large(project: Project, freeze: Freeze) -> None:
         hint="let git ignore what is not code, freeze only Python sources with freeze=code, or"
         f" set freeze_limit_mb={int(project.bytes / 10**6) + 1}",
     )
-
-
-def in_mb(size: int) -> str:
-    """A size for people, in MB of 10^6 bytes."""
-    return f"{size / 10**6:.1f} MB"
 
 
 def _is_inside(path: Path, folder: Path) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from planit.record import context, frozen_code
-from planit.record.frozen_code import FrozenCode, FrozenFile
+from planit.record.frozen_code import FrozenCode, FrozenFile, in_mb
 
 _SHOWN = 3
 
@@ -42,7 +42,7 @@ def _frozen(code: FrozenCode) -> str:
             changed = len(code.git.get("changed", ()))
             parts += [_count(changed, "changed file")] if changed else []
         parts += [f"{_count(elsewhere, 'file')} elsewhere"] if elsewhere else []
-    return f"{' + '.join(parts)}, {size / 10**6:.1f} MB"
+    return f"{' + '.join(parts)}, {in_mb(size)}"
 
 
 def _since(run_path: Path, code: FrozenCode, before: str | None, submission: int) -> str:

@@ -168,14 +168,14 @@ def test_children_are_told_by_their_environment(
     project = Frozen(tmp_path, whole=True)
     monkeypatch.setenv("PYTHONPATH", "/mine")
     monkeypatch.setenv(frozen.CODE_DIR, "of another run")
-    with trust.opened(project.run.path) as run:
-        frozen.for_children(run, project.code)
-        frozen.for_children(run, project.code)
-        interpreter = str(Path(sitecustomize.__file__).parent)
-        assert os.environ["PYTHONPATH"].split(os.pathsep) == [interpreter, "/mine"]
-        assert os.environ[frozen.CODE_DIR] == str(project.copy)
-        assert os.environ[sitecustomize.CODE] == project.listed()
-        frozen.for_children(run, CodeUsed())
+    listed = [tuple(folder) for folder in json.loads(project.listed())]
+    frozen.for_children(listed)
+    frozen.for_children(listed)
+    interpreter = str(Path(sitecustomize.__file__).parent)
+    assert os.environ["PYTHONPATH"].split(os.pathsep) == [interpreter, "/mine"]
+    assert os.environ[frozen.CODE_DIR] == str(project.copy)
+    assert os.environ[sitecustomize.CODE] == project.listed()
+    frozen.for_children([])
     assert os.environ["PYTHONPATH"] == "/mine"
     assert not {frozen.CODE_DIR, sitecustomize.CODE} & set(os.environ)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from planit.errors import PlanError
 from planit.job.command import CommandCall
-from planit.job.instantiate import WithBuilt
+from planit.job.hydra.arguments import WithBuilt
 from planit.nodes import Command, Step, Task
 from planit.nodes.arguments import TARGET, Unbuilt, targets
 from planit.nodes.functions import check_call, is_dotted_path, resolve

@@ -1,4 +1,4 @@
-"""Builds arguments with a ``_target_`` inside the job; the only place in a job that needs Hydra."""
+"""Builds a step's arguments inside the job."""
 
 from __future__ import annotations
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
+from pathlib import PurePath
 from typing import Any
 
 from planit.errors import PlanError, suggest
 from planit.nodes import Chain, Command, Group, Node, Parallel, Step, Task
-from planit.nodes.arguments import Unbuilt
+from planit.nodes.arguments import Structured, Unbuilt
 from planit.nodes.functions import dotted_path
 
 
@@ -177,7 +179,7 @@ def _key(node: Node) -> Any:
     """Equal for nodes that do the same with the same resources."""
     if isinstance(node, Step):
         what = (_function_key(node.func), _value_key(list(node.args)), _value_key(node.kwargs))
-        return ("Step", node.name, node.resources.key, what)
+        return ("Step", node.name, node.resources.key, node.making, what)
     if isinstance(node, Command):
         command = (node.command, node.cwd, _value_key(node.env))
         return ("Command", node.name, node.resources.key, command)
@@ -192,10 +194,12 @@ def _function_key(func: Any) -> Any:
 
 def _value_key(value: Any) -> Any:
     """Equal for plain values that are equal; any other object equals only itself."""
-    if value is None or isinstance(value, str | int | float | bool):
+    if value is None or isinstance(value, str | int | float | bool | bytes | Enum | PurePath):
         return (type(value).__name__, repr(value))
     if isinstance(value, Unbuilt):
         return ("unbuilt", _value_key(value.content))
+    if isinstance(value, Structured):
+        return ("structured", value.cls, _value_key(dict(value)))
     if isinstance(value, Mapping):
         return tuple((str(key), _value_key(item)) for key, item in value.items())
     if isinstance(value, list | tuple):

@@ -10,7 +10,7 @@ from planit.errors import PlanError
 from planit.job.command import CommandCall
 from planit.job.hydra.arguments import WithBuilt
 from planit.nodes import Command, Step, Task
-from planit.nodes.arguments import TARGET, Unbuilt, targets
+from planit.nodes.arguments import TARGET, Making, Unbuilt, targets
 from planit.nodes.functions import check_call, is_dotted_path, resolve
 from planit.nodes.tree import in_step
 
@@ -21,18 +21,21 @@ class Call:
 
     Attributes:
         function: the plan's own function.
-        args, kwargs: its arguments; one with a ``_target_`` inside is `Unbuilt`.
+        args, kwargs: its arguments; those that the job makes are `Unbuilt`.
+        making: how it makes them, if the step says so.
     """
 
     function: Callable[..., Any]
     args: Sequence[Any]
     kwargs: Mapping[str, Any]
+    making: Making | None = None
 
     @property
     def in_job(self) -> Callable[..., Any]:
-        """What the job calls with the arguments: `function`, or what builds them first."""
-        if any(isinstance(value, Unbuilt) for value in (*self.args, *self.kwargs.values())):
-            return WithBuilt(self.function)
+        """What the job calls with the arguments: `function`, or what makes them first."""
+        values = (*self.args, *self.kwargs.values())
+        if self.making or any(isinstance(value, Unbuilt) for value in values):
+            return WithBuilt(self.function, self.making or Making())
         return self.function
 
 
@@ -50,11 +53,12 @@ def call_of(task: Task) -> Call:
     try:
         function = resolve(task.func)
         check_call(function, task.args, task.kwargs)
-        for target in targets((*task.args, *task.kwargs.values())):
+        recursive = task.making is None or task.making.recursive
+        for target in targets((*task.args, *task.kwargs.values()), recursive=recursive):
             resolve_target(target)
     except PlanError as error:
         raise in_step(task.name, error) from None
-    return Call(function, task.args, task.kwargs)
+    return Call(function, task.args, task.kwargs, task.making)
 
 
 def resolve_target(target: Any) -> None:

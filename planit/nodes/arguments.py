@@ -1,4 +1,4 @@
-"""Arguments that are built in the job and stay plain data until then."""
+"""Arguments of a configuration: Hydra makes them in the job, and they are plain data until then."""
 
 from __future__ import annotations
 
@@ -7,20 +7,41 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from planit.errors import PlanError
+from planit.errors import PlanError, suggest
 
 TARGET = "_target_"
+IN_JOB = "${hydra:"
+"""Begins what only the job can complete, in a text that is resolved otherwise."""
 _NONE = object()
 _LOOKED_AT = 100
 _NODES = tuple(f"planit.{name}" for name in ("Step", "Command", "Chain", "Parallel", "Sweep"))
 
 
-@dataclass(frozen=True)
-class Unbuilt:
-    """An argument with a ``_target_`` somewhere inside: what to build, not the built object.
+class Structured(dict[str, Any]):
+    """The content of a structured config: a mapping of which the class is known.
 
     Attributes:
-        content: plain data, as it was in the configuration. Nobody changes it.
+        cls: the dataclass or attr class.
+    """
+
+    def __init__(self, content: Mapping[str, Any], cls: type) -> None:
+        super().__init__(content)
+        self.cls = cls
+
+    def __copy__(self) -> Structured:
+        return Structured(self, self.cls)
+
+    def __reduce__(self) -> Any:
+        return Structured, (dict(self), self.cls)
+
+
+@dataclass(frozen=True)
+class Unbuilt:
+    """An argument that is made in the job: a mapping or a list, or text that the job completes.
+
+    Attributes:
+        content: plain data, as it was in the configuration; a `Structured` where the configuration
+            has a type. Nobody changes it.
     """
 
     content: Any
@@ -29,13 +50,42 @@ class Unbuilt:
         return repr(self.content)  # so that a sweep over such values names its steps by them
 
 
+@dataclass(frozen=True)
+class Making:
+    """How the arguments of a step are made: Hydra's ``_convert_``, ``_recursive_``, ``_partial_``.
+
+    Raises:
+        PlanError: a value that `hydra.utils.instantiate` does not take.
+    """
+
+    convert: str = "none"
+    recursive: bool = True
+    partial: bool = False
+
+    def __post_init__(self) -> None:
+        if self.convert not in CONVERSIONS:
+            raise PlanError(
+                f"_convert_ must be {', '.join(CONVERSIONS)}, not {self.convert!r}",
+                hint=suggest(str(self.convert), CONVERSIONS),
+            )
+        for key, value in (("_recursive_", self.recursive), ("_partial_", self.partial)):
+            if not isinstance(value, bool):
+                raise PlanError(f"{key} must be true or false, not {value!r}")
+
+
+CONVERSIONS = ("none", "partial", "object", "all")
+"""The values of ``_convert_``."""
+
+
 def has_target(value: Any) -> bool:
     """Whether plain data has a ``_target_`` anywhere."""
     return next(_targets(value), _NONE) is not _NONE
 
 
-def targets(values: Iterable[Any]) -> list[Any]:
+def targets(values: Iterable[Any], *, recursive: bool = True) -> list[Any]:
     """Every ``_target_`` that a job builds for these arguments, each once."""
+    if not recursive:
+        return []
     found = [target for v in values if isinstance(v, Unbuilt) for target in _targets(v.content)]
     return list({repr(target): target for target in found}.values())
 

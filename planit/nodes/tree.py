@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self, overload
 
 from planit.errors import PlanError
-from planit.nodes.arguments import refuse_inside
+from planit.nodes.arguments import Making, refuse_inside
 from planit.nodes.functions import Function, check_function
 from planit.nodes.resources import Resources
 from planit.nodes.slurm_args import SlurmSpec, resources_of
@@ -100,11 +100,12 @@ class Step(Task):
         PlanError: a missing or wrong name, function or SLURM parameter.
     """
 
-    __slots__ = ("args", "func", "kwargs")
+    __slots__ = ("args", "func", "kwargs", "making")
 
     func: Function
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
+    making: Making | None  # of a step that is written in a configuration
 
     @overload
     def __init__(
@@ -131,6 +132,7 @@ class Step(Task):
         except PlanError as error:
             raise in_step(self.name, error) from None
         self.func = own["func"]
+        self.making = None
         self.args = args[len(_OWN) :]
         self.kwargs = kwargs
         try:

@@ -10,6 +10,7 @@ import socket
 import sys
 import time
 from collections.abc import Mapping
+from enum import Enum
 from typing import Any
 
 from planit.nodes import Chain, Command, Group, Node, Origin, Parallel, Step, Task
@@ -85,7 +86,8 @@ def _leaf(task: Task, slug: str) -> dict[str, Any]:
         leaf["func"] = dotted_path(task.func) or _short(task.func)
         leaf["args"] = [_short(value) for value in task.args]
         leaf["kwargs"] = {name: _short(value) for name, value in task.kwargs.items()}
-        if built := targets((*task.args, *task.kwargs.values())):
+        recursive = task.making is None or task.making.recursive
+        if built := targets((*task.args, *task.kwargs.values()), recursive=recursive):
             leaf["targets"] = built
     elif isinstance(task, Command):
         leaf["command"] = task.command
@@ -113,7 +115,18 @@ def _short(value: Any) -> Any:
     text = repr(value)
     if len(text) > _REPR_CHARACTERS:
         return text[:_REPR_CHARACTERS] + "..."
-    return value.content if isinstance(value, Unbuilt) else text
+    return _plain(value.content) if isinstance(value, Unbuilt) else text
+
+
+def _plain(content: Any) -> Any:
+    """Content as JSON can hold it."""
+    if content is None or isinstance(content, str | int | float | bool):
+        return content
+    if isinstance(content, Mapping):
+        return {str(key): _plain(item) for key, item in content.items()}
+    if isinstance(content, list | tuple):
+        return [_plain(item) for item in content]
+    return content.name if isinstance(content, Enum) else str(content)
 
 
 def _versions() -> dict[str, str]:

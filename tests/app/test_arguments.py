@@ -327,10 +327,11 @@ def test_a_function_saves_itself_as_it_would_without_arguments_to_build() -> Non
     assert other.function is len
 
 
-def test_what_cannot_be_built_fails_the_step_and_says_which_argument(project: Project) -> None:
+def test_what_cannot_be_built_fails_the_step_and_says_so(project: Project) -> None:
     write_plan(project, {"t": {"func": "shop.train", "model": {"_target_": "shop.Model"}}})
     done, _ = submitted(project)
     assert done.code == 1
     logs = project.planit("logs")
     assert "missing 1 required positional argument: 'size'" in logs.out
-    assert "planit was building the step's argument 'model': {'_target_': 'shop.Model'}" in logs.out
+    assert "full_key: model" in logs.out
+    assert "planit was building the step's arguments: model={'_target_': 'shop.Model'}" in logs.out

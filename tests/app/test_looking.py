@@ -42,13 +42,16 @@ SHOWN = {
     "in_kwargs": call(f"kwargs: {{x: {MKDIR}}}"),
     "in_a_list": call(f"x: [1, [{MKDIR}]]"),
     "in_a_mapping": call(f"x: {{y: {{z: {MKDIR}}}}}"),
-    "partial": call("x: {_target_: os.mkdir, _partial_: true, path: made}"),
+    "partial_argument": call("x: {_target_: os.mkdir, _partial_: true, path: made}"),
     "not_recursive": call(f"x: {{_target_: my.g, _recursive_: false, y: {MKDIR}}}"),
     "sweep_argument": sweep(f"x: {MKDIR}, over: {{y: [1, 2]}}"),
     "sweep_values": sweep(f"over: {{x: [1, {MKDIR}]}}"),
     "sweep_syntax": sweep('over: {x: "choice(1,{_target_:os.mkdir,path:made})"}'),
     "step": plan("{_target_: os.mkdir, slurm_args: cpu, path: made}"),
     "inline_step": plan(root=chain(f"{{name: c, slurm_args: cpu, {MKDIR[1:]}")),
+    "hydras_keys": plan(
+        "{_target_: os.mkdir, slurm_args: cpu, path: made, _partial_: true, _convert_: all}"
+    ),
     "private": plan(root="a") + f"_mine: {MKDIR}\nvars: {{x: {MKDIR}}}\n",
 }
 GLOBAL = """\
@@ -108,17 +111,19 @@ REFUSED = {
         plan("{_target_: planit.Setp, slurm_args: cpu}"),
         "plan.steps.b: planit.Setp is not a node",
     ),
-    "partial_func": (
-        call("_partial_: true"),
-        "plan.steps.b: _partial_ is not supported on a step yet",
+    "partial": (call("_partial_: 1"), "plan.steps.b: _partial_ must be true or false, not 1"),
+    "recursive": (
+        plan("{_target_: os.mkdir, slurm_args: cpu, path: made, _recursive_: no way}"),
+        "plan.steps.b: _recursive_ must be true or false, not 'no way'",
     ),
-    **{
-        f"a{key}step": (
-            plan(f"{{_target_: os.mkdir, slurm_args: cpu, path: made, {key}: true}}"),
-            f"plan.steps.b: {key} is not supported on a step yet",
-        )
-        for key in ("_partial_", "_convert_", "_recursive_")
-    },
+    "convert": (
+        sweep("over: {x: [1]}, _convert_: some"),
+        "plan.steps.b: _convert_ must be none, partial, object, all, not 'some'",
+    ),
+    "command_convert": (
+        command("command: ls, _convert_: all"),
+        "plan.steps.b: Command has no '_convert_'",
+    ),
 }
 
 

@@ -2,8 +2,8 @@
 
 A plan in YAML is nested ``_target_`` nodes. Its steps are named in ``steps``, so that the command
 line can address them, and ``root`` refers to them by name. Building imports and runs nothing of the
-user's: a step's ``func`` stays a dotted path until the plan is checked, and an argument with a
-``_target_`` inside stays plain data until the job builds it.
+user's: a step's ``func`` stays a dotted path until the plan is checked, and its arguments stay
+plain data until the job makes them, as `hydra.utils.instantiate` would.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from planit.nodes import (
     Sweep,
     tasks,
 )
-from planit.nodes.arguments import TARGET, Unbuilt, has_target
+from planit.nodes.arguments import IN_JOB, TARGET, Making, Unbuilt, has_target
 from planit.nodes.functions import is_dotted_path
 from planit.nodes.slurm_args import SlurmSpec
 from planit.plan import Plan
@@ -77,6 +77,7 @@ class Builder:
     slurm: dict[str, SlurmArgs] = field(default_factory=dict)
     named: set[str] = field(default_factory=set)
     made: dict[int, tuple[Any, Node]] = field(default_factory=dict)
+    unbuilt: dict[int, Unbuilt] = field(default_factory=dict)
 
     def plan(self, config: Mapping[str, Any], preset_keys: Mapping[str, str]) -> Plan:
         """Build the plan from the content of the config key ``plan``.
@@ -185,9 +186,7 @@ class Builder:
         for key in needed:
             if own.get(key) is None:
                 raise ConfigError(f"{where}: {kind} has no {key}", hint=f"set {where}.{key}")
-        for key in _HYDRAS_OWN:
-            if key in rest:
-                raise ConfigError(f"{where}: {key} is not supported on a step yet")
+        making = None if kind == "Command" else _making(rest, where)
         _check_own(kind, own, where)
         changes = own.get("slurm") or {}
         preset, own["slurm_args"] = self.slurm_args(own["slurm_args"], changes, where)
@@ -197,8 +196,8 @@ class Builder:
             raise ConfigError(f"{where}: Command has no {next(iter(kwargs))!r}", hint=hint)
         if kind == "Sweep":
             own["over"] = self.over(own["over"], where)
-        args = [_argument(item) for item in own.get("_args_") or []]
-        made = {key: _argument(item) for key, item in kwargs.items()}
+        args = [self.argument(item) for item in own.get("_args_") or []]
+        made = {key: self.argument(item) for key, item in kwargs.items()}
         given = {key: own[key] for key in (*needed[3:], *optional) if own.get(key) is not None}
         first, second, third = (own[key] for key in needed[:3])
         with _refusing(f"{where}: "):
@@ -206,7 +205,17 @@ class Builder:
         origin = Origin(name, preset, changes)
         for task, _ in tasks(node):
             task.origin = origin
+            if isinstance(task, Step):
+                task.making = making
         return node
+
+    def argument(self, value: Any) -> Any:
+        """An argument of a step; what is one object in many branches is so in their steps."""
+        if not isinstance(value, dict | list) and not (isinstance(value, str) and IN_JOB in value):
+            return value
+        if id(value) not in self.unbuilt:
+            self.unbuilt[id(value)] = Unbuilt(value)
+        return self.unbuilt[id(value)]
 
     def over(self, over: Any, where: str) -> dict[str, Any]:
         """The swept values of a Sweep; text is Hydra's sweep syntax."""
@@ -223,7 +232,7 @@ class Builder:
                 f"{key} must have a list of values, not {values!r}",
                 hint="write a list, or range(0,10)",
             )
-        return [_argument(item) for item in values]
+        return [self.argument(item) for item in values]
 
     def slurm_args(self, value: Any, changes: Any, where: str) -> tuple[str | None, SlurmSpec]:
         """The preset `value` (a mapping or a name) with `changes` on top, and the preset's key."""
@@ -294,9 +303,11 @@ def _split(value: Mapping[str, Any], own: tuple[str, ...]) -> tuple[dict[str, An
     return mine, {str(key): item for key, item in value.items() if key not in own}
 
 
-def _argument(value: Any) -> Any:
-    """An argument of a step; one with a ``_target_`` inside is built in the job."""
-    return Unbuilt(value) if has_target(value) else value
+def _making(rest: dict[str, Any], where: str) -> Making | None:
+    """What Hydra's own keys of a step say, which are taken out; None if there are none."""
+    said = {key.strip("_"): rest.pop(key) for key in _HYDRAS_OWN if key in rest}
+    with _refusing(f"{where}: "):
+        return Making(**said) if said else None
 
 
 def _check_own(kind: str, own: Mapping[str, Any], where: str) -> None:

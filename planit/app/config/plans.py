@@ -9,7 +9,7 @@ from typing import Any
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, SCMode
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from planit.app.config import presets
@@ -17,6 +17,7 @@ from planit.app.config.build import Builder
 from planit.app.config.refusals import OTHER_PROGRAM, as_config_error
 from planit.app.config.written import Written, preset_keys
 from planit.errors import ConfigError
+from planit.nodes.arguments import Structured
 from planit.plan import Plan
 
 
@@ -77,7 +78,7 @@ def resolved(config: DictConfig) -> dict[str, Any]:
     if not isinstance(node, DictConfig):
         raise ConfigError(f"plan must be a mapping, not {node!r}", hint="see conf/plan/thesis.yaml")
     try:
-        content = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
+        content = _content(node)
     except MissingMandatoryValue as error:
         key = error.full_key
         raise ConfigError(f"{key} is not set", hint=f"set {key}=...") from error
@@ -90,6 +91,28 @@ def resolved(config: DictConfig) -> dict[str, Any]:
             hint = f'put it in quotes: "{name}"'
             raise ConfigError(f"plan.steps: the name {name!r} is not text", hint=hint)
     return {str(key): value for key, value in content.items()}
+
+
+def _content(node: Any) -> Any:
+    """A resolved configuration as plain data; a structured config keeps its class."""
+    if not OmegaConf.is_config(node):
+        return node
+    cls = OmegaConf.get_type(node)
+    if isinstance(node, DictConfig) and cls is not None and cls is not dict:
+        return Structured({str(key): _content(node[key]) for key in node}, cls)
+    plain = OmegaConf.to_container(
+        node, resolve=True, throw_on_missing=True, structured_config_mode=SCMode.DICT_CONFIG
+    )
+    return _with_structured(plain)
+
+
+def _with_structured(plain: Any) -> Any:
+    """Plain data with the structured configs in it made plain too."""
+    if isinstance(plain, dict):
+        return {key: _with_structured(item) for key, item in plain.items()}
+    if isinstance(plain, list):
+        return [_with_structured(item) for item in plain]
+    return _content(plain)
 
 
 def _swept_values(text: str, key: str) -> list[Any]:

@@ -8,6 +8,7 @@ them only as a whole, ``${lr}``, inside the plan itself.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ def _set(copied: dict[Path, Any], path: Path, value: Any) -> None:
         here = path[:depth]
         if here not in copied:
             inner = container[step]
-            copied[here] = dict(inner) if isinstance(inner, dict) else list(inner)
+            copied[here] = copy.copy(inner)
             container[step] = copied[here]
         container = copied[here]
     container[path[-1]] = value

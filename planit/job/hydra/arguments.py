@@ -1,39 +1,38 @@
-"""Builds a step's arguments inside the job."""
+"""Makes a step's arguments inside the job, as `hydra.utils.instantiate` makes those of a target."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from submitit.helpers import DelayedSubmission
 
-from planit.nodes.arguments import Unbuilt
+from planit.nodes.arguments import Making, Structured, Unbuilt
 
 _SAVES = ("checkpoint", "__submitit_checkpoint__")
 _PLAIN = (type(None), bool, int, float, complex, str, bytes)
 
 
 class WithBuilt:
-    """A function as a job calls it: what is `Unbuilt` in its arguments is built first.
+    """A function as a job calls it: what is `Unbuilt` in its arguments is made first.
 
     It can checkpoint if the function can. The function's own checkpoint method gets the built
     arguments; what is saved holds them unbuilt again, for an open file or a GPU's memory could not
     be saved, and the next attempt builds its own.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], making: Making | None = None) -> None:
         self.function = function
-        self._built: tuple[list[Any], dict[str, Any]] | None = None
+        self.making = making or Making()
+        self._built: tuple[Sequence[Any], Mapping[str, Any]] | None = None
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        """Build the arguments, then call the function."""
-        self._built = (
-            [_build(value, f"argument {i}") for i, value in enumerate(args)],
-            {name: _build(value, f"argument {name!r}") for name, value in kwargs.items()},
-        )
-        return self.function(*self._built[0], **self._built[1])
+        """Make the arguments, then call the function."""
+        self._built = _built(args, kwargs, self.making)
+        function = partial(self.function, *self._built[0], **self._built[1])
+        return function if self.making.partial else function()
 
     def __getattr__(self, name: str) -> Any:
         if name in _SAVES:
@@ -54,20 +53,63 @@ class WithBuilt:
             for before, one in zip(given, made, strict=True)
             if isinstance(before, Unbuilt) and not isinstance(one, _PLAIN)
         }
-        saved.function = WithBuilt(saved.function)
+        saved.function = WithBuilt(saved.function, self.making)
         saved.args = tuple(unbuilt.get(id(value), value) for value in saved.args)
         saved.kwargs = {name: unbuilt.get(id(v), v) for name, v in saved.kwargs.items()}
         return saved
 
 
-def _build(value: Any, what: str) -> Any:
-    if not isinstance(value, Unbuilt):
-        return value
+def _built(
+    args: Sequence[Any], kwargs: Mapping[str, Any], making: Making
+) -> tuple[Sequence[Any], Mapping[str, Any]]:
+    """The arguments as Hydra hands them to a target, detached from any configuration."""
+    if not any(isinstance(value, Unbuilt) for value in (*args, *kwargs.values())):
+        return args, kwargs
+    from omegaconf import OmegaConf
+
+    content = {
+        "_target_": f"{__name__}.{_Arguments.__name__}",
+        "_convert_": making.convert,
+        "_recursive_": making.recursive,
+        "_args_": [_unpacked(value) for value in args],
+        **{name: _unpacked(value) for name, value in kwargs.items()},
+    }
     try:
-        return instantiate(value.content)
+        made = instantiate(OmegaConf.create(content, flags={"allow_objects": True}))
     except Exception as error:
-        error.add_note(f"planit was building the step's {what}: {value!r}")
+        shown = ", ".join([*map(repr, args), *(f"{name}={kwargs[name]!r}" for name in kwargs)])
+        error.add_note(f"planit was building the step's arguments: {shown}")
         raise
+    return made.args, made.kwargs
+
+
+class _Arguments:
+    """What Hydra calls a target with."""
+
+    def __init__(self, /, *args: Any, **kwargs: Any) -> None:
+        self.args = args
+        self.kwargs = kwargs
+
+
+def _unpacked(value: Any) -> Any:
+    return _as_config(value.content) if isinstance(value, Unbuilt) else value
+
+
+def _as_config(content: Any) -> Any:
+    """The content with a structured config where the configuration had one."""
+    from omegaconf import OmegaConf, open_dict, read_write
+
+    if isinstance(content, Structured):
+        node = OmegaConf.structured(content.cls)
+        with read_write(node), open_dict(node):
+            for key, item in content.items():
+                node[key] = _as_config(item)
+        return node
+    if isinstance(content, dict):
+        return {key: _as_config(item) for key, item in content.items()}
+    if isinstance(content, list):
+        return [_as_config(item) for item in content]
+    return content
 
 
 def instantiate(content: Any) -> Any:

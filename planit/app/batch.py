@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from planit.app.config.plans import Composed, Plans
@@ -13,6 +14,7 @@ from planit.app.sweeps.settings import merge_rows, sweep_settings
 from planit.backends.in_process import InProcess
 from planit.errors import ConfigError, StepsFailedError, suggest
 from planit.graph import Branch, label_of
+from planit.job.hydra.hydra_config import FrozenConfig, StepHydra, leave_to_job
 from planit.nodes import Node, tasks
 from planit.plan import Plan
 
@@ -37,9 +39,12 @@ def run_batch(
     plans, rows, wanted = Plans(), [], []
     labels = branch_labels(overrides, first)
     plan = None
-    for config, values in zip(configs, labels, strict=True):
+    for number, (config, values) in enumerate(zip(configs, labels, strict=True), first):
+        hydra = StepHydra(FrozenConfig(config, is_whole=True), number=number)
+        leave_to_job(config.hydra, number)
+        HydraConfig.instance().set_config(config)
         plan = plans.of(Composed(values, config))
-        rows.append(Branch(values, plan.root))
+        rows.append(Branch(values, plan.root, hydra))
         wanted.append(f"{_objective(plan.root, objective)}[{label_of(values)}]")
     assert plan is not None
     settings = {**sweep_settings(configs[0]), "share": False, "join": []}

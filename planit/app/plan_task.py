@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from planit.app import submitting
@@ -15,6 +16,7 @@ from planit.app.sweeps.settings import merge_rows, sweep_settings
 from planit.backends.in_process import InProcess
 from planit.errors import ConfigError, suggest
 from planit.graph import Branch
+from planit.job.hydra.hydra_config import leave_to_job
 from planit.plan import Plan
 from planit.views.plan_tree import tree_text
 
@@ -32,6 +34,7 @@ class PlanTask:
 
     def __call__(self, config: DictConfig) -> None:
         """One configuration, one plan."""
+        leave_to_job(HydraConfig.get())
         sweep_settings(config)  # wrong ones are refused, also where there is nothing to sweep
         self._act(plan_of(config), config, given_overrides())
 
@@ -45,13 +48,16 @@ class PlanTask:
             config: the one without the swept values.
             overrides: the command line.
         """
+        HydraConfig.instance().set_config(config)
+        leave_to_job(HydraConfig.get())
         rows, plans = [], Plans()
         names: dict[str, None] = {}
         settings = sweep_settings(config)
         for branch in branches:
             plan = plans.of(branch)
             names[plan.name] = None
-            rows.append(Branch(branch.values, plan.root))
+            rows.append(Branch(branch.values, plan.root, branch.hydra))
+        HydraConfig.instance().set_config(config)  # that of the steps of several branches
         self._act(Plan("+".join(names), merge_rows(rows, settings)), config, overrides)
 
     def batch(

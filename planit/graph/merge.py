@@ -25,10 +25,12 @@ class Branch:
     Attributes:
         values: the swept overrides and this branch's value of each, as text.
         root: its plan.
+        hydra: what its steps' jobs set `HydraConfig` up from, if that is not the run's.
     """
 
     values: Mapping[str, str]
     root: Node
+    hydra: Any = None
 
     @property
     def label(self) -> str:
@@ -51,7 +53,7 @@ def merge(branches: Sequence[Branch], *, share: bool = True, join: Collection[st
     Raises:
         PlanError: a step to join is not at the end of every branch, or differs between branches.
     """
-    rows = [_Row(branch.values, _sequence(branch.root)) for branch in branches]
+    rows = [_Row(branch.values, _sequence(branch.root), branch.hydra) for branch in branches]
     tail = _take_tail(rows, set(join))
     body = _trie(rows, share=share)
     if len(body) == 1 and not tail:
@@ -63,6 +65,7 @@ def merge(branches: Sequence[Branch], *, share: bool = True, join: Collection[st
 class _Row:
     values: Mapping[str, str]
     nodes: list[Node]
+    hydra: Any
 
 
 def _sequence(root: Node) -> list[Node]:
@@ -116,7 +119,7 @@ def _trie(
     for group in groups:
         values = group[0].values if len(group) == 1 else _common(group, groups)
         if len(group) == 1:
-            nodes = [_renamed(node, values) for node in group[0].nodes]
+            nodes = [_renamed(node, values, group[0].hydra) for node in group[0].nodes]
         else:
             nodes = _trie(group, share=share, named=values)
         if nodes:
@@ -134,7 +137,7 @@ def _swept(rows: Sequence[_Row]) -> str:
 
 
 def _rest(rows: Sequence[_Row]) -> list[_Row]:
-    return [_Row(row.values, row.nodes[1:]) for row in rows]
+    return [_Row(row.values, row.nodes[1:], row.hydra) for row in rows]
 
 
 def _groups(rows: Sequence[_Row], *, share: bool) -> list[list[_Row]]:
@@ -164,14 +167,15 @@ def _shared(group: Sequence[_Row]) -> dict[str, str]:
     }
 
 
-def _renamed(node: Node, values: Mapping[str, str]) -> Node:
-    """The node with the branch in every step's name."""
-    if not values:
+def _renamed(node: Node, values: Mapping[str, str], hydra: Any = None) -> Node:
+    """The node with the branch in every step's name, and its configuration in every step."""
+    if not values and hydra is None:
         return node
     if isinstance(node, Task):
-        return node.renamed(f"{node.name}[{label_of(values)}]")
+        name = f"{node.name}[{label_of(values)}]" if values else node.name
+        return node.renamed(name, hydra)
     if isinstance(node, Group):
-        return node.with_children(_renamed(child, values) for child in node.children)
+        return node.with_children(_renamed(child, values, hydra) for child in node.children)
     return node
 
 

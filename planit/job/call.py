@@ -9,6 +9,7 @@ from typing import Any
 from planit.errors import PlanError
 from planit.job.command import CommandCall
 from planit.job.hydra.arguments import WithBuilt
+from planit.job.hydra.hydra_config import StepHydra
 from planit.nodes import Command, Step, Task
 from planit.nodes.arguments import TARGET, Making, Unbuilt, targets
 from planit.nodes.functions import check_call, is_dotted_path, resolve
@@ -23,24 +24,36 @@ class Call:
         function: the plan's own function.
         args, kwargs: its arguments; those that the job makes are `Unbuilt`.
         making: how it makes them, if the step says so.
+        hydra: what the job sets `HydraConfig` up from.
     """
 
     function: Callable[..., Any]
     args: Sequence[Any]
     kwargs: Mapping[str, Any]
     making: Making | None = None
+    hydra: StepHydra | None = None
 
     @property
     def in_job(self) -> Callable[..., Any]:
         """What the job calls with the arguments: `function`, or what makes them first."""
         values = (*self.args, *self.kwargs.values())
-        if self.making or any(isinstance(value, Unbuilt) for value in values):
-            return WithBuilt(self.function, self.making or Making())
+        if self.making or self.hydra or any(isinstance(value, Unbuilt) for value in values):
+            return WithBuilt(self.function, self.making, self.hydra)
         return self.function
 
+    @property
+    def parts(self) -> Sequence[Any]:
+        """What of it other steps' calls may have in common with it."""
+        base = () if self.hydra is None else (self.hydra.base,)
+        return (self.function, *self.args, *self.kwargs.values(), *base)
 
-def call_of(task: Task) -> Call:
+
+def call_of(task: Task, hydra: StepHydra | None = None) -> Call:
     """Resolve and check a step's call, as far as that can be done without making it.
+
+    Args:
+        task: the step.
+        hydra: the run's configuration, for a step that has none of its own.
 
     Raises:
         PlanError: the function or a ``_target_`` in its arguments cannot be imported, or the
@@ -58,7 +71,7 @@ def call_of(task: Task) -> Call:
             resolve_target(target)
     except PlanError as error:
         raise in_step(task.name, error) from None
-    return Call(function, task.args, task.kwargs, task.making)
+    return Call(function, task.args, task.kwargs, task.making, task.hydra or hydra)
 
 
 def resolve_target(target: Any) -> None:

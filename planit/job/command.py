@@ -12,6 +12,7 @@ from pathlib import Path
 
 from planit.job.ending import named_signal
 from planit.job.frozen import frozen_command, with_own_path
+from planit.job.hydra.hydra_config import completed
 
 _TAIL_BYTES = 4096
 _MAX_SHOWN = 200  # characters of a command or of a line
@@ -49,9 +50,12 @@ class CommandCall:
         shown = self.command if isinstance(self.command, str) else " ".join(self.command)
         command = frozen_command(self.command, self.cwd)
         argv = ["/bin/bash", "-c", command] if isinstance(command, str) else list(command)
+        argv = [completed(word) for word in argv]
+        cwd = None if self.cwd is None else completed(self.cwd)
+        env = {name: completed(value) for name, value in self.env.items()}
         before = _log_size()
         try:
-            code = subprocess.call(argv, cwd=self.cwd, env=with_own_path(os.environ, self.env))
+            code = subprocess.call(argv, cwd=cwd, env=with_own_path(os.environ, env))
         except OSError as error:
             code = 127 if isinstance(error, FileNotFoundError) else 126
             raise CommandFailedError(code, f"exit code {code}: ", str(error)) from error

@@ -67,9 +67,7 @@ class _Shared:
 
     def __init__(self, calls: Iterable[Call]) -> None:
         listed = list(calls)
-        values = [
-            one for call in listed for one in (call.function, *call.args, *call.kwargs.values())
-        ]
+        values = [one for call in listed for one in call.parts]
         times = Counter(id(value) for value in values)
         self.parts: dict[bytes, bytes] = {}
         self._digests: dict[int, bytes] = {}

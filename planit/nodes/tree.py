@@ -48,14 +48,16 @@ class Task(Node):
         slurm_args: the SLURM parameters as given; a dict is a copy of the caller's.
         resources: the same, checked and in submission's terms.
         origin: where it stands in a configuration; None for a step made in Python.
+        hydra: what its job sets `HydraConfig` up from, if that is not the run's.
     """
 
-    __slots__ = ("name", "origin", "resources", "slurm_args")
+    __slots__ = ("hydra", "name", "origin", "resources", "slurm_args")
 
     name: str
     slurm_args: SlurmSpec
     resources: Resources
     origin: Origin | None
+    hydra: Any
     launches = True  # started once for each Slurm task of the job, if it has several
 
     def _set_up(self, name: Any, slurm_args: Any) -> None:
@@ -64,7 +66,7 @@ class Task(Node):
         if not name.isprintable():
             raise PlanError(f"step name {name!r} has control characters", hint="remove them")
         self.name = name
-        self.origin = None
+        self.origin = self.hydra = None
         try:
             self.resources = resources_of(slurm_args)
         except PlanError as error:
@@ -75,10 +77,11 @@ class Task(Node):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
 
-    def renamed(self, name: str) -> Self:
-        """The same step under another name."""
+    def renamed(self, name: str, hydra: Any = None) -> Self:
+        """The same step under another name, with a configuration of its own."""
         other = copy.copy(self)
         other.name = name
+        other.hydra = hydra
         return other
 
 

@@ -16,6 +16,7 @@ from planit.backends.watcher import ClusterWatcher
 from planit.errors import StorageError
 from planit.graph import Graph, lower
 from planit.job.call import Call, call_of
+from planit.job.hydra.hydra_config import of_this_process
 from planit.nodes import Node, Resources, Task, check_unique_names, tasks
 from planit.nodes.flags import on_top
 from planit.record.bulk import uncollected
@@ -73,7 +74,8 @@ class NewRun:
             max_array_size=self.backend.max_array_size,
         )
         self.backend.check(graph)
-        calls = {task.name: call_of(task) for task, _ in tasks(self.root)}
+        hydra = of_this_process()
+        calls = {task.name: call_of(task, hydra) for task, _ in tasks(self.root)}
         return graph, calls
 
     def start(self) -> tuple[RunDir, StepJobs]:

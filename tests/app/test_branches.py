@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 
 from planit import Step
-from planit.app.config.hydra_internals import VERSION_BASE
 from planit.app.config.plans import Composed, Plans
 from planit.app.config.written import Written, preset_keys
 from planit.app.sweeps.branches import compose_branches
 from planit.errors import ConfigError
+from planit.job.hydra.internals import VERSION_BASE
 from planit.nodes import Task, tasks
 from tests.helpers import write
 

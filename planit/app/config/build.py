@@ -8,6 +8,7 @@ plain data until the job makes them, as `hydra.utils.instantiate` would.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -50,6 +51,7 @@ _GROUPS = ("Chain", "Parallel")
 _HYDRAS_OWN = ("_partial_", "_convert_", "_recursive_")
 
 
+_OF_JOB = re.compile(re.escape(IN_JOB) + r"[\w.]*\}")
 _ONLY_ARGUMENTS = "a _target_ is built in the arguments of functions only"
 
 
@@ -248,6 +250,7 @@ class Builder:
         fields = {key: item for key, item in {**value, **changes}.items() if key != TARGET}
         if has_target(fields):
             raise ConfigError(f"{where}.slurm_args: {_ONLY_ARGUMENTS}")
+        _refuse_of_job(fields, f"{where}.slurm_args")
         for key, item in fields.items():
             if item == MISSING:
                 message = f"{where}.slurm_args: {key} is not set"
@@ -310,12 +313,20 @@ def _making(rest: dict[str, Any], where: str) -> Making | None:
         return Making(**said) if said else None
 
 
+def _refuse_of_job(value: Any, where: str) -> None:
+    """Raise ConfigError for what only a job knows, where it is needed before there is one."""
+    if (found := _OF_JOB.search(repr(value))) is not None:
+        raise ConfigError(f"{where}: {found[0]} is known in the job only")
+
+
 def _check_own(kind: str, own: Mapping[str, Any], where: str) -> None:
     """What planit itself reads cannot wait until something is built in the job."""
     if not isinstance(own.get("_args_") or [], list):
         raise ConfigError(f"{where}._args_ must be a list, not {own['_args_']!r}")
     if not isinstance(own.get("kwargs") or {}, Mapping):
         raise ConfigError(f"{where}.kwargs must be a mapping, not {own['kwargs']!r}")
+    for key in ("name", "func"):
+        _refuse_of_job(own.get(key), f"{where}.{key}")
     built = {TARGET, "slurm_args", "slurm", "over", "kwargs"}
     if kind != "Command":
         built.add("_args_")

@@ -16,7 +16,6 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from planit.app.config.hydra_internals import VERSION_BASE, flags_and_overrides
 from planit.app.config.places import primary
 from planit.app.config.refusals import (
     OTHER_PROGRAM,
@@ -28,6 +27,7 @@ from planit.app.config.refusals import (
 )
 from planit.app.config.yaml_files import unreadable
 from planit.errors import ConfigError
+from planit.job.hydra.internals import VERSION_BASE, flags_and_overrides
 
 if TYPE_CHECKING:
     from planit.app.config.plans import Composed
@@ -94,6 +94,7 @@ def run_app(task: TaskFunction, arguments: Sequence[str], config_dir: str | None
     with (
         _argv([sys.argv[0], *own, *words]),
         _errors_reach_us(),
+        _hydra_config_restored(),
         _project_importable(),
     ):
         try:
@@ -190,6 +191,15 @@ def _argv(arguments: list[str]) -> Iterator[None]:
         yield
     finally:
         sys.argv = before
+
+
+@contextmanager
+def _hydra_config_restored() -> Iterator[None]:
+    before = HydraConfig.instance().cfg
+    try:
+        yield
+    finally:
+        HydraConfig.instance().cfg = before
 
 
 @contextmanager

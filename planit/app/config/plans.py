@@ -17,6 +17,7 @@ from planit.app.config.build import Builder
 from planit.app.config.refusals import OTHER_PROGRAM, as_config_error
 from planit.app.config.written import Written, preset_keys
 from planit.errors import ConfigError
+from planit.job.hydra.hydra_config import StepHydra
 from planit.nodes.arguments import Structured
 from planit.plan import Plan
 
@@ -31,12 +32,14 @@ class Composed:
         content: the resolved content of its key ``plan``, where that is known without `config`,
             which then does not hold this branch's values.
         preset_keys: of its plan, where they are known without `config`.
+        hydra: what its steps' jobs set `HydraConfig` up from.
     """
 
     values: Mapping[str, str]
     config: DictConfig
     content: dict[str, Any] | None = None
     preset_keys: Mapping[str, str] | None = None
+    hydra: StepHydra | None = None
 
 
 class Plans:

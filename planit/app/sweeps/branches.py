@@ -3,8 +3,7 @@
 Hydra composes every configuration from scratch, tens of milliseconds each. But only overrides of
 config groups decide which files are merged; overrides of values are applied on top afterwards, by
 the same code for every configuration. So each combination of groups is composed once, by Hydra's
-own loader, and the values are applied to that, by Hydra's own function. Where a value is not
-plain or the configuration asks Hydra about itself (``${hydra:...}``), the loader does it all.
+own loader, and the values are applied to that, by Hydra's own function.
 """
 
 from __future__ import annotations
@@ -22,11 +21,13 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Transformer
 from omegaconf import DictConfig
 
-from planit.app.config.hydra_internals import apply_values, with_number
 from planit.app.config.plans import Composed
 from planit.app.config.written import Written, as_written, preset_keys
 from planit.app.sweeps.template import Template, is_near, is_plain
 from planit.errors import ConfigError
+from planit.job.hydra.hydra_config import FrozenConfig, StepHydra, leave_to_job
+from planit.job.hydra.internals import apply_values, name_branch, with_number
+from planit.nodes.arguments import IN_JOB
 
 
 @dataclass(frozen=True)
@@ -62,11 +63,11 @@ def compose_branches(
     """
     axes = _axes(loader, arguments)
     bases: dict[tuple[str, ...], _Base] = {}
-    for row in itertools.product(*axes):
+    for number, row in enumerate(itertools.product(*axes)):
         fixed = tuple(choice.text for choice in row if not choice.is_late)
         if fixed not in bases:
             bases[fixed] = _Base(loader, master, fixed, axes)
-        yield bases[fixed].branch(row)
+        yield bases[fixed].branch(row, number)
 
 
 class _Base:
@@ -75,37 +76,40 @@ class _Base:
     def __init__(
         self, loader: ConfigLoader, master: DictConfig, fixed: Sequence[str], axes: _Axes
     ) -> None:
-        self._loader = loader
-        self._master = master
         self._config = loader.load_sweep_config(master, list(fixed))
-        self._is_certain = not _mentions(as_written(self._config), "${hydra:")
+        self._frozen = FrozenConfig(self._config, is_whole=True)
+        self._asks_hydra = _mentions(as_written(self._config), IN_JOB)
         late = [choice.parsed for axis in axes for choice in axis if choice.is_late]
         self._in_place = all(_is_plain(value) for value in late)
         self._template: Template | None = None
         self._preset_keys: Mapping[str, str] | None = None
-        if self._is_certain and all(_is_literal(value) for value in late):
+        if not self._asks_hydra and all(_is_literal(value) for value in late):
             written = Written(self._config)
             keys = list(dict.fromkeys(value.key_or_group for value in late))
             self._template = Template.find(self._config, written, keys)
             if all(is_plain(written, key) for key in keys):  # then no reference comes or goes
                 self._preset_keys = preset_keys(written)
 
-    def branch(self, row: Sequence[_Choice]) -> Composed:
+    def branch(self, row: Sequence[_Choice], number: int) -> Composed:
         """A branch's configuration, and the content of its plan if a template gives it."""
         swept = {choice.key: choice.text.partition("=")[2] for choice in row if choice.swept}
         late = [choice.parsed for choice in row if choice.is_late]
-        if not self._is_certain:
-            whole = self._loader.load_sweep_config(self._master, [choice.text for choice in row])
-            HydraConfig.instance().set_config(whole)
-            return Composed(swept, whole)
+        overrides = [choice.text for choice in row]
+        hydra = StepHydra(
+            self._frozen, [choice.text for choice in row if choice.is_late], overrides, number
+        )
         if self._template is not None:
             values = {value.key_or_group: value.value() for value in late}
             content = self._template.with_values(values)
-            return Composed(swept, self._config, content, self._preset_keys)
+            return Composed(swept, self._config, content, self._preset_keys, hydra)
         # Every branch sets the same keys, so that plain values can be set in place.
         config = self._config if self._in_place else copy.deepcopy(self._config)
         apply_values(late, config)
-        return Composed(swept, config, None, self._preset_keys)
+        if self._asks_hydra:
+            name_branch(config, overrides, number)
+            leave_to_job(config.hydra)
+            HydraConfig.instance().set_config(config)
+        return Composed(swept, config, None, self._preset_keys, hydra)
 
 
 def _axes(loader: ConfigLoader, arguments: Sequence[str]) -> _Axes:

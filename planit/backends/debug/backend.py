@@ -23,6 +23,7 @@ from planit.backends.debug.per_thread import of_threads, variables
 from planit.errors import StepsFailedError
 from planit.graph import Graph, Tracker, lower
 from planit.job.call import call_of
+from planit.job.hydra.hydra_config import of_this_process
 from planit.nodes import Node, Task, tasks
 from planit.nodes.functions import has_run
 from planit.record.files import make_dir, slugs
@@ -131,7 +132,8 @@ class _DebugProgress:
 def debugged(plan: str, root: Node, executor: Any) -> DebugRun:
     """The plan's jobs, in order; nothing runs yet. Raises PlanError if the plan is wrong."""
     graph = lower(root, stack=False)
-    calls = {task.name: call_of(task) for task, _ in tasks(root)}
+    hydra = of_this_process()
+    calls = {task.name: call_of(task, hydra) for task, _ in tasks(root)}
     run = RunDir(Path(executor.folder).absolute() / DEBUG)
     names, folders = slugs(calls), _Folders(run.path)
     jobs = {}

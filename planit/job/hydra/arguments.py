@@ -9,6 +9,7 @@ from typing import Any
 
 from submitit.helpers import DelayedSubmission
 
+from planit.job.hydra.hydra_config import StepHydra, in_place
 from planit.nodes.arguments import Making, Structured, Unbuilt
 
 _SAVES = ("checkpoint", "__submitit_checkpoint__")
@@ -16,23 +17,30 @@ _PLAIN = (type(None), bool, int, float, complex, str, bytes)
 
 
 class WithBuilt:
-    """A function as a job calls it: what is `Unbuilt` in its arguments is made first.
+    """A function as a job calls it: with `HydraConfig` set, and what is `Unbuilt` made first.
 
     It can checkpoint if the function can. The function's own checkpoint method gets the built
     arguments; what is saved holds them unbuilt again, for an open file or a GPU's memory could not
     be saved, and the next attempt builds its own.
     """
 
-    def __init__(self, function: Callable[..., Any], making: Making | None = None) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        making: Making | None = None,
+        hydra: StepHydra | None = None,
+    ) -> None:
         self.function = function
         self.making = making or Making()
+        self.hydra = hydra
         self._built: tuple[Sequence[Any], Mapping[str, Any]] | None = None
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Make the arguments, then call the function."""
-        self._built = _built(args, kwargs, self.making)
-        function = partial(self.function, *self._built[0], **self._built[1])
-        return function if self.making.partial else function()
+        with in_place(self.hydra):
+            self._built = _built(args, kwargs, self.making)
+            function = partial(self.function, *self._built[0], **self._built[1])
+            return function if self.making.partial else function()
 
     def __getattr__(self, name: str) -> Any:
         if name in _SAVES:
@@ -53,7 +61,7 @@ class WithBuilt:
             for before, one in zip(given, made, strict=True)
             if isinstance(before, Unbuilt) and not isinstance(one, _PLAIN)
         }
-        saved.function = WithBuilt(saved.function, self.making)
+        saved.function = WithBuilt(saved.function, self.making, self.hydra)
         saved.args = tuple(unbuilt.get(id(value), value) for value in saved.args)
         saved.kwargs = {name: unbuilt.get(id(v), v) for name, v in saved.kwargs.items()}
         return saved

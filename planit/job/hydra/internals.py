@@ -1,6 +1,6 @@
 """What planit takes from Hydra under names that are not public, and where its versions differ.
 
-Tried with Hydra 1.3.2, 1.3.8 and 1.4.0rc3. tests/app/test_hydra_internals.py fails first when
+Tried with Hydra 1.3.2, 1.3.8 and 1.4.0rc3. tests/job/test_hydra_internals.py fails first when
 another version is different.
 """
 
@@ -13,10 +13,11 @@ from dataclasses import replace
 from typing import Any, NoReturn
 
 import hydra
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, ValueType
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict, read_write
 
 from planit.errors import ConfigError, did_you_mean
 
@@ -33,6 +34,31 @@ def apply_values(overrides: list[Override], config: DictConfig) -> None:
         HydraException: a key that does not exist, or a value that it does not take.
     """
     ConfigLoaderImpl._apply_overrides_to_config(overrides, config)  # noqa: SLF001 (no public name)
+
+
+def apply_texts(texts: Sequence[str], config: DictConfig) -> None:
+    """The same for overrides as text."""
+    apply_values(OverridesParser.create().parse_overrides(list(texts)), config)
+
+
+def name_branch(config: DictConfig, overrides: Sequence[str], number: int | None) -> None:
+    """Set what tells a branch of a sweep from others in its hydra node, as Hydra and launchers do.
+
+    Args:
+        config: a composed configuration.
+        overrides: all overrides of the branch.
+        number: its number in the sweep; None where there is no sweep.
+    """
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    own = [one for one in parsed if not one.is_hydra_override()]
+    hydra_node = config.hydra
+    with read_write(hydra_node), open_dict(hydra_node):
+        hydra_node.overrides.task = [one.input_line for one in own]
+        hydra_node.job.override_dirname = get_overrides_dirname(
+            overrides=own, **hydra_node.job.config.override_dirname
+        )
+        if number is not None:
+            hydra_node.job.num = number
 
 
 def with_number(sweep: Override, value: float, text: str) -> Override:

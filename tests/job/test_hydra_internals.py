@@ -13,14 +13,14 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from planit.app.config.hydra_internals import (
+from planit.app.config.written import as_written
+from planit.errors import ConfigError
+from planit.job.hydra.internals import (
     VERSION_BASE,
     apply_values,
     flags_and_overrides,
     with_number,
 )
-from planit.app.config.written import as_written
-from planit.errors import ConfigError
 from tests.helpers import write
 
 _CONFIG = "lr: 0.1\ntags: [a, b]\nnested: {depth: 1, name: '${lr}', more: {deep: x}}\n"

@@ -12,6 +12,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from hypothesis import given, settings
@@ -147,6 +148,17 @@ def check(loader: ConfigLoader, master: DictConfig, branch: Composed, row: list[
         assert branch.content == resolved["plan"]
     assert branch.preset_keys in (None, keys)
     assert built(branch) == built(Composed({}, composed))
+    assert branch.hydra is not None
+    branch.hydra.set_up()
+    assert hydra_node(HydraConfig.get()) == hydra_node(composed.hydra)
+
+
+def hydra_node(node: Any) -> Any:
+    """Hydra's own part of a configuration, without what a job sets."""
+    content: Any = OmegaConf.to_container(node, resolve=False)
+    for part, key in (("job", "id"), ("job", "num"), ("runtime", "output_dir")):
+        del content[part][key]
+    return content
 
 
 def built(branch: Composed) -> Any:
@@ -194,7 +206,7 @@ def hydras_rows(loader: ConfigLoader, sweep: list[str]) -> list[list[str]]:
     """The overrides of each branch, as Hydra's own sweeper has them."""
     overrides = OverridesParser.create(config_loader=loader).parse_overrides(sweep)
     rows = [row for batch in BasicSweeper.split_arguments(overrides, None) for row in batch]
-    return [[word.rstrip("=") if word.startswith("~") else word for word in row] for row in rows]
+    return [[word.partition("=")[0] if word[0] == "~" else word for word in row] for row in rows]
 
 
 def hydra_alone(loader: ConfigLoader, sweep: list[str]) -> None:

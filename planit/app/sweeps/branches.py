@@ -12,6 +12,7 @@ import copy
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -20,13 +21,14 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Transformer
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
 from planit.app.config.plans import Composed
 from planit.app.config.written import Written, as_written, preset_keys
 from planit.app.sweeps.template import Template, is_near, is_plain
 from planit.errors import ConfigError
 from planit.job.hydra.hydra_config import FrozenConfig, StepHydra, leave_to_job
-from planit.job.hydra.internals import apply_values, name_branch, with_number
+from planit.job.hydra.internals import apply_values, name_branch, parsed, with_number
 from planit.nodes.arguments import IN_JOB
 
 
@@ -100,15 +102,17 @@ class _Base:
         )
         if self._template is not None:
             values = {value.key_or_group: value.value() for value in late}
-            content = self._template.with_values(values)
-            return Composed(swept, self._config, content, self._preset_keys, hydra)
+            with suppress(OmegaConfBaseException):  # Hydra's own way tells best what is wrong
+                content = self._template.with_values(values)
+                return Composed(swept, self._config, content, self._preset_keys, hydra)
         # Every branch sets the same keys, so that plain values can be set in place.
         config = self._config if self._in_place else copy.deepcopy(self._config)
         apply_values(late, config)
         if self._asks_hydra:
-            name_branch(config, overrides, number)
             leave_to_job(config.hydra)
-            HydraConfig.instance().set_config(config)
+            name_branch(config.hydra, [choice.parsed for choice in row], number)
+            current: Any = HydraConfig.instance()
+            current.cfg = config  # `set_config` would copy it, in 2 ms
         return Composed(swept, config, None, self._preset_keys, hydra)
 
 
@@ -171,8 +175,7 @@ def _elements(sweep: Override) -> list[tuple[str, Override]]:
 
 
 def _parsed(texts: Sequence[str]) -> list[tuple[str, Override]]:
-    parsed = OverridesParser.create().parse_overrides(list(texts))
-    return list(zip(texts, parsed, strict=True))
+    return list(zip(texts, parsed(texts), strict=True))
 
 
 def _plain_text(override: Override) -> str:

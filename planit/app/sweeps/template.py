@@ -9,7 +9,7 @@ them only as a whole, ``${lr}``, inside the plan itself.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -26,16 +26,25 @@ Path = tuple[str | int, ...]
 
 @dataclass(frozen=True)
 class Template:
-    """The resolved content of a plan, and where each swept key stands in it."""
+    """The resolved content of a plan, and where each swept key stands in it.
+
+    Attributes:
+        content: of the plan.
+        places: where in it each key stands.
+        typed: the configuration converts the values of these keys to their types.
+        config: the configuration.
+    """
 
     content: dict[str, Any]
     places: Mapping[str, Sequence[Path]]
+    typed: Collection[str]
+    config: DictConfig
 
     @classmethod
     def find(cls, config: DictConfig, written: Written, keys: Sequence[str]) -> Template | None:
         """The template of ``config.plan`` for these swept keys, or None if it is not certain."""
         raw, _ = written.at("plan")
-        if not isinstance(raw, dict) or not all(_is_free(config, written, key) for key in keys):
+        if not isinstance(raw, dict) or not all(is_plain(written, key) for key in keys):
             return None
         if len(keys) > 1 and any(key.endswith(".slurm_args") for key in keys):
             return None  # another key may be a field of one of these presets
@@ -45,14 +54,23 @@ class Template:
         if places is None:
             return None
         try:
-            return cls(resolved(config), places)
+            typed = [key for key in keys if not _is_free(config, written, key)]
+            return cls(resolved(config), places, typed, config)
         except ConfigError:  # the usual way tells best what is wrong
             return None
 
     def with_values(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """The content of one branch; whatever did not change is the same object in all."""
+        """The content of one branch; whatever did not change is the same object in all.
+
+        Raises:
+            OmegaConfBaseException: a value is not of its key's type.
+        """
         copied: dict[Path, Any] = {(): dict(self.content)}
-        for key, value in values.items():
+        for key, given in values.items():
+            value = given
+            if key in self.typed:
+                OmegaConf.update(self.config, key, given)
+                value = OmegaConf.select(self.config, key)
             for path in self.places[key]:
                 _set(copied, path, value)
         content: dict[str, Any] = copied[()]
@@ -83,8 +101,6 @@ _VALUES = ("text", 0, 0.5, True, None)
 
 def _is_free(config: DictConfig, written: Written, key: str) -> bool:
     """Whether a key holds whatever it is set to: no type converts the value. Tried out."""
-    if not is_plain(written, key):
-        return False
     before, _ = written.at(key)
     try:
         for value in _VALUES:

@@ -81,14 +81,14 @@ class StepHydra:
         from hydra.core.utils import setup_globals
         from omegaconf import open_dict, read_write
 
-        from planit.job.hydra.internals import apply_texts, name_branch
+        from planit.job.hydra.internals import apply_values, name_branch, parsed
 
         setup_globals()
         config = self.base.load()
         if self.late:
-            apply_texts(self.late, config)
+            apply_values(parsed(self.late), config)
         if self.overrides is not None:
-            name_branch(config, self.overrides, self.number)
+            name_branch(config.hydra, parsed(self.overrides), self.number)
         with read_write(config.hydra), open_dict(config.hydra):
             config.hydra.job.id = job_id()
             config.hydra.runtime.output_dir = os.environ.get("PLANIT_STEP_DIR", str(Path.cwd()))

@@ -36,22 +36,20 @@ def apply_values(overrides: list[Override], config: DictConfig) -> None:
     ConfigLoaderImpl._apply_overrides_to_config(overrides, config)  # noqa: SLF001 (no public name)
 
 
-def apply_texts(texts: Sequence[str], config: DictConfig) -> None:
-    """The same for overrides as text."""
-    apply_values(OverridesParser.create().parse_overrides(list(texts)), config)
+def parsed(texts: Sequence[str]) -> list[Override]:
+    """Overrides as Hydra's parser reads them."""
+    return OverridesParser.create().parse_overrides(list(texts))
 
 
-def name_branch(config: DictConfig, overrides: Sequence[str], number: int | None) -> None:
-    """Set what tells a branch of a sweep from others in its hydra node, as Hydra and launchers do.
+def name_branch(hydra_node: Any, overrides: Sequence[Override], number: int | None) -> None:
+    """Set what tells a branch of a sweep from others, as Hydra and its launchers do.
 
     Args:
-        config: a composed configuration.
+        hydra_node: the hydra node of a composed configuration.
         overrides: all overrides of the branch.
         number: its number in the sweep; None where there is no sweep.
     """
-    parsed = OverridesParser.create().parse_overrides(list(overrides))
-    own = [one for one in parsed if not one.is_hydra_override()]
-    hydra_node = config.hydra
+    own = [one for one in overrides if not one.is_hydra_override()]
     with read_write(hydra_node), open_dict(hydra_node):
         hydra_node.overrides.task = [one.input_line for one in own]
         hydra_node.job.override_dirname = get_overrides_dirname(

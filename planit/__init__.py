@@ -16,7 +16,17 @@ if TYPE_CHECKING:
         StepsFailedError,
         SubmissionError,
     )
-    from planit.nodes import Chain, Command, MailType, Node, Parallel, SlurmArgs, Step, Sweep
+    from planit.nodes import (
+        Chain,
+        Command,
+        HydraApp,
+        MailType,
+        Node,
+        Parallel,
+        SlurmArgs,
+        Step,
+        Sweep,
+    )
     from planit.plan import Plan
     from planit.run import Run
 
@@ -26,6 +36,7 @@ __all__ = [
     "Chain",
     "Command",
     "ConfigError",
+    "HydraApp",
     "MailType",
     "Node",
     "Parallel",

@@ -13,7 +13,7 @@ from pathlib import PurePath
 from typing import Any
 
 from planit.errors import PlanError, suggest
-from planit.nodes import Chain, Command, Group, Node, Parallel, Step, Task
+from planit.nodes import Chain, Command, Group, HydraApp, Node, Parallel, Step, Task
 from planit.nodes.arguments import Structured, Unbuilt
 from planit.nodes.functions import dotted_path
 
@@ -187,6 +187,8 @@ def _key(node: Node) -> Any:
     if isinstance(node, Command):
         command = (node.command, node.cwd, _value_key(node.env))
         return ("Command", node.name, node.resources.key, command)
+    if isinstance(node, HydraApp):
+        return ("HydraApp", node.name, node.resources.key, node.app, node.script, node.overrides)
     limit = node.max_concurrent if isinstance(node, Parallel) else None
     kind = "Chain" if isinstance(node, Chain) else "Parallel"
     return (kind, limit, tuple(_key(child) for child in node.children))

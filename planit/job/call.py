@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,8 @@ from planit.errors import PlanError
 from planit.job.command import CommandCall
 from planit.job.hydra.arguments import WithBuilt
 from planit.job.hydra.hydra_config import StepHydra
-from planit.nodes import Command, Step, Task
+from planit.job.hydra.programs import runs_of
+from planit.nodes import Command, HydraApp, Step, Task
 from planit.nodes.arguments import TARGET, Making, Unbuilt, targets
 from planit.nodes.functions import check_call, is_dotted_path, resolve
 from planit.nodes.tree import in_step
@@ -46,6 +47,21 @@ class Call:
         """What of it other steps' calls may have in common with it."""
         base = () if self.hydra is None else (self.hydra.base,)
         return (self.function, *self.args, *self.kwargs.values(), *base)
+
+
+def calls_of(tasks: Iterable[Task], hydra: StepHydra | None = None) -> dict[str, Call]:
+    """The calls of a plan's steps, by name; see `call_of`.
+
+    The configurations of `HydraApp` steps are composed: one process for all steps of a program.
+
+    Raises:
+        PlanError: a step is wrong.
+    """
+    listed = list(tasks)
+    apps = [task for task in listed if isinstance(task, HydraApp)]
+    calls = {task.name: call_of(task, hydra) for task in listed if not isinstance(task, HydraApp)}
+    calls |= {name: Call(run, args, {}) for name, (run, args) in runs_of(apps).items()}
+    return {task.name: calls[task.name] for task in listed}
 
 
 def call_of(task: Task, hydra: StepHydra | None = None) -> Call:

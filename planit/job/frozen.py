@@ -115,6 +115,18 @@ def frozen_command(command: str | tuple[str, ...], directory: str | None) -> str
     return _PLAIN_WORD.sub(replaced, command)
 
 
+def copy_of(script: str) -> tuple[str, str]:
+    """The file that is run for a Python script of the project, and what it is called then."""
+    found = None
+    if CODE in os.environ:
+        folders = FrozenFolders([tuple(folder) for folder in json.loads(os.environ[CODE])])
+        found = folders.find(script)
+    if found is None:
+        return script, script
+    copy, takes_its_place = found
+    return copy, copy if takes_its_place else script
+
+
 def _frozen_script(word: str, where: str, folders: FrozenFolders) -> str:
     suffix = os.path.splitext(word)[1]
     if suffix not in _SCRIPTS and ("/" not in word or suffix == ".py"):

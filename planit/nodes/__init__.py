@@ -1,6 +1,7 @@
 """What the user writes: pure values that import, submit and schedule nothing."""
 
 from planit.nodes.functions import Function
+from planit.nodes.hydra_app import HydraApp
 from planit.nodes.resources import Resources
 from planit.nodes.slurm_args import MailType, SlurmArgs, SlurmSpec
 from planit.nodes.sweep import Sweep
@@ -22,6 +23,7 @@ __all__ = [
     "Command",
     "Function",
     "Group",
+    "HydraApp",
     "MailType",
     "Node",
     "Origin",

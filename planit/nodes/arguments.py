@@ -14,7 +14,8 @@ IN_JOB = "${hydra:"
 """Begins what only the job can complete, in a text that is resolved otherwise."""
 _NONE = object()
 _LOOKED_AT = 100
-_NODES = tuple(f"planit.{name}" for name in ("Step", "Command", "Chain", "Parallel", "Sweep"))
+_LEAVES = ("Step", "Command", "HydraApp", "Sweep")
+_NODES = tuple(f"planit.{name}" for name in (*_LEAVES, "Chain", "Parallel"))
 
 
 class Structured(dict[str, Any]):

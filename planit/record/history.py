@@ -147,13 +147,13 @@ def _is_wall_time(value: Any) -> bool:
 
 
 def functions(tree: dict[str, Any]) -> Iterator[str]:
-    """The dotted paths of the functions in a manifest's tree, each once."""
+    """The dotted paths of the functions in a manifest's tree, each once; not of its scripts."""
     seen: set[str] = set()
     stack = [tree]
     while stack:
         node = stack.pop()
         stack.extend(node.get("children", ()))
-        path = node.get("func")
+        path = node.get("func") or node.get("app")
         if isinstance(path, str) and path not in seen and "<" not in path:
             seen.add(path)
             yield path

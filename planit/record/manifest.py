@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
-from planit.nodes import Chain, Command, Group, Node, Origin, Parallel, Step, Task
+from planit.nodes import Chain, Command, Group, HydraApp, Node, Origin, Parallel, Step, Task
 from planit.nodes.arguments import Unbuilt, targets
 from planit.nodes.functions import dotted_path
 
@@ -93,6 +93,10 @@ def _leaf(task: Task, slug: str) -> dict[str, Any]:
         leaf["command"] = task.command
         leaf["cwd"] = task.cwd
         leaf["env"] = task.env
+    elif isinstance(task, HydraApp):
+        leaf["app"] = task.app
+        leaf["script"] = task.script
+        leaf["overrides"] = list(task.overrides)
     return leaf
 
 

@@ -52,6 +52,7 @@ def _step(node: Mapping[str, Any], names: set[str]) -> str | None:
         "has no slug": not _is_plain(slug) or "/" in str(slug),
         "has no SLURM arguments": not isinstance(node.get("slurm"), dict),
         "has a function that is not text": not isinstance(node.get("func"), str | None),
+        "has no program": node.get("kind") == "HydraApp" and not _is_program(node),
         "has targets that are not texts": fields.texts(node, "targets") != node.get("targets", []),
         "has an origin that is none": not isinstance(origin, dict) or not _is_origin(origin),
     }
@@ -60,6 +61,11 @@ def _step(node: Mapping[str, Any], names: set[str]) -> str | None:
 
 def _is_origin(content: Mapping[str, Any]) -> bool:
     return all(isinstance(value, _ORIGIN.get(key, ())) for key, value in content.items())
+
+
+def _is_program(node: Mapping[str, Any]) -> bool:
+    named = [name for name in (node.get("app"), node.get("script")) if name is not None]
+    return len(named) == 1 and _is_plain(named[0])
 
 
 def _is_plain(value: Any) -> bool:

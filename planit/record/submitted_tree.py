@@ -12,17 +12,20 @@ class SubmittedStep(Task):
     """A step of an earlier submission: its call is pickled in the run directory already.
 
     Attributes:
-        kind: "Step" or "Command", as it was.
+        kind: "Step", "Command" or "HydraApp", as it was.
         func: dotted path of its function, if that can be imported.
         targets: what else its job imports, to build its arguments.
+        app, script: of a HydraApp.
     """
 
-    __slots__ = ("func", "kind", "launches", "targets")
+    __slots__ = ("app", "func", "kind", "launches", "script", "targets")
 
     def __init__(self, leaf: Mapping[str, Any], resources: Resources) -> None:
         self.name = leaf["name"]
         self.kind = str(leaf["kind"])
         self.func = leaf.get("func")
+        self.app = leaf.get("app")
+        self.script = leaf.get("script")
         self.targets = list(leaf.get("targets", ()))
         self.launches = self.kind != "Command"
         self.resources = resources

@@ -15,7 +15,7 @@ from planit.backends.submitit_jobs import StepJob
 from planit.backends.watcher import ClusterWatcher
 from planit.errors import StorageError
 from planit.graph import Graph, lower
-from planit.job.call import Call, call_of
+from planit.job.call import Call, calls_of
 from planit.job.hydra.hydra_config import of_this_process
 from planit.nodes import Node, Resources, Task, check_unique_names, tasks
 from planit.nodes.flags import on_top
@@ -74,8 +74,7 @@ class NewRun:
             max_array_size=self.backend.max_array_size,
         )
         self.backend.check(graph)
-        hydra = of_this_process()
-        calls = {task.name: call_of(task, hydra) for task, _ in tasks(self.root)}
+        calls = calls_of((task for task, _ in tasks(self.root)), of_this_process())
         return graph, calls
 
     def start(self) -> tuple[RunDir, StepJobs]:

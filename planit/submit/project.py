@@ -21,6 +21,7 @@ from typing import Any
 from planit.errors import PlanError
 from planit.job.call import Call
 from planit.job.command import CommandCall, words_of
+from planit.job.hydra.app_run import AppRun
 from planit.nodes.functions import dotted_path
 from planit.record.frozen_code import in_mb
 from planit.submit.repository import Repository, repository_of
@@ -173,10 +174,13 @@ def _is_inside(path: Path, folder: Path) -> bool:
 def _used_folders(functions: Iterable[Any], directory: Path) -> Iterator[Path]:
     """The folders that functions and commands of the project come from."""
     modules: dict[str, None] = {}
+    files: dict[str, str] = {}  # with the folder that each is imported from
     commands = []
     for function in functions:
         if isinstance(function, CommandCall):
             commands.append(function)
+        elif isinstance(function, AppRun):
+            files[function.program.file] = function.program.root
         else:
             modules[str(getattr(function, "__module__", None))] = None
     if any(_names_a_file(command, directory) for command in commands):
@@ -184,15 +188,18 @@ def _used_folders(functions: Iterable[Any], directory: Path) -> Iterator[Path]:
     for name in modules:
         module = sys.modules.get(name)
         file = getattr(module, "__file__", None)
-        if module is None or not file or not is_project(Path(file)):
+        if module is not None and file:
+            path = Path(os.path.realpath(file))
+            depth = module.__name__.count(".") + (path.name == "__init__.py")
+            files[file] = str(path.parents[0 if module.__name__ == "__main__" else depth])
+    for file, root in files.items():
+        if not is_project(Path(file)):
             continue
-        path = Path(os.path.realpath(file))
-        if (repository := repository_of(path.parent)) is not None:
+        folder = Path(os.path.realpath(root))
+        if (repository := repository_of(Path(os.path.realpath(file)).parent)) is not None:
             yield repository
-            continue
-        depth = module.__name__.count(".") + (path.name == "__init__.py")
-        folder = path.parents[0 if module.__name__ == "__main__" else depth]
-        yield directory if directory in (folder, *folder.parents) else folder
+        else:
+            yield directory if directory in (folder, *folder.parents) else folder
 
 
 def _names_a_file(command: CommandCall, directory: Path) -> bool:
@@ -270,7 +277,8 @@ def _source_folders(functions: Iterable[Any], trees: Sequence[Folder]) -> list[F
     covered = {f"{tree.root}/{name}" for tree in trees for name in tree.files}
     found: dict[Path, dict[str, os.stat_result]] = {}
     count = 0
-    for root, path in project_sources(_modules_of(functions)):
+    programs = [one.program.root for one in functions if isinstance(one, AppRun)]
+    for root, path in project_sources(_modules_of(functions), programs):
         there = found.setdefault(root, {})
         name = os.path.relpath(path, root)
         if name in there or str(path) in covered:

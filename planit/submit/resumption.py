@@ -22,6 +22,7 @@ from planit.graph import Graph, lower
 from planit.job import frozen
 from planit.job.call import Call, resolve_target
 from planit.job.command import CommandCall
+from planit.job.hydra.programs import run_of
 from planit.nodes import Resources, Task, tasks
 from planit.nodes.functions import resolve
 from planit.record import context, trust
@@ -131,7 +132,6 @@ class Resume:
         """The code that is run: of now, so that a bug that was fixed since is fixed."""
         if self.frozen_code:
             return before
-        directory = Path(str(self.run.manifest.get("directory") or "."))
         gone = [folder.root for folder in before.folders if not Path(folder.root).is_dir()]
         if gone:
             raise RunError(
@@ -141,8 +141,35 @@ class Resume:
         wanted = Freeze(before.mode, before.limit_mb)
         roots = [Path(folder.root) for folder in before.folders if folder.whole]
         runs = (self.run.path.parents[1], self.run.path.parent)
-        project = survey(calls.values(), wanted, runs, directory, roots)
+        project = survey(calls.values(), wanted, runs, self._directory, roots)
         return freeze(self.run, project, before.limit_mb)
+
+    @property
+    def _directory(self) -> Path:
+        """The working directory of the submission."""
+        return Path(str(self.run.manifest.get("directory") or "."))
+
+    def _call_of(self, task: Task) -> Call:
+        """The function of a submitted step, for its code and whether it can checkpoint.
+
+        What the job imports to build arguments is imported here too, so that its code is frozen.
+
+        Raises:
+            PlanError: any of it cannot be imported, so the job would fail at once.
+        """
+        function: Any = CommandCall("")
+        if isinstance(task, SubmittedStep) and task.kind != "Command":
+            try:
+                if _is_path(task.func):
+                    function = resolve(str(task.func))
+                elif task.kind == "HydraApp" and not self.frozen_code:
+                    function = run_of(task.app, task.script, self._directory)
+                for target in task.targets:
+                    resolve_target(target)
+            except PlanError as error:
+                hint = f"{error.hint}; or run what was submitted, with --frozen-code"
+                raise PlanError(f"step {task.name!r}: {error.message}", hint=hint) from None
+        return Call(function, (), {})
 
     def _look(self, history: History) -> RunStatus:
         status = run_status(self.run, self.backend.client, history=history, ask_all=True)
@@ -202,7 +229,7 @@ class Resume:
             max_array_size=self.backend.max_array_size,
         )
         self.backend.check(graph, self.run.path)
-        calls = {task.name: _call_of(task) for task, _ in tasks(tree)}
+        calls = {task.name: self._call_of(task) for task, _ in tasks(tree)}
         code = self._code(before, calls)
         self._take_out_of_the_queue(history, status, rerun)
         submit_stages(
@@ -297,26 +324,6 @@ def _why(step: StepStatus) -> str:
     if step.state is State.BLOCKED:
         return step.cause or "blocked"
     return f"{step.state.lower()}: {step.cause}" if step.cause else step.state.lower()
-
-
-def _call_of(task: Task) -> Call:
-    """The function of a submitted step, for its code and whether it can checkpoint.
-
-    What the job imports to build arguments is imported here too, so that its code is frozen.
-
-    Raises:
-        PlanError: any of it cannot be imported, so the job would fail at once.
-    """
-    function: Any = CommandCall("")
-    if isinstance(task, SubmittedStep) and task.kind != "Command" and _is_path(task.func):
-        try:
-            function = resolve(str(task.func))
-            for target in task.targets:
-                resolve_target(target)
-        except PlanError as error:
-            hint = f"{error.hint}; or run what was submitted, with --frozen-code"
-            raise PlanError(f"step {task.name!r}: {error.message}", hint=hint) from None
-    return Call(function, (), {})
 
 
 def _is_path(func: Any) -> bool:

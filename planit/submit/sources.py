@@ -6,7 +6,7 @@ import os
 import site
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -19,19 +19,22 @@ _CHECKOUT = Path(__file__).resolve().parents[2]  # planit's own, where it is not
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
 
 
-def project_sources(tops: set[str]) -> Iterator[tuple[Path, Path]]:
-    """Sources, each with the folder that it is imported from; of the modules `tops` first."""
+def project_sources(tops: set[str], entries: Sequence[str] = ()) -> Iterator[tuple[Path, Path]]:
+    """Sources, each with the folder that it is imported from; of the modules `tops` first.
+
+    `entries` are on sys.path in jobs, and not here.
+    """
     loaded = {name.partition(".")[0] for name in list(sys.modules)}
     for name in [*sorted(tops), *sorted(loaded - tops)]:
         module = sys.modules.get(name)
         if module is not None and (name in tops or not _is_beside_planit(module)):
             yield from _files_of(module)
-    yield from _importable_files()
+    yield from _importable_files([*sys.path, *entries])
 
 
-def _importable_files() -> Iterator[tuple[Path, Path]]:
-    """What could be imported late, of the folders on sys.path that the user edits."""
-    for entry in dict.fromkeys(os.path.abspath(entry or ".") for entry in sys.path):
+def _importable_files(entries: Iterable[str]) -> Iterator[tuple[Path, Path]]:
+    """What could be imported late, of the folders on a sys.path that the user edits."""
+    for entry in dict.fromkeys(os.path.abspath(entry or ".") for entry in entries):
         folder = Path(entry)
         if folder.resolve().is_relative_to(_CHECKOUT) or not is_project(folder):
             continue

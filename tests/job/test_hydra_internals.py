@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from pathlib import Path
+from typing import Any
 
 import hydra
 import pytest
@@ -18,7 +20,9 @@ from planit.errors import ConfigError
 from planit.job.hydra.internals import (
     VERSION_BASE,
     apply_values,
+    called_instead,
     flags_and_overrides,
+    is_decorated,
     with_number,
 )
 from tests.helpers import write
@@ -101,3 +105,29 @@ def test_flags_are_told_from_overrides_wherever_they_stand() -> None:
     assert flags_and_overrides(["--info"]) == (["--info"], [])
     with pytest.raises(ConfigError, match="unrecognized arguments: --multi"):
         flags_and_overrides(["--multi"])
+
+
+@hydra.main(**VERSION_BASE, config_path=None)
+def program(_config: Any) -> None:
+    raise AssertionError
+
+
+@functools.wraps(program)
+def watched(*args: Any) -> Any:
+    return program(*args)
+
+
+def test_what_a_program_decorates_is_handed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["program", "a=1", "--config-name=x"])
+    found: list[Any] = []
+    with called_instead(found.append):
+        watched()
+    assert found == [vars(program)["__wrapped__"]]
+
+
+def test_a_program_is_told_from_other_functions() -> None:
+    assert is_decorated(program)
+    assert is_decorated(watched)
+    assert not is_decorated(vars(program)["__wrapped__"])
+    assert not is_decorated(print)
+    assert not is_decorated(functools.lru_cache(print))

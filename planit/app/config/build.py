@@ -18,6 +18,7 @@ from planit.errors import ConfigError, PlanError, suggest
 from planit.nodes import (
     Chain,
     Command,
+    HydraApp,
     Node,
     Origin,
     Parallel,
@@ -43,10 +44,17 @@ Swept = Callable[[str, str], list[Any]]
 _LEAVES = {
     "Step": (("name", "func", "slurm_args"), ()),
     "Command": (("name", "command", "slurm_args"), ("cwd", "env")),
+    "HydraApp": (("name", "slurm_args"), ("app", "script", "overrides")),
     "Sweep": (("name", "func", "slurm_args", "over"), ("combine", "max_concurrent")),
 }
 _EVERY_LEAF = ("slurm", "_args_", "_target_", "kwargs")
-_CLASSES: dict[str, Callable[..., Node]] = {"Step": Step, "Command": Command, "Sweep": Sweep}
+_CLASSES: dict[str, Callable[..., Node]] = {
+    "Step": Step,
+    "Command": Command,
+    "HydraApp": lambda name, slurm_args, **own: HydraApp(name, slurm_args=slurm_args, **own),
+    "Sweep": Sweep,
+}
+_WITHOUT_ARGUMENTS = ("Command", "HydraApp")
 _GROUPS = ("Chain", "Parallel")
 _HYDRAS_OWN = ("_partial_", "_convert_", "_recursive_")
 
@@ -165,7 +173,7 @@ class Builder:
             return self.leaf("Step", _with_func(value, where, name), where, name)
         raise ConfigError(
             f"{where}: {value.get(TARGET, 'a mapping without _target_')} is not a node",
-            hint="nodes are planit.Step, Command, Sweep, Chain and Parallel",
+            hint="nodes are planit.Step, Command, HydraApp, Sweep, Chain and Parallel",
         )
 
     def group(self, kind: str, value: Mapping[str, Any], where: str) -> Node:
@@ -188,22 +196,24 @@ class Builder:
         for key in needed:
             if own.get(key) is None:
                 raise ConfigError(f"{where}: {kind} has no {key}", hint=f"set {where}.{key}")
-        making = None if kind == "Command" else _making(rest, where)
+        making = None if kind in _WITHOUT_ARGUMENTS else _making(rest, where)
         _check_own(kind, own, where)
         changes = own.get("slurm") or {}
         preset, own["slurm_args"] = self.slurm_args(own["slurm_args"], changes, where)
         kwargs = {**rest, **(own.get("kwargs") or {})}
-        if kind == "Command" and kwargs:
+        if kind == "HydraApp" and own.get("_args_"):
+            kwargs = {"_args_": own["_args_"], **kwargs}
+        if kind in _WITHOUT_ARGUMENTS and kwargs:
             hint = suggest(next(iter(kwargs)), (*needed, *optional, "slurm"))
-            raise ConfigError(f"{where}: Command has no {next(iter(kwargs))!r}", hint=hint)
+            raise ConfigError(f"{where}: {kind} has no {next(iter(kwargs))!r}", hint=hint)
         if kind == "Sweep":
             own["over"] = self.over(own["over"], where)
         args = [self.argument(item) for item in own.get("_args_") or []]
         made = {key: self.argument(item) for key, item in kwargs.items()}
         given = {key: own[key] for key in (*needed[3:], *optional) if own.get(key) is not None}
-        first, second, third = (own[key] for key in needed[:3])
+        first = [own[key] for key in needed[:3]]
         with _refusing(f"{where}: "):
-            node = _CLASSES[kind](first, second, third, *args, **given, **made)
+            node = _CLASSES[kind](*first, *args, **given, **made)
         origin = Origin(name, preset, changes)
         for task, _ in tasks(node):
             task.origin = origin

@@ -25,10 +25,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from planit.app.config.plans import Composed
 from planit.app.config.written import Written, as_written, preset_keys
-from planit.app.sweeps.template import Template, is_near, is_plain
+from planit.app.sweeps.template import Template, is_plain
 from planit.errors import ConfigError
 from planit.job.hydra.hydra_config import FrozenConfig, StepHydra, leave_to_job
 from planit.job.hydra.internals import apply_values, name_branch, parsed, with_number
+from planit.job.hydra.rows import is_near
 from planit.nodes.arguments import IN_JOB
 
 

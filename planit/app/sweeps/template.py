@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from planit.app.config.plans import resolved
 from planit.app.config.written import Written, references
 from planit.errors import ConfigError
+from planit.job.hydra.rows import is_near
 
 Path = tuple[str | int, ...]
 
@@ -113,11 +114,6 @@ def _is_free(config: DictConfig, written: Written, key: str) -> bool:
         with suppress(OmegaConfBaseException):
             OmegaConf.update(config, key, before)
     return True
-
-
-def is_near(key: str, other: str) -> bool:
-    """Whether setting one of two keys can change the other."""
-    return key == other or key.startswith(f"{other}.") or other.startswith(f"{key}.")
 
 
 def _places(written: Written, raw: Any, keys: Sequence[str]) -> dict[str, list[Path]] | None:

@@ -22,7 +22,8 @@ from planit.backends.configurable import Configurable
 from planit.backends.debug.per_thread import of_threads, variables
 from planit.errors import StepsFailedError
 from planit.graph import Graph, Tracker, lower
-from planit.job.call import call_of
+from planit.job.call import calls_of
+from planit.job.hydra.app_run import AppRun, put_back
 from planit.job.hydra.hydra_config import of_this_process
 from planit.nodes import Node, Task, tasks
 from planit.nodes.functions import has_run
@@ -132,13 +133,15 @@ class _DebugProgress:
 def debugged(plan: str, root: Node, executor: Any) -> DebugRun:
     """The plan's jobs, in order; nothing runs yet. Raises PlanError if the plan is wrong."""
     graph = lower(root, stack=False)
-    hydra = of_this_process()
-    calls = {task.name: call_of(task, hydra) for task, _ in tasks(root)}
+    calls = calls_of((task for task, _ in tasks(root)), of_this_process())
     run = RunDir(Path(executor.folder).absolute() / DEBUG)
-    names, folders = slugs(calls), _Folders(run.path)
+    names, folders, alone = slugs(calls), _Folders(run.path), Lock()
     jobs = {}
     for name, call in calls.items():
-        function = _InProcessCall(call.in_job, run.step_dir(names[name]), folders)
+        made: Any = call.in_job
+        if isinstance(made, AppRun):
+            made = _ProgramHere(made, alone)
+        function = _InProcessCall(made, run.step_dir(names[name]), folders)
         job = jobs[name] = executor.submit(function, *call.args, **call.kwargs)
         function.environment = {
             "PLANIT_RUN_DIR": str(run.path),
@@ -168,6 +171,18 @@ class _Folders:
             while folder not in self._was_there:
                 folder.rmdir()
                 folder = folder.parent
+
+
+@dataclass(frozen=True)
+class _ProgramHere:
+    """A Hydra program, which has Hydra and the logging of the process for itself while it runs."""
+
+    run: AppRun
+    alone: Lock
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        with self.alone, put_back():
+            return self.run(*args, **kwargs)
 
 
 class _InProcessCall:

@@ -7,20 +7,24 @@ another version is different.
 from __future__ import annotations
 
 import argparse
+import importlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NoReturn
 
 import hydra
-from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, ValueType
-from omegaconf import DictConfig, open_dict, read_write
+from hydra.types import TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from planit.errors import ConfigError, did_you_mean
 
+_MAIN = importlib.import_module("hydra.main")  # ``hydra.main`` itself is the decorator
 _IS_1_3 = hydra.__version__.startswith("1.3.")
 
 VERSION_BASE: dict[str, Any] = {"version_base": "1.3"} if _IS_1_3 else {}
@@ -52,11 +56,41 @@ def name_branch(hydra_node: Any, overrides: Sequence[Override], number: int | No
     own = [one for one in overrides if not one.is_hydra_override()]
     with read_write(hydra_node), open_dict(hydra_node):
         hydra_node.overrides.task = [one.input_line for one in own]
-        hydra_node.job.override_dirname = get_overrides_dirname(
-            overrides=own, **hydra_node.job.config.override_dirname
-        )
+        if not OmegaConf.is_interpolation(hydra_node.job, "override_dirname"):  # as in Hydra 1.4
+            hydra_node.job.override_dirname = _dirname(own, hydra_node.job.config)
         if number is not None:
             hydra_node.job.num = number
+
+
+def _dirname(overrides: Sequence[Override], config: Any) -> str:
+    """What Hydra 1.3 makes of overrides; 1.4 has no function for it."""
+    how = config.override_dirname
+    texts = [str(one.input_line) for one in overrides if one.key_or_group not in how.exclude_keys]
+    return str(how.item_sep).join(sorted(texts)).replace("=", how.kv_sep)
+
+
+@contextmanager
+def called_instead(run: Callable[[TaskFunction], None]) -> Iterator[None]:
+    """Where a ``@hydra.main`` function is called, call `run` with what it decorates."""
+
+    def handed_over(*, task_function: TaskFunction, **_: Any) -> None:
+        run(task_function)
+
+    before = vars(_MAIN)["_run_hydra"]
+    vars(_MAIN)["_run_hydra"] = handed_over
+    try:
+        yield
+    finally:
+        vars(_MAIN)["_run_hydra"] = before
+
+
+def is_decorated(function: Any) -> bool:
+    """Whether a call of a function comes to one that ``@hydra.main`` made."""
+    while function is not None:
+        if getattr(function, "__globals__", None) is vars(_MAIN):
+            return True
+        function = getattr(function, "__wrapped__", None)
+    return False
 
 
 def with_number(sweep: Override, value: float, text: str) -> Override:

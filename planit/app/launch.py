@@ -184,10 +184,7 @@ def _returned(
     succeeded = step.state is State.DONE
     if done is not None and (done.status is JobStatus.COMPLETED) == succeeded:
         if not succeeded:
-            error = done._return_value  # noqa: SLF001 (the property raises it)
-            error.add_note(f"planit: raised in step {step.name} (job {step.job})")
-            if step.error is not None:
-                error.add_note(str(step.error.get("traceback")).rstrip())
+            _tell_where(done, step)
         return done
     if not succeeded:
         trace = (step.error or {}).get("traceback") or f"{step.state}: {step.cause or ''}"
@@ -198,6 +195,15 @@ def _returned(
         return _failed(before, error)
     before.status = JobStatus.COMPLETED
     return before
+
+
+def _tell_where(done: JobReturn, step: StepStatus) -> None:
+    """Add to a job's exception where it was raised: a pickled one has no traceback."""
+    error = vars(done)["_return_value"]  # whose property raises it
+    error.add_note(f"planit: raised in step {step.name} (job {step.job}); planit logs {step.name}")
+    trace = (step.error or {}).get("traceback")
+    if trace and not vars(done).get("_remote_traceback"):  # of Hydra 1.4, which raises it with that
+        error.add_note(str(trace).rstrip())
 
 
 def _taken(run: RunDir, step: StepStatus) -> JobReturn | None:

@@ -19,13 +19,13 @@ def own(backend: str) -> list[str]:
     return [f"hydra.launcher.backend={backend}", "hydra.launcher.freeze=off"]
 
 
-@pytest.mark.parametrize("launcher_name, overrides", [("planit", own(one)) for one in BACKENDS])
+@pytest.mark.parametrize(("launcher_name", "overrides"), [("planit", own(one)) for one in BACKENDS])
 class TestLauncher(LauncherTestSuite):
     pass
 
 
 @pytest.mark.parametrize(
-    "launcher_name, overrides",
+    ("launcher_name", "overrides"),
     [("planit", [*own(one), "hydra.sweeper.max_batch_size=2"]) for one in BACKENDS],
 )
 class TestBatches(BatchedSweeperTestSuite):
@@ -33,7 +33,7 @@ class TestBatches(BatchedSweeperTestSuite):
 
 
 @pytest.mark.parametrize(
-    "task_launcher_cfg, extra_flags",
+    ("task_launcher_cfg", "extra_flags"),
     [({}, ["-m", "hydra/launcher=planit", *own(one)]) for one in BACKENDS],
 )
 class TestPrograms(IntegrationTestSuite):

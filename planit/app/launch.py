@@ -20,7 +20,7 @@ from planit.app.submitting import run_here, see_through, show_progress, start
 from planit.app.waiting import wait_for
 from planit.backends.in_process import InProcess
 from planit.errors import StepsFailedError
-from planit.job.hydra.launched import LaunchedRun, keep_in_record
+from planit.job.hydra.launched import JobConfig, LaunchedRun, keep_in_record
 from planit.nodes import Parallel, Step
 from planit.plan import Plan
 from planit.record import trust
@@ -59,34 +59,23 @@ class Program:
 
 @dataclass(frozen=True)
 class _Batch:
-    """The configurations that are launched together, by the names of their steps."""
+    """The jobs that are launched together, by the names of their steps."""
 
     program: Program
-    configs: Mapping[str, DictConfig]
-    rows: Sequence[list[str]]
+    jobs: Mapping[str, JobConfig]
 
     def plan(self, settings: LaunchSettings, runs: LaunchedRun) -> Plan:
         """A branch for each configuration; of one shape, so that they are one job array."""
-        steps = [
-            Step(name, runs, settings.slurm_args, config) for name, config in self.configs.items()
-        ]
+        steps = [Step(name, runs, settings.slurm_args, job) for name, job in self.jobs.items()]
         return Plan(settings.plan, Parallel(*steps, max_concurrent=settings.max_concurrent))
 
     def runs(self, **rest: Any) -> LaunchedRun:
-        return LaunchedRun.of(
-            self.program.task,
-            dir_key="hydra.sweep.dir",
-            subdir_key="hydra.sweep.subdir",
-            callbacks=self.program.context.callbacks,
-            **rest,
-        )
+        """The function of all steps."""
+        return LaunchedRun.of(self.program.task, self.program.context.callbacks, **rest)
 
     def returned(self, of: Callable[[str, JobReturn], JobReturn]) -> list[JobReturn]:
         """What the sweeper gets: `of` a step's name and what is known before its job."""
-        return [
-            of(name, _before(config, row))
-            for (name, config), row in zip(self.configs.items(), self.rows, strict=True)
-        ]
+        return [of(name, _before(job)) for name, job in self.jobs.items()]
 
 
 def launch(
@@ -109,12 +98,12 @@ def launch(
     settings = LaunchSettings.of(given, config, program.context.config_loader)
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)
     Path(str(config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
-    configs = {}
+    jobs = {}
     for number, row in enumerate(rows, first):
         name = f"{config.hydra.job.name}-{number}"
         log.info("%s : %s", name, " ".join(filter_overrides(row)))
-        configs[name] = program.composed(row, number)
-    batch = _Batch(program, configs, rows)
+        jobs[name] = JobConfig(program.composed(row, number), row)
+    batch = _Batch(program, jobs)
     if isinstance(settings.backend, InProcess):
         return _here(batch, settings, settings.backend)
     return _submitted(batch, settings)
@@ -137,7 +126,7 @@ def _here(batch: _Batch, settings: LaunchSettings, backend: InProcess) -> list[J
     configure_log(hydra.hydra_logging, hydra.verbose)  # the jobs set up their own
 
     def returned(name: str, before: JobReturn) -> JobReturn:
-        if (done := kept.get(batch.configs[name].hydra.job.num)) is not None:
+        if (done := kept.get(batch.jobs[name].config.hydra.job.num)) is not None:
             return done
         return _failed(before, StepsFailedError(settings.plan, {name: failures.get(name, "")}))
 
@@ -154,7 +143,10 @@ def _submitted(batch: _Batch, settings: LaunchSettings) -> list[JobReturn]:
         root=batch.plan(settings, batch.runs(state=Singleton.get_state(), keep=keep)).root,
         base=settings.base,
         backend=settings.backend,
-        source={"config": _written(config), "overrides": list(batch.rows)},
+        source={
+            "config": _written(config),
+            "overrides": [job.overrides for job in batch.jobs.values()],
+        },
         progress=show_progress,
         share=settings.share,
         freeze=settings.freeze,
@@ -219,12 +211,13 @@ def _taken(run: RunDir, step: StepStatus) -> JobReturn | None:
     return done if isinstance(done, JobReturn) else None
 
 
-def _before(config: DictConfig, row: list[str]) -> JobReturn:
+def _before(job: JobConfig) -> JobReturn:
     """What is known of a job before it has run."""
+    config = job.config
     keys = [str(key) for key in config if key != "hydra"]
     name = str(config.hydra.job.name)
     cfg = OmegaConf.masked_copy(config, keys)
-    return JobReturn(overrides=row, cfg=cfg, hydra_cfg=config, task_name=name)
+    return JobReturn(overrides=job.overrides, cfg=cfg, hydra_cfg=config, task_name=name)
 
 
 def _failed(before: JobReturn, error: Exception) -> JobReturn:

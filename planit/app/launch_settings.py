@@ -92,8 +92,8 @@ class LaunchSettings:
 
 
 def _backend(given: Mapping[str, Any]) -> Backend | InProcess:
-    settings = {k: v for k, v in (given["backend_settings"] or {}).items() if v is not None}
-    detach = settings.pop("detach", False)
+    settings = {k: v for k, v in given["backend_settings"].items() if v is not None}
+    detach = settings.pop("detach")
     try:
         backend = registry.create(given["backend"], settings)
     except ConfigError as error:
@@ -128,7 +128,7 @@ def _refuse_not_to_wait(backend: Backend | InProcess, config: DictConfig) -> Non
 def _slurm_args(given: Mapping[str, Any], loader: ConfigLoader) -> dict[str, Any]:
     """The preset with the fields on top, as a dict that submitit understands."""
     names = [field.name for field in fields(SlurmArgs)]
-    own = {name: given[name] for name in names if given[name] is not None}
+    own = {name: given[name] for name in names if given[name] not in (None, {})}
     try:
         base = _DEFAULTS if given["preset"] is None else _preset(given["preset"], own, loader)
         resources = changed(base, own) if own else base

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -21,29 +21,50 @@ from planit.record.run_dir import JOB_RETURN
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class LaunchedRun(ProgramRun):
+class JobConfig:
+    """The argument of a step: a configuration, shown by the overrides that it was composed with."""
+
+    config: DictConfig
+    overrides: Sequence[str]
+
+    def __repr__(self) -> str:
+        return " ".join(self.overrides)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LaunchedRun:
     """A program's task function as the function of all steps of a launch.
 
     Attributes:
+        program: runs it.
         keep: called with what Hydra has of the job, for the sweeper that waits for it; None if
             none does.
     """
 
+    program: ProgramRun
     keep: Callable[[JobReturn], None] | None = None
 
     @classmethod
-    def of(cls, function: TaskFunction, **rest: Any) -> LaunchedRun:
-        """What runs `function`, which is pickled as it is; the others are the attributes."""
-        return cls(partial(_same, function), **rest)
+    def of(
+        cls,
+        function: TaskFunction,
+        callbacks: Any,
+        *,
+        state: Any = None,
+        keep: Callable[[JobReturn], None] | None = None,
+    ) -> LaunchedRun:
+        """What runs `function`, which is pickled as it is; `state` as in `ProgramRun`."""
+        keys = ("hydra.sweep.dir", "hydra.sweep.subdir")
+        return cls(ProgramRun(partial(_same, function), state, *keys, callbacks), keep)
 
     @property
     def __wrapped__(self) -> TaskFunction:
         """The task function, whose code is frozen, and which may be refused."""
-        return self.task()
+        return self.program.task()
 
-    def __call__(self, config: DictConfig) -> Any:
+    def __call__(self, job: JobConfig) -> Any:
         """What the program returns; raises what it raises."""
-        done = self.job_return(config)
+        done = self.program.job_return(job.config)
         if self.keep is not None:
             self.keep(done)
         return done.return_value

@@ -9,7 +9,7 @@ with a branch for each configuration, which returns what its last step returned 
 # sys.modules, and dataclasses look text annotations up there.
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,20 @@ from hydra.errors import CompactHydraException
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
+
+
+@dataclass
+class PlanitBackendConf:
+    """What can be set below ``hydra.launcher.backend_settings``; a plan has it as ``backend``."""
+
+    cpus: Any = None
+    gpus: Any = None
+    mem_gb: Any = None
+    isolation: Any = None
+    kill_wait_s: Any = None
+    detach: bool = False
+    kill_on_invalid_dep: Any = None
+    dependency: Any = None
 
 
 @dataclass
@@ -54,12 +68,12 @@ class PlanitLauncherConf:
     cluster: Any = None
     mail_type: Any = None
     mail_user: Any = None
-    additional_params: Any = None
+    additional_params: dict[str, Any] = field(default_factory=dict)
     setup: Any = None
     max_requeues: Any = None
     name: str | None = None
     backend: str = "auto"
-    backend_settings: dict[str, Any] | None = None
+    backend_settings: PlanitBackendConf = field(default_factory=PlanitBackendConf)
     wait: bool = True
     max_concurrent: int | None = None
     runs_dir: str | None = "${oc.env:PLANIT_RUNS_DIR,null}"
@@ -72,7 +86,6 @@ class PlanitLauncherConf:
 ConfigStore.instance().store(
     group="hydra/launcher", name="planit", node=PlanitLauncherConf, provider="planit"
 )
-_DEFAULTS = {field.name: field.default for field in fields(PlanitLauncherConf)}
 _OF_PLANS = ("_target_", "runs_dir", "objective")  # what can be set in planit's own app
 
 
@@ -128,8 +141,9 @@ class PlanitLauncher(Launcher):
         self, context: HydraContext, config: DictConfig, rows: list[list[str]], first: int
     ) -> list[JobReturn]:
         """The batch of planit's own app: a plan with a branch for each configuration."""
+        defaults = OmegaConf.structured(PlanitLauncherConf)
         for name, value in self.settings.items():
-            if name not in _OF_PLANS and value != _DEFAULTS[name]:
+            if name not in _OF_PLANS and value != _plain(defaults[name]):
                 raise CompactHydraException(
                     f"hydra.launcher.{name} is for other programs: a plan's steps have their own"
                 )

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from types import CodeType
 from typing import Any
 
 import cloudpickle
@@ -30,6 +31,7 @@ from planit.record.task_files import TaskFiles
 from planit.record.trust import TrustedDir
 
 _PLAIN = (type(None), bool, int, float, complex)
+_NO_FILE = "<dynamic-code>"  # as cloudpickle calls it
 _MIN_SHARED_BYTES = 200  # what is smaller is not worth a reference
 
 
@@ -90,10 +92,7 @@ class _Shared:
     def pickled(self, value: Any) -> bytes:
         """The pickle of a value, which refers to the shared parts in it."""
         buffer = io.BytesIO()
-        if self._digests:
-            _Pickler(buffer, self._digests).dump(value)
-        else:
-            cloudpickle.dump(value, buffer, protocol=pickle.HIGHEST_PROTOCOL)
+        _Pickler(buffer, self._digests).dump(value)
         return buffer.getvalue()
 
 
@@ -104,6 +103,16 @@ class _Pickler(cloudpickle.CloudPickler):  # type: ignore[misc, unused-ignore]
 
     def persistent_id(self, obj: Any) -> bytes | None:
         return self._digests.get(id(obj))
+
+    def reducer_override(self, obj: Any) -> Any:
+        """Keep the file that code comes from, which cloudpickle drops, for tracebacks."""
+        if isinstance(obj, CodeType) and obj.co_filename != _NO_FILE:
+            return _of_file, (obj.replace(co_filename=_NO_FILE), obj.co_filename)
+        return super().reducer_override(obj)
+
+
+def _of_file(code: CodeType, name: str) -> CodeType:
+    return code.replace(co_filename=name)
 
 
 class _Unpickler(pickle.Unpickler):

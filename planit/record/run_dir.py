@@ -17,7 +17,8 @@
         local/                   of the engine on this machine (see `planit.record.local_files`)
         lock, states.json        who works on it (see `planit.record.lock`); a cache of states
 
-Only the worker, and `StepJob` for results, unpickle anything in it, through `planit.record.trust`.
+Only the worker, and `StepJob` and Hydra's sweepers for results, unpickle anything in it, through
+`planit.record.trust`.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ FORMAT = 2  # of the run directory; 1 was that of planit 0.1
 MANIFEST, STATES = "manifest.json", "states.json"
 DEBUG = "debug"  # what stands for a run directory where none is kept
 CHECKPOINT = "checkpoint.pkl"  # in a step's folder: the call as it saved itself, to go on from
+JOB_RETURN = "job_return.pkl"  # in a step's folder: Hydra's, for the sweeper that waits for it
 _JOURNAL, _STEPS = "journal.jsonl", "steps"
 
 

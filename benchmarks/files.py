@@ -61,7 +61,7 @@ def traced(command: Sequence[str], folder: Path, env: Mapping[str, str]) -> list
     What is asked of an open file (fstat) is not counted: it costs no round trip.
     """
     out = folder / "trace"
-    strace = ["strace", "-f", "-qq", "-y", "-s", "4096", "-o", str(out)]
+    strace = ["strace", "-f", "--seccomp-bpf", "-qq", "-y", "-s", "4096", "-o", str(out)]
     calls = "trace=%file,fsync,fdatasync,fchmod,getdents64"
     run_timed([*strace, "-e", calls, *command], env=env, cwd=folder).check()
     places = tuple(f"{folder}/{name}" for name in ("runs", "logs", ".gwf")), (

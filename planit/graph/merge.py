@@ -15,6 +15,8 @@ from planit.nodes import Chain, Command, Group, Node, Parallel, Step, Task
 from planit.nodes.arguments import Unbuilt
 from planit.nodes.functions import dotted_path
 
+_PLAIN = (str, int, float, bool)  # a tuple: `str | int` makes a new object for each value
+
 
 @dataclass(frozen=True)
 class Branch:
@@ -192,7 +194,7 @@ def _function_key(func: Any) -> Any:
 
 def _value_key(value: Any) -> Any:
     """Equal for plain values that are equal; any other object equals only itself."""
-    if value is None or isinstance(value, str | int | float | bool):
+    if value is None or isinstance(value, _PLAIN):
         return (type(value).__name__, repr(value))
     if isinstance(value, Unbuilt):
         return ("unbuilt", _value_key(value.content))

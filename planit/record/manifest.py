@@ -18,6 +18,7 @@ from planit.nodes.functions import dotted_path
 
 _PACKAGES = ("planit-slurm", "submitit", "hydra-core", "omegaconf", "cloudpickle")
 _REPR_CHARACTERS = 500
+_PLAIN = (str, int, float, bool)  # a tuple: `str | int` makes a new object for each value
 
 
 def describe_run(
@@ -108,7 +109,7 @@ def origins(tree: Mapping[str, Any]) -> dict[str, Origin | None]:
 
 def _short(value: Any) -> Any:
     """A value as JSON can hold it; whatever else by its repr, cut."""
-    if value is None or isinstance(value, str | int | float | bool):
+    if value is None or isinstance(value, _PLAIN):
         return value
     text = repr(value)
     if len(text) > _REPR_CHARACTERS:

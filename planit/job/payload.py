@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from types import CodeType
-from typing import Any
+from typing import Any, BinaryIO
 
 import cloudpickle
 from submitit.core.utils import DelayedSubmission
@@ -26,8 +26,6 @@ from planit.nodes.functions import has_run
 from planit.record.call_file import CallFile, Limits, PickledCalls
 from planit.record.files import write_atomic
 from planit.record.run_dir import CHECKPOINT
-from planit.record.stage_dir import open_calls
-from planit.record.task_files import TaskFiles
 from planit.record.trust import TrustedDir
 
 _PLAIN = (type(None), bool, int, float, complex)
@@ -128,10 +126,13 @@ class _Unpickler(pickle.Unpickler):
         return self._parts[pid]
 
 
-def load(
-    run: TrustedDir, task: TaskFiles, step: TrustedDir | None
-) -> tuple[DelayedSubmission, Limits]:
+def load(calls: BinaryIO, index: int, step: TrustedDir | None) -> tuple[DelayedSubmission, Limits]:
     """A task's call, or its checkpoint if there is one in the step's folder.
+
+    Args:
+        calls: the file of the stage's calls.
+        index: which of them.
+        step: the step's folder, if it has one.
 
     Raises:
         RunError: another user could have written it, or it is damaged.
@@ -139,9 +140,8 @@ def load(
     if step is not None and step.holds(CHECKPOINT):
         with step.open(CHECKPOINT) as file:
             return pickle.load(file), Limits(*pickle.load(file))
-    with open_calls(run, task.submission, task.stage) as file:
-        calls = CallFile(file)
-        return _Unpickler(calls.call(task.index), calls, {}).load(), calls.limits
+    read = CallFile(calls)
+    return _Unpickler(read.call(index), read, {}).load(), read.limits
 
 
 def run(

@@ -19,6 +19,7 @@ from planit.nodes.functions import dotted_path, is_dotted_path
 
 _PACKAGES = ("planit-slurm", "submitit", "hydra-core", "omegaconf", "cloudpickle")
 _REPR_CHARACTERS = 500
+_PLAIN = (str, int, float, bool)  # a tuple: `str | int` makes a new object for each value
 
 
 def describe_run(
@@ -128,7 +129,7 @@ def _leaves(tree: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 def _short(value: Any) -> Any:
     """A value as JSON can hold it; whatever else by its repr, cut."""
-    if value is None or isinstance(value, str | int | float | bool):
+    if value is None or isinstance(value, _PLAIN):
         return value
     text = repr(value)
     if len(text) > _REPR_CHARACTERS:

@@ -154,6 +154,20 @@ class RunDir:
     def write_manifest(self, manifest: dict[str, Any]) -> None:
         write_json(self.path / MANIFEST, {"format": FORMAT, **manifest})
 
+    def stamp(self) -> list[int] | None:
+        """What changes with whatever planit does to the run; None without manifest or journal.
+
+        Each submission, resume and cancellation makes the journal longer. It is opened, for by that
+        a network file system asks the server what is there.
+        """
+        try:
+            manifest = (self.path / MANIFEST).stat()
+            with (self.path / _JOURNAL).open("rb") as journal:
+                length = journal.seek(0, os.SEEK_END)
+        except OSError:
+            return None
+        return [manifest.st_mtime_ns, manifest.st_size, length]
+
     def remove(self) -> None:
         """Remove it, of which nothing is in a queue, and the plan's folder if that is empty."""
         shutil.rmtree(self.path, ignore_errors=True)

@@ -17,7 +17,8 @@ from planit.nodes import Chain, Command, Group, HydraApp, Node, Parallel, Step, 
 from planit.nodes.arguments import Structured, Unbuilt
 from planit.nodes.functions import dotted_path
 
-_PLAIN = (
+# A tuple: `str | int` would make a new object for each value.
+_PLAIN = (str, int, float, bool, bytes, Enum, PurePath)
     str,
     int,
     float,

@@ -19,14 +19,6 @@ from planit.nodes.functions import dotted_path
 
 # A tuple: `str | int` would make a new object for each value.
 _PLAIN = (str, int, float, bool, bytes, Enum, PurePath)
-    str,
-    int,
-    float,
-    bool,
-    bytes,
-    Enum,
-    PurePath,
-)  # a tuple: `str | int` makes a new object for each value
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ import pytest
 import yaml
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
-from planit import Plan
+from planit import Plan, PlanError, SlurmArgs, Step
 from planit.app.config.plans import plan_of
 from planit.job import payload
-from planit.job.call import call_of
+from planit.job.call import call_of, calls_of
 from planit.job.hydra.arguments import instantiate
 from planit.job.hydra.internals import VERSION_BASE
 from planit.nodes import tasks
@@ -58,6 +58,7 @@ def take(*args: Any, **kwargs: Any) -> Any:
     return args, kwargs
 
 
+SLURM = SlurmArgs(time="5", partition="batch")
 MODEL = f"_target_: {__name__}.Model"
 
 STEPS = {
@@ -198,3 +199,32 @@ def test_plain_instantiate_makes_every_kind_of_step() -> None:
     two = made.root.children[1]
     assert two.resources.time_text == "6"
     assert two.kwargs == {"cfg": {"a": 1}}
+
+
+def test_a_configuration_that_python_passes_arrives_alone() -> None:
+    config = OmegaConf.create({"lr": 0.1, "secret": "x", "cfg": {"lr": "${lr}", "layers": [1]}})
+    steps = [
+        Step(
+            f"s{i}", take, SlurmArgs(time="5", partition="b"), config.cfg, layers=config.cfg.layers
+        )
+        for i in range(2)
+    ]
+    calls = calls_of(steps)
+    config.cfg.layers.append(2)
+    config.lr = 7
+    written = payload.dump({"s0": calls["s0"]}, Limits(5, 0))
+    assert b"secret" not in written.calls[0]
+    (cfg,), named = pickle.loads(written.calls[0]).result()
+    assert shape(cfg) == (
+        "DictConfig",
+        dict,
+        {"lr": (float, 0.1), "layers": ("ListConfig", [(int, 1)])},
+    )
+    assert shape(named["layers"]) == ("ListConfig", [(int, 1)])
+    assert calls["s0"].args[0] is calls["s1"].args[0]  # pickled once for both
+
+
+def test_what_python_passes_and_cannot_be_resolved_is_refused() -> None:
+    config = OmegaConf.create({"cfg": {"lr": "${no.such}"}})
+    with pytest.raises(PlanError, match=r"step 's': an argument cannot be resolved: .*no\.such"):
+        calls_of([Step("s", take, SLURM, config.cfg)])

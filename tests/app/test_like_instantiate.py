@@ -125,7 +125,7 @@ def shape(value: Any) -> Any:
         return ("dict", {key: shape(item) for key, item in value.items()})
     if hasattr(value, "func"):  # a partial
         return ("partial", value.func, shape(value.args), shape(value.keywords))
-    if isinstance(value, Model):
+    if type(value).__name__ == "Model":
         return ("Model", shape(value.args), shape(value.kwargs))
     return (type(value), value)
 

@@ -38,9 +38,9 @@ class Swept:
     done: Done
 
     def planit(self, verb: str, *words: str) -> Done:
-        return planit_here(
-            verb, "--runs-dir", str(self.folder / "planit_runs"), *words, cwd=self.folder
-        )
+        """A verb, called from another folder."""
+        runs = str(self.folder / "planit_runs")
+        return planit_here(verb, "--runs-dir", runs, *words, cwd=self.folder.parent)
 
     def states(self) -> dict[str, str]:
         shown: dict[str, Any] = json.loads(self.planit("status", "--json").out)

@@ -14,6 +14,7 @@ import pytest
 from tests import goldens
 from tests.app.test_places import PLAN, PRESET
 from tests.helpers import ROOT, Done, all_below, write
+from tests.launcher.programs import project
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,17 @@ def test_a_project_with_its_own_conf_and_code_works_with_the_installed_program(
     assert done.out.index("one ran") < done.out.index("two ran")
     done = installed.run("planit", "plan=thesis", cwd=empty_dir)
     assert done.out == goldens.THESIS
+
+
+def test_any_hydra_program_finds_the_installed_launcher(
+    installed: Installed, empty_dir: Path
+) -> None:
+    folder = project(empty_dir)
+    words = ["hydra/launcher=planit", "hydra.launcher.backend=local", "hydra.launcher.preset=cpu"]
+    words += ["hydra.launcher.backend_settings.cpus=8", "optimizer.lr=0.1,0.2"]
+    done = installed.run("python", "train.py", "-m", *words, cwd=folder)
+    assert done.code == 0, done.err
+    assert "train-1" in installed.run("planit", "status", "--all", cwd=folder).out
 
 
 def test_the_version_of_the_program_is_that_of_the_wheel(

@@ -18,7 +18,7 @@ from hydra_plugins.planit.launcher import PlanitBackendConf, PlanitLauncherConf
 from planit import SlurmArgs
 from planit.app.config.hydra_internals import VERSION_BASE
 from planit.app.config.places import conf_dir
-from planit.app.launch_settings import LaunchSettings
+from planit.app.launch_settings import LaunchSettings, told
 from planit.errors import PlanitError
 from tests.helpers import planit_here, write
 
@@ -94,7 +94,7 @@ def test_a_field_overrides_the_preset_and_fills_what_it_leaves_open(loader: Conf
         ({"backend_settings": {"cpus": 0}}, "hydra.launcher.backend_settings.cpus must be"),
         ({"objective": "train"}, "hydra.launcher.objective is for plans"),
         ({"wait": False, "backend": "debug"}, "hydra.launcher.wait=false has no meaning"),
-        ({"freeze": "all"}, "freeze=all is unknown"),
+        ({"freeze": "all"}, "hydra.launcher.freeze=all is unknown (hydra.launcher.freeze=tree"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_key(
@@ -102,7 +102,7 @@ def test_what_is_wrong_is_told_with_its_key(
 ) -> None:
     with pytest.raises(PlanitError) as error:
         settings(loader, **given)
-    assert problem in str(error.value)
+    assert problem in told(error.value)
 
 
 def test_batches_that_wait_for_each_other_are_not_left_alone(loader: ConfigLoader) -> None:

@@ -159,30 +159,45 @@ def test_what_is_wrong_is_one_line_and_nothing_is_submitted(
     assert not (folder / "planit_runs").exists()
 
 
-def test_ctrl_c_finishes_what_runs_here_and_the_rest_can_be_resumed(tmp_path: Path) -> None:
-    folder = project(tmp_path)
+def interrupted(folder: Path, *words: str) -> Swept:
+    """A sweep of two jobs, one at a time, of which the first waits for a file, and Ctrl-C."""
     slow = FIXED.replace("        self.name", _SLOW + "        self.name", 1)
     write(folder / "vision/model.py", slow)
     command = [sys.executable, "train.py", "-m", *LOCAL, "hydra.launcher.max_concurrent=1"]
     env = {**os.environ, "PYTHONPATH": HERE, "PLANIT_RUNS_DIR": str(folder / "planit_runs")}
     process = subprocess.Popen(
-        [*command, "optimizer.lr=0.1,0.2"],
+        [*command, "optimizer.lr=0.1,0.2", *words],
         cwd=folder, env=env, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
     )  # fmt: skip
     assert process.stderr is not None
+    seen = ""
     for line in process.stderr:
-        if line.startswith("started"):
+        seen += line
+        if line.startswith(("started", "1 running")):
             process.send_signal(signal.SIGINT)
-        if line.startswith("Finishing"):
+        if line.startswith(("Finishing", "Stopped")):
             break
     (folder / "go").touch()
-    rest = process.stderr.read()
+    seen += process.stderr.read()
     process.stderr.close()
-    assert process.wait(30) == 130, rest
-    assert "Traceback" not in rest
-    one = Swept(folder, Done(130, "", rest))
+    assert "Traceback" not in seen
+    return Swept(folder, Done(process.wait(30), "", seen))
+
+
+def test_ctrl_c_finishes_what_runs_here_and_the_rest_can_be_resumed(tmp_path: Path) -> None:
+    one = interrupted(project(tmp_path))
+    assert one.done.code == 130
     assert one.states() == {"train-0": "DONE", "train-1": "CANCELLED"}
     assert one.planit("resume").code == 0
+    assert one.states() == {"train-0": "DONE", "train-1": "DONE"}
+
+
+def test_ctrl_c_leaves_jobs_alone_that_do_not_end_with_the_program(tmp_path: Path) -> None:
+    one = interrupted(project(tmp_path), "hydra.launcher.backend_settings.detach=true")
+    assert one.done.code == 130
+    run = only_run(one.folder).name
+    assert f"Stopped waiting; the jobs of run {run} go on: planit status shows" in one.done.err
+    assert one.planit("wait").code == 0
     assert one.states() == {"train-0": "DONE", "train-1": "DONE"}
 
 

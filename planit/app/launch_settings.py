@@ -17,7 +17,7 @@ from planit.app.submitting import freeze_of
 from planit.backends import registry
 from planit.backends.base import Backend
 from planit.backends.in_process import InProcess
-from planit.errors import ConfigError, PlanError, suggest
+from planit.errors import ConfigError, PlanError, PlanitError, suggest
 from planit.nodes import Resources, SlurmArgs
 from planit.nodes.arguments import TARGET
 from planit.nodes.slurm_args import changed, resources_of

@@ -7,24 +7,26 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hydra.core.plugins import Plugins
-from hydra.extra.pytest_plugin import hydra_restore_singletons, hydra_sweep_runner
 from hydra.test_utils.launcher_common_tests import LauncherTestSuite
 
 from planit import Run
 from tests.cluster import Cluster
 from tests.helpers import write
+from tests.launcher.hydras_own import (
+    as_in_a_new_process,
+    hydra_restore_singletons,
+    hydra_sweep_runner,
+)
 from tests.launcher.programs import BROKEN, FIXED, only_run, outputs, project, train
 from tests.slurm.tools import in_queue, lines, planit, settled, states, status_json, wrapped
 
-__all__ = ["hydra_restore_singletons", "hydra_sweep_runner"]
+__all__ = ["as_in_a_new_process", "hydra_restore_singletons", "hydra_sweep_runner"]
 
 SLURM = ("hydra/launcher=planit", "hydra.launcher.time=00:05:00", "hydra.launcher.partition=batch")
 
 
 @pytest.fixture(autouse=True)
 def _runs_are_not_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    Plugins.instance()  # Hydra loads them once: what is restored must have what they store
     monkeypatch.setenv("PLANIT_RUNS_DIR", str(tmp_path / "runs"))
 
 
@@ -90,6 +92,6 @@ def test_what_slurm_refuses_is_one_line(slurm: Cluster, tmp_path: Path) -> None:
     folder = project(tmp_path)
     done = train(folder, *SLURM, "hydra.launcher.partition=nope", "optimizer.lr=0.1,0.2")
     assert done.code == 1
-    assert done.err.splitlines()[0].startswith("planit: error: ")
-    assert "nope" in done.err.splitlines()[0]
+    (told,) = [line for line in done.err.splitlines() if line.startswith("planit: error: ")]
+    assert "nope" in told
     assert "Traceback" not in done.err

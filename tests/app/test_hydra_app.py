@@ -88,6 +88,16 @@ def returned(run: Run, name: str) -> Any:
     return pickle.loads(files_of(run.path, name).result(0, 0).read_bytes().partition(b"\n")[2])
 
 
+NOTES = """
+from hydra.experimental.callback import Callback
+
+class Notes(Callback):
+    def __getattribute__(self, name):
+        if name.startswith("on_"):
+            with open("notes", "a") as file:
+                file.write(name + chr(10))
+        return super().__getattribute__(name)
+"""
 NOSY = """
 import os, sys, threading
 from dataclasses import dataclass
@@ -143,6 +153,7 @@ if __name__ == "__main__":
 def submitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = project(tmp_path_factory.mktemp("app") / "here")
     write(folder / "tools/nosy.py", NOSY)
+    write(folder / "notes.py", NOTES)
     package = folder / "lab"
     package.mkdir()
     write(package / "__init__.py", "")
@@ -155,12 +166,14 @@ def submitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
         train='script: train.py, overrides: [model=cnn, "optimizer.lr=${lr}"]',
         nosy="script: tools/nosy.py, overrides: [kind=TWO]",
         chdir="script: tools/nosy.py, overrides: [hydra.job.chdir=true]",
+        told="script: tools/nosy.py, overrides: [+hydra.callbacks.one._target_=notes.Notes]",
         bad="script: tools/nosy.py, overrides: [end=raise]",
         left="script: tools/nosy.py, overrides: [end=exit]",
     )
     done = run_planit("submit", "++backend.detach=true", "++backend.cpus=8", "lr=0.2", cwd=folder)
     assert done.code == 0, done
     assert "a line of the program" not in done.out + done.err
+    assert not (folder / "notes").exists()
     shutil.rmtree(folder / "conf")
     write(folder / "train.py", "raise SystemError('edited')")
     write(folder / "go", "")
@@ -173,7 +186,7 @@ def submitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_what_was_submitted_runs_whatever_is_edited_or_deleted_meanwhile(submitted: Path) -> None:
     run = run_of(submitted)
     states = {step.name: step.state.value for step in run.status().steps}
-    assert states == dict.fromkeys(["gate", "wait", "train", "nosy", "chdir"], "DONE") | {
+    assert states == dict.fromkeys(["gate", "wait", "train", "nosy", "chdir", "told"], "DONE") | {
         "bad": "FAILED", "left": "FAILED"
     }  # fmt: skip
     config = config_of(run, "train")
@@ -219,6 +232,11 @@ def test_the_program_sees_what_it_sees_under_hydra(submitted: Path) -> None:
 def test_a_program_that_wants_to_is_in_its_output_folder(submitted: Path) -> None:
     run = run_of(submitted)
     assert returned(run, "chdir")["cwd"] == str(step_dir(run, "chdir"))
+
+
+def test_hydras_callbacks_are_called_in_the_job_and_not_before(submitted: Path) -> None:
+    events = ["on_run_start", "on_job_start", "on_job_end", "on_run_end"]
+    assert (submitted / "notes").read_text().split() == events
 
 
 def test_what_the_program_raises_fails_the_step_with_its_traceback(submitted: Path) -> None:

@@ -64,6 +64,11 @@ class AppRun:
         return started.value
 
 
+def import_hydra() -> None:
+    """Import what a program needs, where many of them will be forked."""
+    from planit.job.hydra import internals, program_run, rows  # noqa: F401 (for the forks)
+
+
 @contextmanager
 def put_back() -> Iterator[None]:
     """Put back what a program changes in a process that goes on: Hydra, logging, ``__main__``.

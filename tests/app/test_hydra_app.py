@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from planit import HydraApp, PlanError, Run, SlurmArgs
+from planit.job.hydra.arguments import instantiate
 from planit.record import history as histories
 from planit.record.run_dir import RunDir
 from tests.helpers import (
@@ -158,7 +159,7 @@ def submitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     package.mkdir()
     write(package / "__init__.py", "")
     moved = (folder / "train.py").read_text().replace('config_path="conf"', 'config_path="../conf"')
-    write(package / "train.py", moved)
+    write(package / "train.py", f"{moved}\nprint('a line of the program')\n")
     plan(
         folder,
         waits=True,
@@ -433,6 +434,13 @@ def test_from_python(tmp_path: Path, cluster: str) -> None:
     assert done.code == 0, done
     losses = json.loads(done.out.splitlines()[-1])
     assert losses == pytest.approx([abs(0.3 - 0.1) + 1 / (8 * 20), abs(0.01 - 0.1) + 1 / (64 * 30)])
+
+
+def test_hydra_can_make_one_too() -> None:
+    args = {"_target_": "planit.SlurmArgs", "time": "5", "partition": "batch"}
+    content = {"_target_": "planit.HydraApp", "name": "a", "script": "x.py", "slurm_args": args}
+    step = instantiate({**content, "overrides": ["a=1", "b=2"]})
+    assert (step.name, step.script, step.overrides) == ("a", "x.py", ("a=1", "b=2"))
 
 
 def test_only_what_a_job_can_import_is_an_app() -> None:

@@ -165,9 +165,9 @@ def submitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
         waits=True,
         wait="app: lab.train.main, overrides: [+experiment=long, epochs=7]",
         train='script: train.py, overrides: [model=cnn, "optimizer.lr=${lr}"]',
+        told="script: tools/nosy.py, overrides: [+hydra.callbacks.one._target_=notes.Notes]",
         nosy="script: tools/nosy.py, overrides: [kind=TWO]",
         chdir="script: tools/nosy.py, overrides: [hydra.job.chdir=true]",
-        told="script: tools/nosy.py, overrides: [+hydra.callbacks.one._target_=notes.Notes]",
         bad="script: tools/nosy.py, overrides: [end=raise]",
         left="script: tools/nosy.py, overrides: [end=exit]",
     )
@@ -187,6 +187,7 @@ def submitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_what_was_submitted_runs_whatever_is_edited_or_deleted_meanwhile(submitted: Path) -> None:
     run = run_of(submitted)
     states = {step.name: step.state.value for step in run.status().steps}
+    assert len(list(run.path.glob("code/*/here/README.md"))) == 1
     assert states == dict.fromkeys(["gate", "wait", "train", "nosy", "chdir", "told"], "DONE") | {
         "bad": "FAILED", "left": "FAILED"
     }  # fmt: skip

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from planit.errors import PlanError
 from planit.nodes import Node, check_unique_names
-from planit.nodes.tree import not_a_node_hint
+from planit.nodes.named import with_steps
+from planit.nodes.tree import Named, not_a_node_hint
 from planit.views.plan_tree import tree_text
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ class Plan:
     Args:
         name: used for the run directory.
         root: a Chain, a Parallel, or a single step.
+        steps: the steps that `root` refers to by name, as a plan in a configuration does: so
+            `hydra.utils.instantiate` makes one of its YAML. A step without a name takes its key.
 
     Attributes:
         run: the `Run` of the last submission, or None; there is none with the debug executor.
@@ -39,12 +42,15 @@ class Plan:
         PlanError: no name, no root, or two steps of one name.
     """
 
-    def __init__(self, name: str, root: Node) -> None:
+    def __init__(self, name: str, root: Node | str, steps: Mapping[str, Any] | None = None) -> None:
         if not isinstance(name, str) or not name.strip() or not name.isprintable():
             raise PlanError(f"the name of a plan must be non-empty text, not {name!r}")
+        if isinstance(root, str) and steps is not None:
+            root = Named(root)
         if not isinstance(root, Node):
             shown = "no root" if root is None else f"the root {root!r}, which is not a node"
             raise PlanError(f"plan {name!r} has {shown}", hint=not_a_node_hint(root, "Chain"))
+        root = with_steps(root, steps or {})
         check_unique_names(root)
         self.name = name
         self.root = root

@@ -9,7 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from planit.app.config.plans import Composed, Plans
-from planit.app.submitting import chosen_backend, run_here, submit
+from planit.app.submitting import chosen_backend, run_here, runs_dir, submit
 from planit.app.sweeps.settings import merge_rows, sweep_settings
 from planit.backends.in_process import InProcess
 from planit.errors import ConfigError, StepsFailedError, suggest
@@ -83,7 +83,7 @@ def _run(
     try:
         backend = chosen_backend(config)
         if isinstance(backend, InProcess):
-            run_here(plan, config, backend)
+            run_here(plan, runs_dir(config), backend)
         else:
             rows = [list(row) for row in overrides]
             run, submitted = submit(plan, config, backend, rows)

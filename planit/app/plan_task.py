@@ -81,7 +81,7 @@ class PlanTask:
             return
         backend = submitting.chosen_backend(config)
         if isinstance(backend, InProcess):
-            submitting.run_here(plan, config, backend)
+            submitting.run_here(plan, submitting.runs_dir(config), backend)
             return
         run, _ = submitting.submit(plan, config, backend, overrides)
         if (code := submitting.see_through(run)) != 0:

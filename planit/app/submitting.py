@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from planit.backends.base import Backend
     from planit.backends.in_process import InProcess
     from planit.run import Run
-    from planit.submit.new import StepJobs
+    from planit.submit.new import NewRun, StepJobs
+    from planit.submit.project import Freeze
 
 
 def chosen_backend(config: DictConfig) -> Backend | InProcess:
@@ -48,9 +49,9 @@ def runs_dir(config: DictConfig) -> Path:
     return Path(str(config.get("runs_dir") or DEFAULT_BASE))
 
 
-def run_here(plan: Plan, config: DictConfig, backend: InProcess) -> None:
-    """Run a plan in this process, step by step."""
-    waiting = backend.prepare(plan.name, plan.root, runs_dir(config) / plan.name)
+def run_here(plan: Plan, base: Path, backend: InProcess) -> None:
+    """Run a plan in this process, step by step; `base` is where the record of a run would go."""
+    waiting = backend.prepare(plan.name, plan.root, base / plan.name)
     plan.jobs = list(waiting.jobs.values())
     print(f"Running the {len(plan.jobs)} step(s) of plan {plan.name} in this process", flush=True)
     waiting.one_by_one(
@@ -63,11 +64,8 @@ def submit(
     plan: Plan, config: DictConfig, backend: Backend, overrides: Sequence[Any]
 ) -> tuple[Run, StepJobs]:
     """Submit to a backend, and print what was done; the run and the steps' jobs."""
-    from planit.run import Run
     from planit.submit.new import NewRun
-    from planit.submit.project import Freeze
 
-    mode = config.get("freeze", "tree")
     new = NewRun(
         plan=plan.name,
         root=plan.root,
@@ -76,22 +74,37 @@ def submit(
         source={"config": as_written(config), "overrides": list(overrides)},
         progress=show_progress,
         share=config.get("share"),
-        freeze=Freeze("off" if mode is False else mode, config.get("freeze_limit_mb", 100)),
+        freeze=freeze_of(config.get("freeze", "tree"), config.get("freeze_limit_mb", 100)),
     )
+    return start(new, chosen=_backend_name(config))
+
+
+def freeze_of(mode: Any, limit_mb: Any) -> Freeze:
+    """How much is frozen; YAML reads ``off`` as false. Raises PlanError."""
+    from planit.submit.project import Freeze
+
+    return Freeze("off" if mode is False else mode, limit_mb)
+
+
+def start(new: NewRun, chosen: str) -> tuple[Run, StepJobs]:
+    """Submit a new run, and print what was done; `chosen` is the name that chose its backend."""
+    from planit.run import Run
+
     run, jobs = new.start()
-    if _backend_name(config) == "auto" and shutil.which("sbatch") is None:
+    if chosen == "auto" and shutil.which("sbatch") is None:
         print(
-            f"No sbatch on PATH: running on this machine (backend={backend.name})", file=sys.stderr
+            f"No sbatch on PATH: running on this machine (backend={new.backend.name})",
+            file=sys.stderr,
         )
     ids = jobs.ids
-    print(f"Submitted plan {plan.name}: {len(jobs)} step(s) as {len(ids)} job(s)")
+    print(f"Submitted plan {new.plan}: {len(jobs)} step(s) as {len(ids)} job(s)")
     print(f"Run {run.run_id}, job(s) {ids[0]}{' to ' + ids[-1] if len(ids) > 1 else ''}")
     print(printable(f"Recorded in {run.path}"))
     print(printable(code_line(run.path, 1)))
     elsewhere = f" --runs-dir {new.base}" if new.base != DEFAULT_BASE else ""
     see = f"See planit status{elsewhere}, planit logs{elsewhere} STEP, planit cancel{elsewhere}"
     print(printable(see), flush=True)
-    return Run(run.path, backend=backend), jobs
+    return Run(run.path, backend=new.backend), jobs
 
 
 def see_through(run: Run) -> int:

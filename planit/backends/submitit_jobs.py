@@ -25,7 +25,7 @@ from planit.job.payload import NotPickled, load
 from planit.record import trust
 from planit.record.jobs import JobRef
 from planit.record.markers import EndMarker, Outcome
-from planit.record.stage_dir import StageDir
+from planit.record.stage_dir import StageDir, open_calls
 from planit.record.task_files import TaskFiles, read_result
 
 if TYPE_CHECKING:
@@ -158,8 +158,12 @@ class StepJob(SlurmJob[Any]):
 
     def submission(self) -> DelayedSubmission:
         """The step's call. Raises RunError if another user could have written it."""
-        with trust.opened(self._record.run_path) as run:
-            return load(run, self._record, None)[0]
+        record = self._record
+        with (
+            trust.opened(record.run_path) as run,
+            open_calls(run, record.submission, record.stage) as calls,
+        ):
+            return load(calls, record.index, None)[0]
 
     def result(self) -> Any:
         """Wait for what the step returned; raises as `results` does."""

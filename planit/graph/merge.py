@@ -17,6 +17,9 @@ from planit.nodes import Chain, Command, Group, HydraApp, Node, Parallel, Step, 
 from planit.nodes.arguments import Structured, Unbuilt
 from planit.nodes.functions import dotted_path
 
+# A tuple: `str | int` would make a new object for each value.
+_PLAIN = (str, int, float, bool, bytes, Enum, PurePath)
+
 
 @dataclass(frozen=True)
 class Branch:
@@ -200,7 +203,7 @@ def _function_key(func: Any) -> Any:
 
 def _value_key(value: Any) -> Any:
     """Equal for plain values that are equal; any other object equals only itself."""
-    if value is None or isinstance(value, str | int | float | bool | bytes | Enum | PurePath):
+    if value is None or isinstance(value, _PLAIN):
         return (type(value).__name__, repr(value))
     if isinstance(value, Unbuilt):
         return ("unbuilt", _value_key(value.content))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from planit.errors import PlanError
 from planit.job.command import CommandCall
-from planit.job.hydra.arguments import WithBuilt
+from planit.job.hydra.arguments import WithBuilt, config_classes, detached
 from planit.job.hydra.hydra_config import StepHydra
 from planit.job.hydra.programs import runs_of
 from planit.nodes import Command, HydraApp, Step, Task
@@ -60,8 +60,33 @@ def calls_of(tasks: Iterable[Task], hydra: StepHydra | None = None) -> dict[str,
     listed = list(tasks)
     apps = [task for task in listed if isinstance(task, HydraApp)]
     calls = {task.name: call_of(task, hydra) for task in listed if not isinstance(task, HydraApp)}
+    if containers := config_classes():
+        calls = _detached(calls, containers)
     calls |= {name: Call(run, args, {}) for name, (run, args) in runs_of(apps).items()}
     return {task.name: calls[task.name] for task in listed}
+
+
+def _detached(calls: Mapping[str, Call], containers: tuple[type, ...]) -> dict[str, Call]:
+    """The calls without the configurations that OmegaConf's containers in them belong to."""
+    made: dict[int, Any] = {}
+
+    def alone(value: Any) -> Any:
+        if not isinstance(value, containers):
+            return value
+        if id(value) not in made:
+            made[id(value)] = detached(value)
+        return made[id(value)]
+
+    found = dict(calls)
+    for name, call in calls.items():
+        values = (*call.args, *call.kwargs.values())
+        if any(isinstance(value, containers) for value in values):
+            try:
+                kwargs = {key: alone(value) for key, value in call.kwargs.items()}
+                found[name] = replace(call, args=list(map(alone, call.args)), kwargs=kwargs)
+            except PlanError as error:
+                raise in_step(name, error) from None
+    return found
 
 
 def call_of(task: Task, hydra: StepHydra | None = None) -> Call:

@@ -38,13 +38,14 @@ def cancel_dependents(place: Place) -> None:
 
 def release_dependents(place: Place) -> None:
     """Let the tasks go that wait for just this task, and others that have succeeded too."""
-    ticket = tickets.read(place.run_path, place.submission)
-    if place.index is None or ticket is None:
+    if place.index is None:
+        return
+    if (ticket := tickets.read(place.run_path, place.submission)) is None:
         return
     for one in stage_dirs(place.run_path):
         job = ticket.jobs.get(one.number)
-        if one.submission != place.submission or job is None:
-            continue
+        if one.submission != place.submission or one.number <= place.stage or job is None:
+            continue  # an edge points to an earlier stage
         after = one.after()
         if ("aftercorr", place.stage) not in after.edges or after.is_in_lane:
             continue

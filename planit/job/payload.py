@@ -13,7 +13,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from types import CodeType
+from typing import Any, BinaryIO
 
 import cloudpickle
 from submitit.core.utils import DelayedSubmission
@@ -25,11 +26,10 @@ from planit.nodes.functions import has_run
 from planit.record.call_file import CallFile, Limits, PickledCalls
 from planit.record.files import write_atomic
 from planit.record.run_dir import CHECKPOINT
-from planit.record.stage_dir import open_calls
-from planit.record.task_files import TaskFiles
 from planit.record.trust import TrustedDir
 
 _PLAIN = (type(None), bool, int, float, complex)
+_NO_FILE = "<dynamic-code>"  # as cloudpickle calls it
 _MIN_SHARED_BYTES = 200  # what is smaller is not worth a reference
 
 
@@ -90,10 +90,7 @@ class _Shared:
     def pickled(self, value: Any) -> bytes:
         """The pickle of a value, which refers to the shared parts in it."""
         buffer = io.BytesIO()
-        if self._digests:
-            _Pickler(buffer, self._digests).dump(value)
-        else:
-            cloudpickle.dump(value, buffer, protocol=pickle.HIGHEST_PROTOCOL)
+        _Pickler(buffer, self._digests).dump(value)
         return buffer.getvalue()
 
 
@@ -104,6 +101,16 @@ class _Pickler(cloudpickle.CloudPickler):  # type: ignore[misc, unused-ignore]
 
     def persistent_id(self, obj: Any) -> bytes | None:
         return self._digests.get(id(obj))
+
+    def reducer_override(self, obj: Any) -> Any:
+        """Keep the file that code comes from, which cloudpickle drops, for tracebacks."""
+        if isinstance(obj, CodeType) and obj.co_filename != _NO_FILE:
+            return _of_file, (obj.replace(co_filename=_NO_FILE), obj.co_filename)
+        return super().reducer_override(obj)
+
+
+def _of_file(code: CodeType, name: str) -> CodeType:
+    return code.replace(co_filename=name)
 
 
 class _Unpickler(pickle.Unpickler):
@@ -119,10 +126,13 @@ class _Unpickler(pickle.Unpickler):
         return self._parts[pid]
 
 
-def load(
-    run: TrustedDir, task: TaskFiles, step: TrustedDir | None
-) -> tuple[DelayedSubmission, Limits]:
+def load(calls: BinaryIO, index: int, step: TrustedDir | None) -> tuple[DelayedSubmission, Limits]:
     """A task's call, or its checkpoint if there is one in the step's folder.
+
+    Args:
+        calls: the file of the stage's calls.
+        index: which of them.
+        step: the step's folder, if it has one.
 
     Raises:
         RunError: another user could have written it, or it is damaged.
@@ -130,9 +140,8 @@ def load(
     if step is not None and step.holds(CHECKPOINT):
         with step.open(CHECKPOINT) as file:
             return pickle.load(file), Limits(*pickle.load(file))
-    with open_calls(run, task.submission, task.stage) as file:
-        calls = CallFile(file)
-        return _Unpickler(calls.call(task.index), calls, {}).load(), calls.limits
+    read = CallFile(calls)
+    return _Unpickler(read.call(index), read, {}).load(), read.limits
 
 
 def run(

@@ -10,6 +10,7 @@ import sys
 import time
 import traceback
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -20,7 +21,6 @@ from planit.job.command import CommandFailedError
 from planit.job.ending import EXIT_NO_SPACE, EXIT_REQUEUED, identity
 from planit.job.gpu import GpuMemory
 from planit.record import context, frozen_code
-from planit.record.context import Context
 from planit.record.files import make_dir
 from planit.record.frozen_code import CodeUsed
 from planit.record.markers import EndMarker, Outcome, StartMarker, StepError
@@ -39,35 +39,51 @@ class Terminated(BaseException):
     """SIGTERM: cancelled, out of time or preempted. Lets the step's own clean-up run."""
 
 
-def run_step(run: TrustedDir) -> int:
+class OpenedStep:
+    """What of a run this job's step needs, opened before it is checked and run.
+
+    Attributes:
+        run: the run directory.
+        context: of the submission.
+        calls: the pickled calls of the stage.
+
+    Raises:
+        RunError: another user could have written it.
+    """
+
+    def __init__(self, run: TrustedDir) -> None:
+        self.run = run
+        task = TaskFiles.from_environment(run.path)
+        self.context = context.read_trusted(run, task.submission)
+        self.calls = open_calls(run, task.submission, task.stage)
+        if run.holds(frozen_code.FOLDER):
+            run.subdir(frozen_code.FOLDER).close()
+
+    @cached_property
+    def folder(self) -> TrustedDir:
+        """The step's own folder, made if need be.
+
+        Raises:
+            RunError: another user could write to it.
+        """
+        path = os.environ["PLANIT_STEP_DIR"]
+        below = os.path.relpath(path, os.environ["PLANIT_RUN_DIR"])
+        make_dir(self.run.path / below)
+        folder = self.run.subdir(below)
+        if folder.holds(CHECKPOINT):
+            folder.open(CHECKPOINT).close()
+        return folder
+
+
+def run_step(opened: OpenedStep) -> int:
     """Run this job's step in this process; its exit code. It reports; who waits for it ends it."""
-    return _Step(run).run()
-
-
-def refuse_untrusted(run: TrustedDir) -> None:
-    """Raise RunError if another user could have written what a step runs."""
-    _context(run)
-    task = TaskFiles.from_environment(run.path)
-    open_calls(run, task.submission, task.stage).close()
-    if run.holds(frozen_code.FOLDER):
-        run.subdir(frozen_code.FOLDER).close()
-
-
-def step_folder(run: TrustedDir) -> TrustedDir:
-    """The step's own folder, made if need be. Raises RunError if another user could write to it."""
-    path = os.environ["PLANIT_STEP_DIR"]
-    below = os.path.relpath(path, os.environ["PLANIT_RUN_DIR"])
-    make_dir(run.path / below)
-    folder = run.subdir(below)
-    if folder.holds(CHECKPOINT):
-        folder.open(CHECKPOINT).close()
-    return folder
+    return _Step(opened).run()
 
 
 class _Step:
-    def __init__(self, run: TrustedDir) -> None:
-        self.opened_run = run
-        self.task = TaskFiles.from_environment(run.path)
+    def __init__(self, opened: OpenedStep) -> None:
+        self.opened = opened
+        self.task = TaskFiles.from_environment(opened.run.path)
         self.pid = os.getpid()
         self.restart = restart_count()
         self.rank = int(os.environ.get("SLURM_PROCID", "0")) if _under_srun() else 0
@@ -113,14 +129,15 @@ class _Step:
         return code
 
     def _call(self) -> Any:
-        origin = _context(self.opened_run)
+        origin = self.opened.context
         self.umask = self.umask if origin.umask is None else origin.umask
         self.code = origin.code
         frozen.extend_path(origin.sys_path)
-        frozen.for_children(frozen.use(self.opened_run, origin.code))
+        frozen.for_children(frozen.use(self.opened.run, origin.code))
         payload = import_payload()
-        step = step_folder(self.opened_run)
-        call, limits = payload.load(self.opened_run, self.task, step)
+        step = self.opened.folder
+        with self.opened.calls as calls:
+            call, limits = payload.load(calls, self.task.index, step)
         self.gpu.start()
         os.umask(self.umask)
         if not payload.can_checkpoint(call.function):
@@ -137,7 +154,7 @@ class _Step:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         os.umask(self.closed)
         with suppress(OSError, ValueError, AttributeError):  # the step may have closed it
-            if self.rank == 0 and (new := frozen.new_beside(self.opened_run, self.code)):
+            if self.rank == 0 and (new := frozen.new_beside(self.opened.run, self.code)):
                 print(f"planit: {new}", file=sys.stderr)
         _flush_or_drop_streams()
         if outcome is Outcome.SUCCEEDED:
@@ -161,10 +178,6 @@ class _Step:
         os.umask(self.umask)
         # The interpreter still has to end: a thread that hangs must not keep the job from ending.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def _context(run: TrustedDir) -> Context:
-    return context.read_trusted(run, TaskFiles.from_environment(run.path).submission)
 
 
 def import_payload() -> Any:

@@ -24,12 +24,11 @@ from types import FrameType
 from planit.errors import RunError
 from planit.job import ending, gate
 from planit.job.dependents import cancel_dependents, release_dependents
-from planit.job.step import refuse_untrusted, run_step, step_folder
+from planit.job.step import OpenedStep, run_step
 from planit.record import trust
 from planit.record.files import close_log, is_shared
 from planit.record.markers import Outcome
 from planit.record.task_files import TaskFiles, restart_count
-from planit.record.trust import TrustedDir
 from planit.record.umask import closed_umask
 
 EXIT_UNTRUSTED = 126
@@ -49,11 +48,11 @@ def main(arguments: Sequence[str] = ()) -> int:
         close_log(shared=is_shared(run.fd))
         task = TaskFiles.from_environment(run.path)
         if verb != "close":  # which loads nothing
-            refuse_untrusted(run)
+            opened = OpenedStep(run)
         if verb in ("run", "open"):
             if (code := _check(task)) != 0:
                 return code
-            step_folder(run).close()
+            _ = opened.folder  # made now: what comes next may be the user's setup lines
     except RunError as refusal:
         print(f"planit: refusing to run this step: {refusal}", file=sys.stderr, flush=True)
         return EXIT_UNTRUSTED
@@ -61,8 +60,8 @@ def main(arguments: Sequence[str] = ()) -> int:
         if verb == "close":
             return _end(task, int(rest[0]))
         if verb == "step":
-            return run_step(run)
-        return 0 if verb == "open" else _run_and_wait(run, task)
+            return run_step(opened)
+        return 0 if verb == "open" else _run_and_wait(opened, task)
     except RunError as problem:  # a step without an end marker has not succeeded
         print(f"planit: {problem}", file=sys.stderr, flush=True)
         return EXIT_NO_RECORD
@@ -83,11 +82,11 @@ def _check(task: TaskFiles) -> int:
     return 0
 
 
-def _run_and_wait(run: TrustedDir, task: TaskFiles) -> int:
+def _run_and_wait(opened: OpenedStep, task: TaskFiles) -> int:
     """Run the step in a child, so that somebody is there when its process has ended."""
     child = os.fork()
     if child == 0:
-        return run_step(run)
+        return run_step(opened)
 
     def forward(number: int, _frame: FrameType | None) -> None:
         with suppress(ProcessLookupError):

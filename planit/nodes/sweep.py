@@ -31,13 +31,13 @@ class Sweep(Parallel):
         PlanError: nothing to sweep, a parameter that is given twice, lists of different lengths.
     """
 
-    __slots__ = ("name",)
+    __slots__ = ("name", "swept")
 
     def __init__(
         self,
-        name: str,
-        func: Function,
-        slurm_args: SlurmSpec,
+        name: str = "",
+        func: Function = "",
+        slurm_args: SlurmSpec | None = None,
         *args: Any,
         over: Mapping[str, Iterable[Any]],
         combine: str = "product",
@@ -52,11 +52,25 @@ class Sweep(Parallel):
         if twice:
             raise PlanError(f"step {name!r}: {twice[0]!r} is both swept and given")
         steps = (
-            Step(step_name(name, row), func, slurm_args, *args, **kwargs, **row) for row in rows
+            Step(step_name(name, row), func, slurm_args or {}, *args, **kwargs, **row)
+            for row in rows
         )
-        label = f"Sweep {name} over {', '.join(over)}"
-        super().__init__(*steps, max_concurrent=max_concurrent, label=label)
+        super().__init__(*steps, max_concurrent=max_concurrent)
+        self.swept = tuple(map(str, over))
+        self._call(name)
+
+    def _call(self, name: str) -> None:
         self.name = name
+        self.label = f"Sweep {name} over {', '.join(self.swept)}"
+
+    def named(self, name: str) -> Sweep:
+        """The same sweep under a name, if it has none."""
+        if self.name:
+            return self
+        steps = [step for step in self.children if isinstance(step, Step)]
+        other = self.with_children(step.renamed(f"{name}{step.name}") for step in steps)
+        other._call(name)  # noqa: SLF001 (its own)
+        return other
 
 
 def combinations(over: Mapping[str, Iterable[Any]], combine: str) -> list[dict[str, Any]]:

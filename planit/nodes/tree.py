@@ -40,6 +40,10 @@ class Origin:
     own: Mapping[str, Any] = field(default_factory=dict)
 
 
+UNNAMED: Any = object()
+"""The name of a step that takes its key in ``Plan(..., steps=...)``."""
+
+
 class Task(Node):
     """A leaf: one SLURM job, or one task of a job array.
 
@@ -61,7 +65,9 @@ class Task(Node):
     launches = True  # started once for each Slurm task of the job, if it has several
 
     def _set_up(self, name: Any, slurm_args: Any) -> None:
-        if not isinstance(name, str) or not name.strip():
+        if name is UNNAMED:
+            name = ""
+        elif not isinstance(name, str) or not name.strip():
             raise PlanError(f"the name of a step must be non-empty text, not {name!r}")
         if not name.isprintable():
             raise PlanError(f"step name {name!r} has control characters", hint="remove them")
@@ -92,7 +98,7 @@ class Step(Task):
     """One function call as one SLURM job: ``Step(name, func, slurm_args, *args, **kwargs)``.
 
     Args:
-        name: unique in its plan.
+        name: unique in its plan. A step in ``Plan(..., steps=...)`` may take its key there.
         func: a callable, or its dotted path ("my_project.train.main"), which is imported when the
             plan is checked or run, not when it is described.
         slurm_args: `SlurmArgs`, or a dict that submitit understands with at least "slurm_time".
@@ -116,14 +122,17 @@ class Step(Task):
     ) -> None: ...
     @overload
     def __init__(
-        self, *, name: str, func: Function, slurm_args: SlurmSpec, **kwargs: Any
+        self, *, name: str = UNNAMED, func: Function, slurm_args: SlurmSpec, **kwargs: Any
     ) -> None: ...
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         own = dict(zip(_OWN, args, strict=False))
+        if not args:
+            kwargs.setdefault("name", UNNAMED)
         for parameter in _OWN:
             if parameter not in own:
                 if parameter not in kwargs:
-                    step = f"step {own['name']!r}" if "name" in own else "a step"
+                    name = own.get("name", UNNAMED)
+                    step = "a step" if name is UNNAMED else f"step {name!r}"
                     raise PlanError(
                         f"{step} has no {parameter}",
                         hint="Step(name, func, slurm_args, *args, **kwargs)",
@@ -164,9 +173,9 @@ class Command(Task):
 
     def __init__(
         self,
-        name: str,
-        command: str | Sequence[str],
-        slurm_args: SlurmSpec,
+        name: str = UNNAMED,
+        command: str | Sequence[str] = (),
+        slurm_args: SlurmSpec | None = None,
         cwd: Any = None,
         env: Mapping[str, Any] | None = None,
     ) -> None:
@@ -189,8 +198,20 @@ class Command(Task):
         self.env = {str(key): str(value) for key, value in (env or {}).items()}
 
 
+class Named(Node):
+    """Stands for a step of the plan's ``steps``."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return repr(self.name)
+
+
 class Group(Node):
-    """What holds other nodes.
+    """What holds other nodes; text names a step of ``Plan(..., steps=...)``.
 
     Attributes:
         children: the nodes, in order.
@@ -202,14 +223,14 @@ class Group(Node):
     kind = "Group"
     label: str | None
 
-    def __init__(self, *nodes: Node, label: str | None = None) -> None:
+    def __init__(self, *nodes: Node | str, label: str | None = None) -> None:
         for position, node in enumerate(nodes):
-            if not isinstance(node, Node):
+            if not isinstance(node, Node | str):
                 raise PlanError(
                     f"{self.kind} expects nodes, but child {position} is {_shown(node)}",
                     hint=not_a_node_hint(node, self.kind),
                 )
-        self.children = nodes
+        self.children = tuple(Named(one) if isinstance(one, str) else one for one in nodes)
         self.label = label
 
     def __repr__(self) -> str:
@@ -245,7 +266,7 @@ class Parallel(Group):
     max_concurrent: int | None
 
     def __init__(
-        self, *nodes: Node, max_concurrent: int | None = None, label: str | None = None
+        self, *nodes: Node | str, max_concurrent: int | None = None, label: str | None = None
     ) -> None:
         super().__init__(*nodes, label=label)
         if max_concurrent is not None and (
@@ -298,6 +319,8 @@ def check_unique_names(root: Node) -> None:
     """Raise if two steps share a name; the error says where both stand."""
     seen: dict[str, str] = {}
     for task, place in tasks(root):
+        if not task.name:
+            raise PlanError(f"{place} has no name", hint="Step(name, func, slurm_args)")
         if task.name in seen:
             raise PlanError(
                 f"two steps are called {task.name!r}: at {seen[task.name]} and at {place}",

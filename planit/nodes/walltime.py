@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any
 
 from planit.errors import PlanError
@@ -32,6 +33,11 @@ def parse(value: Any, field: str = "time") -> timedelta:
     """
     if not isinstance(value, str):
         raise PlanError(f"{field} must be text, not {value!r}", hint=_not_text_hint(value))
+    return _parse(value, field)
+
+
+@lru_cache(maxsize=1000)  # thousands of steps have the same
+def _parse(value: str, field: str) -> timedelta:
     for pattern in (_DAYS, _CLOCK, _MINUTES):
         if match := pattern.fullmatch(value):
             parts = {unit: int(number) for unit, number in match.groupdict(default="0").items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from planit.errors import PlanError, RunError
 from planit.nodes import walltime
@@ -14,8 +14,7 @@ from planit.record.run_dir import MANIFEST, RunDir
 from planit.record.submissions import SubmittedStage
 
 
-@dataclass(frozen=True)
-class Leaf:
+class Leaf(NamedTuple):
     """A step as the manifest has it."""
 
     name: str
@@ -79,6 +78,11 @@ class History:
     last_submission: int = 0
     pid: int | None = None
     host: str | None = None
+
+    def requested_s(self, leaf: Leaf) -> float:
+        """The wall time of a step's newest job in seconds; of the plan, if it has none."""
+        place = self.placements.get(leaf.name)
+        return walltime.parse(leaf.time if place is None else place.options["time"]).total_seconds()
 
     def was_cancelled(self, name: str) -> bool:
         """Whether the newest job of a step was cancelled through planit."""

@@ -9,16 +9,17 @@ import platform
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import Any
 
 from planit.nodes import Chain, Command, Group, HydraApp, Node, Origin, Parallel, Step, Task
 from planit.nodes.arguments import Unbuilt, targets
-from planit.nodes.functions import dotted_path
+from planit.nodes.functions import dotted_path, is_dotted_path
 
 _PACKAGES = ("planit-slurm", "submitit", "hydra-core", "omegaconf", "cloudpickle")
 _REPR_CHARACTERS = 500
+_PLAIN = (str, int, float, bool)  # a tuple: `str | int` makes a new object for each value
 
 
 def describe_run(
@@ -100,21 +101,35 @@ def _leaf(task: Task, slug: str) -> dict[str, Any]:
     return leaf
 
 
+def pickled_by_value(tree: Mapping[str, Any]) -> set[str]:
+    """The steps of a manifest's tree whose functions cannot be imported again."""
+    return {
+        leaf["name"]
+        for leaf in _leaves(tree)
+        if leaf["kind"] == Step.__name__ and not is_dotted_path(leaf.get("func"))
+    }
+
+
 def origins(tree: Mapping[str, Any]) -> dict[str, Origin | None]:
     """Where the run's configuration has each step of a manifest's tree, by name."""
-    found: dict[str, Origin | None] = {}
+    return {
+        leaf["name"]: Origin(**leaf["origin"]) if "origin" in leaf else None
+        for leaf in _leaves(tree)
+    }
+
+
+def _leaves(tree: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     stack = [tree]
     while stack:
         node = stack.pop()
         stack.extend(node.get("children", ()))
         if "children" not in node:
-            found[node["name"]] = Origin(**node["origin"]) if "origin" in node else None
-    return found
+            yield node
 
 
 def _short(value: Any) -> Any:
     """A value as JSON can hold it; whatever else by its repr, cut."""
-    if value is None or isinstance(value, str | int | float | bool):
+    if value is None or isinstance(value, _PLAIN):
         return value
     text = repr(value)
     if len(text) > _REPR_CHARACTERS:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from planit.record import fields
@@ -46,21 +46,32 @@ def _step(node: Mapping[str, Any], names: set[str]) -> str | None:
     if name in names:
         return f"two steps are called {name!r}"
     names.add(name)
-    slug, origin = node.get("slug"), node.get("origin", {})
-    wrong = {
-        "has no kind": not _is_plain(node.get("kind")),
-        "has no slug": not _is_plain(slug) or "/" in str(slug),
-        "has no SLURM arguments": not isinstance(node.get("slurm"), dict),
-        "has a function that is not text": not isinstance(node.get("func"), str | None),
-        "has no program": node.get("kind") == "HydraApp" and not _is_program(node),
-        "has targets that are not texts": fields.texts(node, "targets") != node.get("targets", []),
-        "has an origin that is none": not isinstance(origin, dict) or not _is_origin(origin),
-    }
-    return next((f"step {name!r} {what}" for what, is_so in wrong.items() if is_so), None)
+    wrong = next(_wrong_values(node), None)
+    return None if wrong is None else f"step {name!r} {wrong}"
 
 
-def _is_origin(content: Mapping[str, Any]) -> bool:
-    return all(isinstance(value, _ORIGIN.get(key, ())) for key, value in content.items())
+def _wrong_values(node: Mapping[str, Any]) -> Iterator[str]:
+    slug, func = node.get("slug"), node.get("func")
+    if not _is_plain(node.get("kind")):
+        yield "has no kind"
+    if not _is_plain(slug) or "/" in str(slug):
+        yield "has no slug"
+    if not isinstance(node.get("slurm"), dict):
+        yield "has no SLURM arguments"
+    if func is not None and not isinstance(func, str):
+        yield "has a function that is not text"
+    if node.get("kind") == "HydraApp" and not _is_program(node):
+        yield "has no program"
+    if "targets" in node and fields.texts(node, "targets") != node["targets"]:
+        yield "has targets that are not texts"
+    if "origin" in node and not _is_origin(node["origin"]):
+        yield "has an origin that is none"
+
+
+def _is_origin(content: Any) -> bool:
+    return isinstance(content, dict) and all(
+        isinstance(value, _ORIGIN.get(key, ())) for key, value in content.items()
+    )
 
 
 def _is_program(node: Mapping[str, Any]) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from planit.record import fields
 
@@ -24,8 +24,7 @@ class Outcome(enum.StrEnum):
     REQUEUED = "requeued"
 
 
-@dataclass(frozen=True, order=True)
-class Attempt:
+class Attempt(NamedTuple):
     """One try at a step: the submission that it belongs to, and Slurm's restart count in it."""
 
     submission: int
@@ -55,8 +54,7 @@ class StepError:
         return cls(kind or "Error", message, traceback)
 
 
-@dataclass(frozen=True)
-class JobIdentity:
+class JobIdentity(NamedTuple):
     """The job that wrote a marker, as squeue shows its id, and where it ran."""
 
     job_id: str | None = None
@@ -74,11 +72,11 @@ class JobIdentity:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> JobIdentity:
-        return cls(*(fields.text(content, key) for key in ("job_id", "cluster", "host", "node")))
+        job_id, cluster = fields.text(content, "job_id"), fields.text(content, "cluster")
+        return cls(job_id, cluster, fields.text(content, "host"), fields.text(content, "node"))
 
 
-@dataclass(frozen=True)
-class StartMarker:
+class StartMarker(NamedTuple):
     """A step has started.
 
     Attributes:
@@ -87,7 +85,7 @@ class StartMarker:
         pid: of the step's process.
     """
 
-    job: JobIdentity = field(default_factory=JobIdentity)
+    job: JobIdentity = JobIdentity()
     started: float | None = None
     pid: int | None = None
 
@@ -146,10 +144,14 @@ class EndMarker:
     @classmethod
     def from_json(cls, content: Any) -> EndMarker | None:
         """Read one; None if it does not say how the attempt ended."""
-        if not isinstance(content, Mapping) or content.get("outcome") not in list(Outcome):
+        if not isinstance(content, Mapping):
+            return None
+        try:
+            outcome = Outcome(fields.text(content, "outcome") or "")
+        except ValueError:
             return None
         return cls(
-            outcome=Outcome(content["outcome"]),
+            outcome=outcome,
             exit_code=fields.whole(content, "exit_code") or 0,
             job=JobIdentity.from_json(content),
             started=fields.number(content, "started"),

@@ -6,7 +6,6 @@ What is listed is opened only when it is asked for: a status has most steps from
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 from planit.record.history import History
@@ -36,9 +35,8 @@ class RunRecords:
     def stamp(self, stage: _Stage) -> int:
         """When the folder of a stage changed last (nanoseconds); taken before it is listed."""
         if stage not in self._stamps:
-            with suppress(OSError):
-                self._stamps[stage] = StageDir(self._path, *stage).path.stat().st_mtime_ns
-        return self._stamps.setdefault(stage, 0)
+            self._stamps[stage] = StageDir(self._path, *stage).changed_ns()
+        return self._stamps[stage]
 
     def stamps(self) -> dict[_Stage, int]:
         """The stamps of the stages so far."""
@@ -46,7 +44,7 @@ class RunRecords:
 
     def count(self, name: str) -> int:
         """How many records a step has; none is opened."""
-        return sum(len(restarts) for _, restarts in self._found(name))
+        return sum(len(self._of(place)) for place in self._places.get(name, ()))
 
     def tries(self, name: str) -> Tries:
         """The attempts at a step."""

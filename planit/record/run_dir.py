@@ -17,7 +17,8 @@
         local/                   of the engine on this machine (see `planit.record.local_files`)
         lock, states.json        who works on it (see `planit.record.lock`); a cache of states
 
-Only the worker, and `StepJob` for results, unpickle anything in it, through `planit.record.trust`.
+Only the worker, and `StepJob` and Hydra's sweepers for results, unpickle anything in it, through
+`planit.record.trust`.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ FORMAT = 2  # of the run directory; 1 was that of planit 0.1
 MANIFEST, STATES = "manifest.json", "states.json"
 DEBUG = "debug"  # what stands for a run directory where none is kept
 CHECKPOINT = "checkpoint.pkl"  # in a step's folder: the call as it saved itself, to go on from
+JOB_RETURN = "job_return.pkl"  # in a step's folder: Hydra's, for the sweeper that waits for it
 _JOURNAL, _STEPS = "journal.jsonl", "steps"
 
 
@@ -151,6 +153,20 @@ class RunDir:
 
     def write_manifest(self, manifest: dict[str, Any]) -> None:
         write_json(self.path / MANIFEST, {"format": FORMAT, **manifest})
+
+    def stamp(self) -> list[int] | None:
+        """What changes with whatever planit does to the run; None without manifest or journal.
+
+        Each submission, resume and cancellation makes the journal longer. It is opened, for by that
+        a network file system asks the server what is there.
+        """
+        try:
+            manifest = (self.path / MANIFEST).stat()
+            with (self.path / _JOURNAL).open("rb") as journal:
+                length = journal.seek(0, os.SEEK_END)
+        except OSError:
+            return None
+        return [manifest.st_mtime_ns, manifest.st_size, length]
 
     def remove(self) -> None:
         """Remove it, of which nothing is in a queue, and the plan's folder if that is empty."""

@@ -79,6 +79,13 @@ class StageDir:
     def tasks_file(self) -> Path:
         return self.path / _TASKS
 
+    def changed_ns(self) -> int:
+        """When an entry was last added, replaced or removed (nanoseconds since 1970); 0: never."""
+        try:
+            return self.path.stat().st_mtime_ns
+        except OSError:
+            return 0
+
     def write(self, tasks: Sequence[tuple[str, str]], after: After) -> None:
         """Write the list of tasks (slug and name of each, in order) and what they wait for."""
         make_dir(self.path)

@@ -7,7 +7,7 @@ not asked for again.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from planit.backends.base import Client
@@ -15,12 +15,12 @@ from planit.errors import SchedulerError
 from planit.record import lock, log_files
 from planit.record.history import History, Leaf, Placement
 from planit.record.jobs import JobView
-from planit.record.markers import Outcome, Tries
+from planit.record.markers import EndMarker, Outcome, Tries
 from planit.record.records import RunRecords
 from planit.record.run_dir import RunDir
 from planit.status.cache import CachedStates
-from planit.status.evidence import Answer, Ended, Evidence
-from planit.status.states import printable
+from planit.status.evidence import Answer, Evidence
+from planit.status.states import StepStatus, printable
 
 _Wanted = Mapping[str | None, set[str]]
 
@@ -30,13 +30,17 @@ class Collected:
     """The evidence about a run.
 
     Attributes:
-        evidence: about each step by its name, in the order of the plan.
+        evidence: about each step that has not ended for good, by name.
+        ended: the others, as an earlier status found them.
+        started: the steps whose newest job began to run.
         at: when it was collected, in seconds since 1970.
         records: what the steps left.
         problems: what could not be read or asked, a line each.
     """
 
     evidence: Mapping[str, Evidence]
+    ended: Mapping[str, StepStatus]
+    started: Collection[str]
     at: float
     records: RunRecords
     problems: tuple[str, ...]
@@ -49,38 +53,33 @@ def collect(
     at = time.time()
     records = RunRecords(run, history)
     ended = {
-        name: cached
-        for name, place in history.placements.items()
-        if not ask_all and (cached := cache.ended(name, place, records)) is not None
+        leaf.name: step
+        for leaf in history.leaves
+        if not ask_all and (step := cache.ended(leaf, history, records)) is not None
     }
-    names = (leaf.name for leaf in history.leaves if leaf.name not in ended)
-    tries = {name: records.tries(name) for name in names}
-    answers = _ask(client, _wanted(history, tries, ended, ask_all=ask_all))
+    others = [leaf for leaf in history.leaves if leaf.name not in ended]
+    tries = {leaf.name: records.tries(leaf.name) for leaf in others}
+    answers = _ask(client, _wanted(history, tries, ask_all=ask_all))
     problems = [*history.problems, *(line for one in tries.values() for line in one.problems)]
     problems += [*answers.problems, *_strays(run, history, answers)]
-    evidence: dict[str, Evidence] = {}
-    for leaf in history.leaves:
-        name, place = leaf.name, history.placements.get(leaf.name)
-        if place is None:
-            evidence[name] = Evidence(submitted=False, starts=tries[name].count)
-        elif name in ended:
-            evidence[name] = Evidence(
-                cached=ended[name], starts=ended[name].starts, started=ended[name].started
-            )
-        else:
-            evidence[name] = _evidence(run, history, leaf, tries[name], answers, cache, records, at)
-    return Collected(evidence, at, records, tuple(problems))
+    evidence = {
+        leaf.name: _evidence(run, history, leaf, tries[leaf.name], answers, cache, records, at)
+        for leaf in others
+    }
+    started = {name for name in ended if cache.started(name)}
+    started |= {name for name, one in evidence.items() if one.started}
+    return Collected(evidence, ended, started, at, records, tuple(problems))
 
 
-def _wanted(
-    history: History, tries: Mapping[str, Tries], ended: Mapping[str, Ended], *, ask_all: bool
-) -> _Wanted:
+def _wanted(history: History, tries: Mapping[str, Tries], *, ask_all: bool) -> _Wanted:
     """The jobs that the scheduler is asked for, by cluster."""
     wanted: dict[str | None, set[str]] = {}
-    for name, place in history.placements.items():
-        if place.key is None or place.submission in history.aborted or name in ended:
+    for name, own in tries.items():
+        place = history.placements.get(name)
+        if place is None or place.key is None or place.submission in history.aborted:
             continue
-        if ask_all or _by_markers(place, tries[name]).outcome is not Outcome.SUCCEEDED:
+        _, end = _newest(place, own)
+        if ask_all or end is None or end.outcome is not Outcome.SUCCEEDED:
             wanted.setdefault(place.cluster, set()).add(place.key)
     return wanted
 
@@ -156,27 +155,31 @@ def _evidence(
     records: RunRecords,
     at: float,
 ) -> Evidence:
-    """The evidence about a step that was submitted, and that may not have ended for good."""
-    place, reason = history.placements[leaf.name], None
+    """The evidence about a step that may not have ended for good."""
+    place = history.placements.get(leaf.name)
+    if place is None:
+        return Evidence(submitted=False, starts=tries.count)
+    aborted = history.aborted.get(place.submission)
     answer, view = Answer.NOT_ASKED, None
-    if place.submission in history.aborted:
-        reason = printable(history.aborted[place.submission])
-    elif place.key is not None:
+    if aborted is None and place.job is not None:
         answer, view = answers.about(place)
-    found = _by_markers(place, tries)
+    started, end = _newest(place, tries)
     waits = view is not None and view.state == "PENDING"
-    if not waits and found.outcome is None:  # it may have ended since the markers were read
-        found = _by_markers(place, records.again(leaf.name, tries))
-    since = cache.missing_since(leaf.name, place)
-    found = replace(
-        found,
-        aborted=reason,
-        has_job=place.key is not None,
+    if not waits and end is None:  # it may have ended since the markers were read
+        tries = records.again(leaf.name, tries)
+        started, end = _newest(place, tries)
+    since = cache.missing_since(leaf.name, place) if answer is Answer.UNKNOWN else None
+    found = Evidence(
+        starts=tries.count,
+        started=started,
+        end=end,
+        aborted=None if aborted is None else printable(aborted),
+        has_job=place.job is not None,
         is_first=not history.parents.get(leaf.name),
         cancelled=history.was_cancelled(leaf.name),
         answer=answer,
         view=view,
-        missing_s=max(0.0, at - since) if since is not None and answer is Answer.UNKNOWN else 0.0,
+        missing_s=0.0 if since is None else max(0.0, at - since),
         last=cache.last(leaf.name, place),
     )
     if not found.started or found.is_live or found.outcome is Outcome.SUCCEEDED:
@@ -184,10 +187,10 @@ def _evidence(
     return replace(found, memory_complaint=log_files.has_memory_complaint(run, history, leaf))
 
 
-def _by_markers(place: Placement, tries: Tries) -> Evidence:
-    """What the markers of a step show of its newest job."""
+def _newest(place: Placement, tries: Tries) -> tuple[bool, EndMarker | None]:
+    """Whether a step's newest job has started, and how its last attempt ended, by the markers."""
     last = tries.last
     if last is None or last.submission != place.submission:
-        return Evidence(starts=tries.count)
+        return False, None
     started = any(attempt.submission == place.submission for attempt in tries.starts)
-    return Evidence(starts=tries.count, started=started, end=tries.ends.get(last))
+    return started, tries.ends.get(last)

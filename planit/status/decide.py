@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from planit.record.markers import EndMarker, Outcome
 from planit.status.evidence import Answer, Evidence
@@ -41,8 +41,7 @@ SLURM_STATES = {
 _SIGKILL_EXIT = 137
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(NamedTuple):
     """A state and why.
 
     Attributes:
@@ -63,11 +62,9 @@ class Verdict:
 
 def decide(e: Evidence) -> Verdict:  # noqa: C901, PLR0911, PLR0912 (a table: one rule a line)
     """The state of a step. The first rule that fits decides."""
-    # Nothing of it is anywhere, or an earlier status found how it ended.
+    # Nothing of it is anywhere.
     if not e.submitted:
         return Verdict(State.NOT_SUBMITTED)
-    if e.cached is not None:
-        return Verdict(e.cached.state, e.cached.cause)
     if e.aborted is not None and e.cancelled:
         return Verdict(State.CANCELLED, "cancelled by planit")
     if e.aborted is not None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from planit.record.jobs import JobView
 from planit.record.markers import EndMarker, Outcome
@@ -23,32 +21,11 @@ class Answer(enum.Enum):
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How a step's job ended, as an earlier status found it; it is not asked for again.
-
-    Attributes:
-        starts: how often the step was started, requeues and resumes included.
-        started: whether its newest job was.
-        elapsed_s: seconds that it ran.
-        error: type, message and traceback of the exception that ended it.
-    """
-
-    state: State
-    starts: int = 0
-    started: bool = False
-    elapsed_s: float | None = None
-    node: str | None = None
-    cause: str | None = None
-    error: Mapping[str, Any] | None = None
-
-
-@dataclass(frozen=True)
 class Evidence:
-    """The evidence about a step; `decide` makes a state of it.
+    """The evidence about a step that has not ended for good; `decide` makes a state of it.
 
     Attributes:
         submitted: whether the step was ever to be submitted.
-        cached: how its newest job ended, if an earlier status found that out for good.
         aborted: why its newest submission was taken back, if it was.
         has_job: whether its newest submission got a job id.
         is_first: whether no step of the plan is before it.
@@ -64,7 +41,6 @@ class Evidence:
     """
 
     submitted: bool = True
-    cached: Ended | None = None
     aborted: str | None = None
     has_job: bool = True
     is_first: bool = False
@@ -96,4 +72,4 @@ class Evidence:
     @property
     def is_forgotten(self) -> bool:
         """Whether the queue has dropped the job, so that it cannot be requeued by hand."""
-        return self.cached is not None or self.answer in (Answer.ACCOUNTED, Answer.UNKNOWN)
+        return self.answer in (Answer.ACCOUNTED, Answer.UNKNOWN)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
 from planit.backends.base import Client
-from planit.nodes import walltime
 from planit.record import history as histories
 from planit.record import lock
 from planit.record.bulk import uncollected
-from planit.record.history import History, Leaf, Placement
+from planit.record.history import History, Leaf
 from planit.record.run_dir import RunDir
 from planit.status.cache import CachedStates
 from planit.status.causes import with_causes
@@ -37,23 +35,24 @@ def run_status(
     Raises:
         RunError: the folder is not a run directory.
     """
-    history = history or histories.read(run)
     cache = CachedStates(run)
+    if history is None and not ask_all and (whole := cache.whole()) is not None:
+        return whole
+    history = history or histories.read(run)
     collected = collect(run, client, history, cache, ask_all=ask_all)
-    evidence = collected.evidence
+    evidence, ended = collected.evidence, collected.ended
     own = {
-        leaf.name: step_status(leaf, history.placements.get(leaf.name), evidence[leaf.name])
+        leaf.name: ended.get(leaf.name) or step_status(leaf, history, evidence[leaf.name])
         for leaf in history.leaves
     }
-    steps = with_causes(own, history, {name for name, one in evidence.items() if one.started})
-    cache.write(steps.values(), collected.evidence, collected.records, collected.at)
+    steps = with_causes(own, history, collected.started)
     submitting = lock.owner_of(run.path) if history.incomplete else None
     # A submission of which something runs was released, even if nobody could write that down;
     # unless jobs of it are still held: Slurm releases many jobs one after another.
     held = any(step.state is State.HELD for step in steps.values())
     stopped = history.incomplete and submitting is None
     has_run = stopped and collected.records.any_of(history.last_submission)
-    return RunStatus(
+    status = RunStatus(
         plan=str(run.manifest.get("plan")),
         run_id=run.run_id,
         steps=tuple(steps.values()),
@@ -62,12 +61,13 @@ def run_status(
         stale=any(step.stale for step in steps.values()),
         problems=(*collected.problems, *_missing(steps, evidence)),
     )
+    cache.write(status, evidence, collected.records, collected.at)
+    return status
 
 
-def step_status(leaf: Leaf, place: Placement | None, e: Evidence) -> StepStatus:
+def step_status(leaf: Leaf, history: History, e: Evidence) -> StepStatus:
     """The state of a step by the table, with the times and the node of whoever decided."""
-    verdict = decide(e)
-    requested = leaf.time if place is None else place.options["time"]
+    verdict, place = decide(e), history.placements.get(leaf.name)
     elapsed_s, node, error = _ending(e, verdict)
     runs = verdict.state is State.RUNNING and e.view is not None and not verdict.stale
     return StepStatus(
@@ -78,7 +78,7 @@ def step_status(leaf: Leaf, place: Placement | None, e: Evidence) -> StepStatus:
         cluster=None if place is None else place.cluster,
         attempt=max(e.starts, 1 if runs else 0),
         elapsed_s=elapsed_s,
-        requested_s=_seconds(requested),
+        requested_s=history.requested_s(leaf),
         node=node,
         cause=verdict.cause,
         stale=verdict.stale,
@@ -89,18 +89,10 @@ def step_status(leaf: Leaf, place: Placement | None, e: Evidence) -> StepStatus:
     )
 
 
-@cache
-def _seconds(wall_time: str) -> float:
-    """A wall time; many steps have the same."""
-    return walltime.parse(wall_time).total_seconds()
-
-
 def _ending(
     e: Evidence, verdict: Verdict
 ) -> tuple[float | None, str | None, Mapping[str, Any] | None]:
     """Seconds that it ran, where, and its error."""
-    if e.cached is not None:
-        return e.cached.elapsed_s, e.cached.node, e.cached.error
     if verdict.by_marker and e.end is not None:
         error = None if verdict.state is State.DONE else e.end.error
         job = e.end.job

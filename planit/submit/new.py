@@ -49,6 +49,7 @@ class NewRun:
         source: what the caller knows for the manifest: configuration, command line.
         share: "group" lets the group read the run; None, nobody else.
         freeze: how much of the code the jobs run as it is now.
+        not_frozen: folders that are not code, such as those of earlier outputs.
     """
 
     plan: str
@@ -62,6 +63,7 @@ class NewRun:
     progress: Progress = no_progress
     share: str | None = None
     freeze: Freeze = field(default_factory=Freeze)
+    not_frozen: Sequence[Path] = ()
 
     def check(self) -> tuple[Graph, dict[str, Call]]:
         """All that can be refused before anything is written or submitted."""
@@ -93,8 +95,8 @@ class NewRun:
             pickled = prepare.pickle_calls(graph, calls, self.max_requeues)
             prepare.refuse_large(pickled.values(), self.max_pickle_gb)
             base = absolute(self.base)
-            runs = (base, base / slug_of(self.plan))
-            project = survey(calls.values(), self.freeze, runs, Path.cwd())
+            left_out = [base, base / slug_of(self.plan), *map(absolute, self.not_frozen)]
+            project = survey(calls.values(), self.freeze, left_out, Path.cwd())
         base_was_there = base.exists()
         try:
             run, submitted = self._submit(graph, calls, names_to_slugs, pickled, project)

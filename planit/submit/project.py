@@ -146,9 +146,14 @@ def _roots(functions: Iterable[Any], directory: Path) -> list[Path]:
 
 
 def _unwrapped(function: Any) -> Any:
-    while hasattr(function, "func"):  # functools.partial
-        function = function.func
+    while (inner := _inner(function)) is not None:
+        function = inner
     return function if isinstance(function, CommandCall) or callable(function) else type(function)
+
+
+def _inner(function: Any) -> Any:
+    """What functools.partial, functools.wraps and the like have around them."""
+    return getattr(function, "func", None) or getattr(function, "__wrapped__", None)
 
 
 def _refuse_large(project: Project, freeze: Freeze) -> None:

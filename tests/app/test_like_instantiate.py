@@ -8,16 +8,21 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+import hydra
 import pytest
 import yaml
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
+from planit import Plan, PlanError, SlurmArgs, Step
 from planit.app.config.plans import plan_of
 from planit.job import payload
-from planit.job.call import call_of
+from planit.job.call import call_of, calls_of
 from planit.job.hydra.arguments import instantiate
+from planit.job.hydra.internals import VERSION_BASE
 from planit.nodes import tasks
 from planit.record.call_file import Limits
+from planit.views.plan_tree import tree_text
+from tests.helpers import ROOT
 
 
 class Schedule(Enum):
@@ -53,6 +58,7 @@ def take(*args: Any, **kwargs: Any) -> Any:
     return args, kwargs
 
 
+SLURM = SlurmArgs(time="5", partition="batch")
 MODEL = f"_target_: {__name__}.Model"
 
 STEPS = {
@@ -159,3 +165,66 @@ def planned(step: dict[str, Any]) -> DictConfig:
             "plan": {"_target_": "planit.Plan", "name": "p", "steps": {"s": step}, "root": "s"},
         }
     )
+
+
+@pytest.mark.parametrize("name", ["thesis", "experiment"])
+def test_plain_instantiate_makes_the_same_plan_of_the_shipped_files(name: str) -> None:
+    with hydra.initialize_config_dir(str(ROOT / "conf"), **VERSION_BASE):
+        config = hydra.compose("config", [f"plan={name}"])
+    plan = instantiate(config.plan)
+    assert isinstance(plan, Plan)
+    assert tree_text(plan.name, plan.root) == tree_text(name, plan_of(config).root)
+    assert [call_of(task).kwargs for task, _ in tasks(plan.root)] == [
+        call_of(task).kwargs for task, _ in tasks(plan_of(config).root)
+    ]
+
+
+def test_plain_instantiate_makes_every_kind_of_step() -> None:
+    slurm = {"_target_": "planit.SlurmArgs", "time": "5", "partition": "batch"}
+    steps: dict[str, dict[str, Any]] = {
+        "one": {"_target_": "planit.Step", "func": f"{__name__}.take", "a": [1]},
+        "two": {"func": f"{__name__}.take", "slurm": {"time": "6"}, "cfg": "${settings}"},
+        "three": {"_target_": "planit.Command", "command": ["ls", "-l"]},
+        "four": {"_target_": "planit.Sweep", "func": f"{__name__}.take", "over": {"x": [1, 2]}},
+    }
+    plan = {
+        "_target_": "planit.Plan",
+        "name": "p",
+        "steps": {name: {"slurm_args": slurm, **step} for name, step in steps.items()},
+        "root": {"_target_": "planit.Chain", "_args_": list(steps)},
+    }
+    config = OmegaConf.create({"settings": {"a": 1}, "plan": plan})
+    made = instantiate(config.plan)
+    assert tree_text("p", made.root) == tree_text("p", plan_of(config).root)
+    two = made.root.children[1]
+    assert two.resources.time_text == "6"
+    assert two.kwargs == {"cfg": {"a": 1}}
+
+
+def test_a_configuration_that_python_passes_arrives_alone() -> None:
+    config = OmegaConf.create({"lr": 0.1, "secret": "x", "cfg": {"lr": "${lr}", "layers": [1]}})
+    steps = [
+        Step(
+            f"s{i}", take, SlurmArgs(time="5", partition="b"), config.cfg, layers=config.cfg.layers
+        )
+        for i in range(2)
+    ]
+    calls = calls_of(steps)
+    config.cfg.layers.append(2)
+    config.lr = 7
+    written = payload.dump({"s0": calls["s0"]}, Limits(5, 0))
+    assert b"secret" not in written.calls[0]
+    (cfg,), named = pickle.loads(written.calls[0]).result()
+    assert shape(cfg) == (
+        "DictConfig",
+        dict,
+        {"lr": (float, 0.1), "layers": ("ListConfig", [(int, 1)])},
+    )
+    assert shape(named["layers"]) == ("ListConfig", [(int, 1)])
+    assert calls["s0"].args[0] is calls["s1"].args[0]  # pickled once for both
+
+
+def test_what_python_passes_and_cannot_be_resolved_is_refused() -> None:
+    config = OmegaConf.create({"cfg": {"lr": "${no.such}"}})
+    with pytest.raises(PlanError, match=r"step 's': an argument cannot be resolved: .*no\.such"):
+        calls_of([Step("s", take, SLURM, config.cfg)])

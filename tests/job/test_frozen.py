@@ -6,7 +6,9 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -153,6 +155,51 @@ def test_an_import_hook_that_knows_a_package_by_its_place_gets_the_frozen_one(
     path = str(Path(sitecustomize.__file__).parent)
     done = project.python("-P", "-c", hook, str(project.project), PYTHONPATH=path)
     assert done.out == f"old! {project.copy}/mine_pack/inner/deep.py\n"
+
+
+def test_many_imports_cost_one_look_each_and_not_one_for_each_folder_above(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = Frozen(tmp_path, whole=True)
+    deep = write(project.project / "venv/lib/python3/site-packages/pack/m0.py", "").parent
+    other = write(tmp_path / "other" / "a" / "b" / "c" / "d" / "m0.py", "").parent
+    looks: list[str] = []
+
+    def counted(real: Callable[..., Any]) -> Callable[..., Any]:
+        def look(path: str, **more: Any) -> Any:
+            looks.append(path)
+            return real(path, **more)
+
+        return look
+
+    for name in ("stat", "lstat"):
+        monkeypatch.setattr(os, name, counted(getattr(os, name)))
+    folders = sitecustomize.FrozenFolders(json.loads(project.listed()))
+    for folder in (deep, other):
+        looks.clear()
+        assert {folders.find(str(folder / f"m{i}.py")) for i in range(50)} == {None}
+        assert len(looks) < 50 + 20
+    looks.clear()
+    assert folders.find(str(project.project / "mine_main.py")) == (
+        f"{project.copy}/mine_main.py",
+        True,
+    )
+    assert len(looks) < 5
+
+
+def test_a_link_to_the_project_is_the_project_and_what_comes_later_is_found(tmp_path: Path) -> None:
+    project = Frozen(tmp_path, whole=True)
+    (tmp_path / "link").symlink_to(project.project)
+    (tmp_path / "one.py").symlink_to(project.project / "mine_main.py")
+    folders = sitecustomize.FrozenFolders(json.loads(project.listed()))
+    copy = (f"{project.copy}/mine_main.py", True)
+    assert folders.find(str(tmp_path / "link" / "mine_main.py")) == copy
+    assert folders.find(str(tmp_path / "one.py")) == copy
+    assert folders.find(str(project.project / "later" / "x.py")) is None
+    write(project.copy / "later" / "x.py", "")
+    folders.forget()
+    assert folders.find(str(project.project / "later" / "x.py")) is not None
+    assert folders.find("/") is None
 
 
 def test_a_site_has_its_own_module_of_that_name(tmp_path: Path) -> None:

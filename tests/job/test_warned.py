@@ -18,6 +18,7 @@ from planit.job import payload
 from planit.record import trust
 from planit.record.call_file import Limits
 from planit.record.run_dir import CHECKPOINT, RunDir
+from planit.record.stage_dir import open_calls
 from planit.record.task_files import TaskFiles
 from tests.helpers import mode_of
 from tests.job.test_worker import begin, end
@@ -76,8 +77,8 @@ def warned(
 
 
 def saved(files: TaskFiles) -> tuple[Any, Limits]:
-    with trust.opened(files.run_path) as run:
-        return payload.load(run, files, run.subdir("steps/s"))
+    with trust.opened(files.run_path) as run, open_calls(run, 1, 0) as calls:
+        return payload.load(calls, 0, run.subdir("steps/s"))
 
 
 def checkpoint(files: TaskFiles) -> Path:

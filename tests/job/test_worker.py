@@ -73,6 +73,26 @@ def end(process: subprocess.Popen[str], files: TaskFiles, restart: int = 0) -> d
     return {**marker.as_json(), "out": out}
 
 
+def test_a_job_opens_each_file_of_its_run_once(tmp_path: Path) -> None:
+    """But for its record, of which the report is written first and read when the process ended."""
+    log, hook = tmp_path / "opened", tmp_path / "hook" / "sitecustomize.py"
+    hook.parent.mkdir()
+    hook.write_text(
+        "import os, sys\n"
+        f"log = os.open({str(log)!r}, os.O_WRONLY | os.O_CREAT | os.O_APPEND)\n"
+        "def noted(event, args):\n"
+        "    if event == 'open' and isinstance(args[0], str):\n"
+        "        os.write(log, (args[0] + '\\n').encode())\n"
+        "sys.addaudithook(noted)\n"
+    )
+    path = os.pathsep.join([str(hook.parent), str(ROOT)])
+    end(*begin(tmp_path, Step("s", pow, ARGS, 2, 3), PYTHONPATH=path))
+    names = [Path(line).name for line in log.read_text().splitlines()]
+    for name in ("1.context.json", "calls", "after.json", "1.jobs.json", "0.0.rank0.json"):
+        assert names.count(name) == 1, (name, names)
+    assert names.count("s") == 2  # made, then entered
+
+
 def leave(how: Any) -> None:
     sys.exit(how)
 

@@ -38,7 +38,7 @@ def test_a_step_may_be_written_with_keywords_only() -> None:
 
 
 @pytest.mark.parametrize(
-    ("args", "missing"), [((), "name"), (("a",), "func"), (("a", nothing), "slurm_args")]
+    ("args", "missing"), [((), "func"), (("a",), "func"), (("a", nothing), "slurm_args")]
 )
 def test_a_missing_argument_of_a_step_is_named(args: tuple[Any, ...], missing: str) -> None:
     with pytest.raises(PlanError, match=f"has no {missing}") as caught:
@@ -100,7 +100,7 @@ def test_the_same_step_object_twice_is_a_duplicate_too() -> None:
     [
         ([step("a")], r"child 1 is \[Step\('a'\)\]", "unpack the list"),
         (Step, "child 1 is the class Step", "make one: Step"),
-        ("a", "child 1 is 'a'", "a node is a Step"),
+        (5, "child 1 is 5", "a node is a Step"),
         (None, "child 1 is None", "a node is a Step"),
         (nothing, "child 1 is <function nothing", "a node is a Step"),
     ],

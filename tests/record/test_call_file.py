@@ -15,6 +15,7 @@ from planit.record import trust
 from planit.record.call_file import CallFile, Limits, PickledCalls, copied
 from planit.record.files import make_dir
 from planit.record.run_dir import RunDir
+from planit.record.stage_dir import open_calls
 from planit.record.task_files import TaskFiles
 
 LIMITS = Limits(60, 2)
@@ -35,8 +36,8 @@ def written(task: TaskFiles, calls: list[Call]) -> PickledCalls:
 
 
 def loaded(task: TaskFiles, index: int) -> Any:
-    with trust.opened(task.run_path) as run:
-        return payload.load(run, TaskFiles(task.run_path, 1, 0, index), None)[0]
+    with trust.opened(task.run_path) as run, open_calls(run, 1, 0) as calls:
+        return payload.load(calls, index, None)[0]
 
 
 def test_what_calls_share_is_stored_once(task: TaskFiles) -> None:

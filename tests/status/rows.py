@@ -8,13 +8,12 @@ from typing import Any
 from planit.record.jobs import JobView
 from planit.record.markers import EndMarker
 from planit.status.decide import Verdict
-from planit.status.evidence import Answer, Ended, Evidence
+from planit.status.evidence import Answer, Evidence
 from planit.status.states import State
 
 Row = dict[str, Any]
 _VIEW = ("state", "reason", "started", "cause")  # what decides something
 _END, _ERROR = ("outcome", "exit_code", "error"), ("type", "message")
-_CACHED = ("state", "cause")
 
 
 def as_row(evidence: Evidence, verdict: Verdict) -> Row:
@@ -40,8 +39,6 @@ def _plain(name: str, value: Any) -> Any:
         usual = JobView("", "")
         found = {key: getattr(value, key) for key in _VIEW}
         return {key: own for key, own in found.items() if own != getattr(usual, key)}
-    if name == "cached":
-        return {key: getattr(value, key) for key in _CACHED if getattr(value, key) is not None}
     if name == "end":
         marker = value.as_json()
         marker["error"] = {key: marker["error"][key] for key in _ERROR} if marker["error"] else None
@@ -56,8 +53,6 @@ def evidence_of(row: Row) -> Evidence:
         given["answer"] = Answer[given["answer"]]
     if "view" in given:
         given["view"] = JobView("12", elapsed_s=7, node="n1", **given["view"])
-    if "cached" in given:
-        given["cached"] = Ended(**{**given["cached"], "state": State(given["cached"]["state"])})
     if "end" in given:
         given["end"] = EndMarker.from_json(given["end"])
     if "last" in given:

@@ -12,12 +12,15 @@ from typing import Any
 import pytest
 
 from planit import Chain, Parallel
+from planit.errors import RunError
 from planit.record import history as histories
 from planit.record.markers import EndMarker, Outcome, StartMarker
 from planit.record.run_dir import RunDir
 from planit.record.task_files import TaskFiles
+from planit.submit.cancellation import cancel
+from planit.submit.resumption import Resume
 from tests.memory import MemoryScheduler
-from tests.runs import a, states, submitted
+from tests.runs import a, states, status, submitted
 
 COUNT = 1200  # more than an array may have in the scheduler in memory
 _events: list[tuple[str, str]] | None = None
@@ -106,12 +109,43 @@ def test_a_status_of_a_running_run_opens_what_is_new(run: RunDir, slurm: MemoryS
     assert len(opened) - len(records) < 20
 
 
-def test_a_step_that_was_requeued_after_its_end_is_read_again(
+def test_a_later_status_of_an_ended_run_opens_its_answer_and_the_journal_alone(
     run: RunDir, slurm: MemoryScheduler
+) -> None:
+    end(slurm, files(run))
+    before = [status(run, slurm) for _ in range(2)][-1]
+    with noted(run) as opened:
+        assert status(run, slurm) == before
+    assert {Path(path).name for path in opened} == {"states.json", "journal.jsonl", "stages"}
+
+
+def test_what_planit_does_to_an_ended_run_is_seen(tmp_path: Path, slurm: MemoryScheduler) -> None:
+    run = submitted(slurm, tmp_path, Chain(a("a"), a("b")))
+    end(slurm, files(run))
+    assert [list(states(run, slurm).values()) for _ in range(3)] == [["DONE", "DONE"]] * 3
+    Resume(run, slurm, start_from=["b"]).execute()
+    assert states(run, slurm) == {"a": "DONE", "b": "PENDING"}
+    cancel(run, slurm, ["b"])
+    assert states(run, slurm) == {"a": "DONE", "b": "CANCELLED"}
+
+
+def test_an_ended_run_without_a_manifest_is_no_run(tmp_path: Path, slurm: MemoryScheduler) -> None:
+    run = submitted(slurm, tmp_path, a("a"))
+    end(slurm, files(run))
+    assert [states(run, slurm) for _ in range(3)] == [{"a": "DONE"}] * 3
+    (run.path / "manifest.json").unlink()
+    with pytest.raises(RunError, match="not a run directory"):
+        states(run, slurm)
+
+
+@pytest.mark.parametrize("looks", [1, 3])
+def test_a_step_that_was_requeued_after_its_end_is_read_again(
+    run: RunDir, slurm: MemoryScheduler, looks: int
 ) -> None:
     listed = files(run)
     end(slurm, listed)
-    states(run, slurm)
+    for _ in range(looks):
+        states(run, slurm)
     listed["1_7"].write_start(1, StartMarker(started=2.0))
     slurm.set("1_7", "RUNNING")
     found = list(states(run, slurm).values())

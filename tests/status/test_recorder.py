@@ -7,7 +7,7 @@ import json
 from planit.record.jobs import JobView
 from planit.record.markers import EndMarker, Outcome, StepError
 from planit.status.decide import LOST_AFTER_S, decide
-from planit.status.evidence import Answer, Ended, Evidence
+from planit.status.evidence import Answer, Evidence
 from planit.status.states import State
 from tests.status.recorder import anonymous, distinct
 from tests.status.rows import as_row, evidence_of, verdict_of
@@ -31,7 +31,6 @@ def test_evidence_comes_back_from_its_row() -> None:
         FULL,
         Evidence(submitted=False),
         Evidence(aborted="x", has_job=False),
-        Evidence(cached=Ended(State.TIMEOUT, cause="exceeded the time limit")),
     ):
         row = json.loads(json.dumps(as_row(evidence, decide(evidence))))
         assert evidence_of(row) == evidence

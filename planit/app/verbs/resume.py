@@ -7,6 +7,7 @@ from collections import Counter
 from planit.app.submitting import see_through, show_progress
 from planit.app.verbs import command_line
 from planit.record import index, submissions
+from planit.record.manifest import pickled_by_value
 from planit.run import Run
 from planit.status.states import printable
 from planit.submit.resumption import ResumeAction, ResumeDecision
@@ -73,6 +74,14 @@ def run(words: list[str]) -> int:
     started = not options.dry_run and any(d.action is ResumeAction.RERUN for d in decisions)
     if started:
         print(printable(code_line(found.path, submissions.numbers(found.path)[-1])))
+        rerun = {d.step for d in decisions if d.action is ResumeAction.RERUN}
+        if (
+            as_it_was := rerun & pickled_by_value(found.manifest["tree"])
+        ) and not options.frozen_code:
+            print(
+                f"code: the function of {len(as_it_was)} step(s) is that of a script, which is run"
+                " as it was submitted; what it imports is as above"
+            )
     _show(decisions, found.run_id, dry_run=options.dry_run)
     return see_through(opened) if started else 0
 

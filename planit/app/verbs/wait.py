@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-from typing import Self
-
 from planit.app.verbs import command_line
-from planit.errors import StepsFailedError
+from planit.app.waiting import wait_for
 from planit.record import index
 from planit.run import Run
-from planit.status.states import RunStatus
-from planit.views.run_tree import counts_text, step_text
 
 
 def run(words: list[str]) -> int:
@@ -23,58 +18,4 @@ def run(words: list[str]) -> int:
     parser.add_argument("run", nargs="?", help=command_line.RUN_HELP)
     options = parser.parse_args(words)
     found = index.find(options.runs_dir, options.run)
-    opened = Run(found.path)
-    last: list[RunStatus] = []
-    try:
-        with _Progress() as progress:
-
-            def seen(status: RunStatus) -> None:
-                last[:] = [status]
-                progress.show(status)
-
-            opened.wait(on_status=seen)
-    except StepsFailedError as error:
-        for step in last[-1].steps:
-            if step.name in error.failures:
-                print(f"{step.name}  {step_text(step)}")
-        print(f"Run {found.run_id}: {counts_text(last[-1].counts)}")
-        if last[-1].is_stuck:
-            print("What is left will not start by itself: see planit status", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print(f"Stopped waiting; the jobs of run {found.run_id} go on", file=sys.stderr)
-        return 130
-    print(f"Run {found.run_id}: {counts_text(last[-1].counts)}")
-    return 0
-
-
-class _Progress:
-    """A bar on a terminal; elsewhere a line whenever something changed."""
-
-    def __init__(self) -> None:
-        self._said = ""
-        self._bar = None
-        if sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import Progress
-
-            self._bar = Progress(console=Console(stderr=True))
-            self._task = self._bar.add_task("waiting", total=None)
-
-    def __enter__(self) -> Self:
-        if self._bar is not None:
-            self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def show(self, status: RunStatus) -> None:
-        text = counts_text(status.counts)
-        if self._bar is not None:
-            ended = sum(1 for step in status.steps if step.state.is_final)
-            self._bar.update(self._task, total=len(status.steps), completed=ended, description=text)
-        elif text != self._said:
-            print(text, file=sys.stderr, flush=True)
-        self._said = text
+    return wait_for(Run(found.path))

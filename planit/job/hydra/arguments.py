@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from submitit.helpers import DelayedSubmission
 
+from planit.errors import PlanError
 from planit.job.hydra.hydra_config import StepHydra, in_place
 from planit.nodes.arguments import Making, Structured, Unbuilt
 
@@ -89,6 +91,34 @@ def _built(
         error.add_note(f"planit was building the step's arguments: {shown}")
         raise
     return made.args, made.kwargs
+
+
+def config_classes() -> tuple[type, ...]:
+    """The classes of OmegaConf's containers; none before something has imported it."""
+    module = sys.modules.get("omegaconf")
+    return () if module is None else (module.DictConfig, module.ListConfig)
+
+
+def detached(config: Any) -> Any:
+    """A resolved copy of one of OmegaConf's containers, without the configuration around it.
+
+    Raises:
+        PlanError: something in it cannot be resolved.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    own = copy.deepcopy(config)
+    try:
+        OmegaConf.resolve(own)
+    except OmegaConfBaseException as error:
+        raise PlanError(
+            f"an argument cannot be resolved: {' '.join(str(error).split())}"
+        ) from error
+    made = instantiate(
+        {"_target_": f"{__name__}.{_Arguments.__name__}", "_recursive_": False, "_args_": [own]}
+    )
+    return made.args[0]
 
 
 class _Arguments:

@@ -19,7 +19,7 @@ from planit.job.ending import job_id
 from planit.job.hydra.callbacks import callbacks_of
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ProgramRun:
     """A Hydra program as the function of a step, to be called with its configuration.
 

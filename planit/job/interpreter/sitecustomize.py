@@ -34,6 +34,8 @@ class FrozenFolders:
 
     def __init__(self, listed: list[tuple[str, str, bool]]) -> None:
         self._listed = sorted(listed, key=lambda folder: -len(folder[0]))
+        self._real: dict[str, str] = {}
+        self._is_there: dict[str, bool] = {}
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, FrozenFolders) and other._listed == self._listed
@@ -43,13 +45,42 @@ class FrozenFolders:
 
     def find(self, path: str) -> tuple[str, bool] | None:
         """The frozen copy of a file or folder, and whether it takes the place of the original."""
-        for form in dict.fromkeys((os.path.abspath(path), os.path.realpath(path))):
+        path = os.path.abspath(path)
+        for form in dict.fromkeys((path, self._without_links(path))):
             for root, place, whole in self._listed:
                 if form == root or form.startswith(root + os.sep):
                     copy = place + form[len(root) :]
-                    if os.path.exists(copy):
+                    if self._has(place, copy) and os.path.exists(copy):
                         return copy, whole
         return None
+
+    def forget(self) -> None:
+        """Look at the file system anew."""
+        self._real.clear()
+        self._is_there.clear()
+
+    # A step may import thousands of modules, and on a network file system each look at a folder is
+    # a round trip: what is asked of all files in a folder is asked once.
+
+    def _without_links(self, path: str) -> str:
+        """`os.path.realpath`, which looks at every folder on the way each time."""
+        folder, name = os.path.split(path)
+        if not name:
+            return path
+        if folder not in self._real:
+            self._real[folder] = self._without_links(folder)
+        path = os.path.join(self._real[folder], name)
+        return os.path.realpath(path) if os.path.islink(path) else path
+
+    def _has(self, place: str, copy: str) -> bool:
+        """Whether a frozen folder has the file or folder at its top that `copy` is or is below.
+
+        It has no virtual environment, for instance, even if the project has one.
+        """
+        top = os.path.join(place, copy[len(place) + 1 :].partition(os.sep)[0])
+        if top not in self._is_there:
+            self._is_there[top] = os.path.exists(top)
+        return self._is_there[top]
 
     def original(self, path: str) -> str | None:
         """Where a frozen file was, if it is one that keeps its old name."""
@@ -90,6 +121,7 @@ class FrozenFinder:
 
     def invalidate_caches(self) -> None:
         self._entries.clear()
+        self.folders.forget()
 
     def _searched(self, entry: str) -> list[str]:
         if entry not in self._entries:

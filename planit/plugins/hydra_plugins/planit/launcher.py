@@ -1,47 +1,103 @@
-"""``hydra/launcher=planit``: lets any Hydra sweeper drive plans.
+"""``hydra/launcher=planit``: the jobs of any Hydra program on Slurm, or here, as a run of planit.
 
-Each batch of the sweeper is one plan with a branch per configuration; it is submitted and waited
-for, and a branch returns what its last step returned (or the step named ``objective``).
+Each batch of a sweeper is one run: on Slurm one job array. In planit's own app a batch is a plan
+with a branch for each configuration, which returns what its last step returned (or the step named
+``objective``).
 """
 
 # No "from __future__ import annotations": Hydra executes plugins before it registers them in
 # sys.modules, and dataclasses look text annotations up there.
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn, JobStatus
-from hydra.errors import HydraException
+from hydra.errors import CompactHydraException
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+
+
+@dataclass
+class PlanitBackendConf:
+    """What can be set below ``hydra.launcher.backend_settings``; a plan has it as ``backend``."""
+
+    cpus: Any = None
+    gpus: Any = None
+    mem_gb: Any = None
+    isolation: Any = None
+    kill_wait_s: Any = None
+    detach: bool = False
+    kill_on_invalid_dep: Any = None
+    dependency: Any = None
 
 
 @dataclass
 class PlanitLauncherConf:
-    """What can be set below ``hydra.launcher``.
+    """What can be set below ``hydra.launcher``; null is a setting's default.
+
+    Those from `time` to `max_requeues` are the fields of `planit.SlurmArgs`, which checks them.
 
     Attributes:
-        objective: name of the step whose return value is a branch's; by default the last one.
+        preset: SLURM arguments by name: a file of conf/slurm of the program, or of planit.
+        name: of the run; by default hydra.job.name.
+        backend: slurm, local, debug, or auto: slurm where there is sbatch, else local.
+        backend_settings: of that backend, such as cpus, gpus and mem_gb of this machine.
+        wait: whether the program waits for its jobs and gets what they return.
+        max_concurrent: the most jobs that run at once.
+        runs_dir: where the record of the run goes; by default planit_runs.
+        share: group lets the group read the record.
+        freeze: what the jobs run as it is now: tree, code or off.
+        freeze_limit_mb: more than this is refused.
+        objective: in planit's own app, the step whose return value is a branch's.
     """
 
     _target_: str = "hydra_plugins.planit.launcher.PlanitLauncher"
+    preset: str | None = None
+    time: Any = None
+    partition: Any = None
+    gpus_per_node: Any = None
+    nodes: Any = None
+    cpus_per_task: Any = None
+    cpus_per_gpu: Any = None
+    mem_gb: Any = None
+    account: Any = None
+    cluster: Any = None
+    mail_type: Any = None
+    mail_user: Any = None
+    additional_params: dict[str, Any] = field(default_factory=dict)
+    setup: Any = None
+    max_requeues: Any = None
+    name: str | None = None
+    backend: str = "auto"
+    backend_settings: PlanitBackendConf = field(default_factory=PlanitBackendConf)
+    wait: bool = True
+    max_concurrent: int | None = None
+    runs_dir: str | None = "${oc.env:PLANIT_RUNS_DIR,null}"
+    share: str | None = None
+    freeze: Any = "tree"
+    freeze_limit_mb: Any = 100
     objective: str | None = None
 
 
 ConfigStore.instance().store(
     group="hydra/launcher", name="planit", node=PlanitLauncherConf, provider="planit"
 )
+_OF_PLANS = ("_target_", "runs_dir", "objective")  # what can be set in planit's own app
 
 
 class PlanitLauncher(Launcher):
-    """Runs each batch of configurations as one plan."""
+    """Runs each batch of configurations as one run.
 
-    def __init__(self, objective: str | None = None) -> None:
-        self.objective = objective
+    Args:
+        **settings: those of `PlanitLauncherConf`.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        self.settings = {name: _plain(value) for name, value in settings.items()}
         self.hydra_context: HydraContext | None = None
         self.task_function: Any = None
         self.config: DictConfig | None = None
@@ -61,25 +117,48 @@ class PlanitLauncher(Launcher):
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
-        """Submit the batch as one plan, wait for it, and return each branch's value.
+        """Run the batch, and return what each job returned once all have ended.
 
         Raises:
-            HydraException: used in another app than planit's.
+            HydraException: what planit refuses, as one line.
         """
-        if not hasattr(self.task_function, "batch"):
-            raise HydraException("hydra/launcher=planit works in planit's own app only")
+        from planit.app.launch import Program, launch
+        from planit.errors import PlanitError
+
         assert self.hydra_context is not None
         assert self.config is not None
-        loader = self.hydra_context.config_loader
-        # Hydra's sweepers write their own results there, and expect the launcher to have made it.
-        Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
         rows = [list(row) for row in job_overrides]
-        configs = [loader.load_sweep_config(self.config, row) for row in rows]
-        outcomes = self.task_function.batch(configs, rows, initial_job_idx, self.objective)
+        if hasattr(self.task_function, "batch"):
+            return self._launch_plans(self.hydra_context, self.config, rows, initial_job_idx)
+        try:
+            program = Program(self.task_function, self.hydra_context, self.config)
+            return launch(program, self.settings, rows, initial_job_idx)
+        except PlanitError as error:
+            text = " ".join(str(error).splitlines())
+            raise CompactHydraException(f"planit: error: {text}") from error
+
+    def _launch_plans(
+        self, context: HydraContext, config: DictConfig, rows: list[list[str]], first: int
+    ) -> list[JobReturn]:
+        """The batch of planit's own app: a plan with a branch for each configuration."""
+        defaults = OmegaConf.structured(PlanitLauncherConf)
+        for name, value in self.settings.items():
+            if name not in _OF_PLANS and value != _plain(defaults[name]):
+                raise CompactHydraException(
+                    f"hydra.launcher.{name} is for other programs: a plan's steps have their own"
+                )
+        # Hydra's sweepers write their own results there, and expect the launcher to have made it.
+        Path(str(config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
+        configs = [context.config_loader.load_sweep_config(config, row) for row in rows]
+        outcomes = self.task_function.batch(configs, rows, first, self.settings["objective"])
         return [
             _job_return(config, row, outcome)
             for config, row, outcome in zip(configs, rows, outcomes, strict=True)
         ]
+
+
+def _plain(value: Any) -> Any:
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
 
 
 def _job_return(config: DictConfig, overrides: list[str], outcome: Any) -> JobReturn:

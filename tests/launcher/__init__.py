@@ -1,0 +1,1 @@
+"""``hydra/launcher=planit`` in programs that know nothing of planit."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from planit.job.hydra.program import Program, Row
+from planit.job.hydra.program import HydraProgram, Row
 
 if TYPE_CHECKING:
     from hydra.types import TaskFunction
@@ -33,7 +33,7 @@ class AppRun:
         flags: of its command line.
     """
 
-    program: Program
+    program: HydraProgram
     flags: tuple[str, ...] = ()
 
     def __call__(self, base: bytes, row: Row) -> Any:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,17 @@ def test_the_plan_in_yaml_runs(my_project: Path) -> None:
     assert done.code == 0, done
     written = re.findall("^(?:prepared|trained|reported).*", done.out, re.MULTILINE)
     assert written == ["prepared", "trained with 3e-05", "reported"]
+
+
+def test_the_plan_with_a_hydra_program_runs(tmp_path: Path) -> None:
+    block = block_with("# conf/plan/app.yaml")
+    shutil.copytree(ROOT / "tests/project", tmp_path, dirs_exist_ok=True)
+    write(tmp_path / block.text.splitlines()[0].removeprefix("# "), block.text)
+    defaults = "defaults: [slurm: cpu, plan: app, _self_]"
+    write(tmp_path / "conf/planit.yaml", f"{defaults}\nlr: 0.1\nbackend: {{name: debug}}\n")
+    done = run_planit("submit", cwd=tmp_path)
+    assert done.code == 0, done
+    assert "training bert for 200 steps" in done.out
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -163,6 +163,17 @@ def functions(tree: dict[str, Any]) -> Iterator[str]:
             yield path
 
 
+def has_program(tree: dict[str, Any]) -> bool:
+    """Whether a step of a manifest's tree is a Hydra program."""
+    stack = [tree]
+    while stack:
+        node = stack.pop()
+        stack.extend(node.get("children", ()))
+        if node.get("kind") == "HydraApp":
+            return True
+    return False
+
+
 def _apply(history: History, event: dict[str, Any]) -> None:
     kind, number = event["event"], fields.whole(event, "number") or 0
     if kind == "submission":

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from planit import HydraApp, PlanError, Run, SlurmArgs
+from planit.job.hydra.arguments import instantiate
 from planit.record import history as histories
 from planit.record.run_dir import RunDir
 from tests.helpers import (
@@ -88,6 +89,16 @@ def returned(run: Run, name: str) -> Any:
     return pickle.loads(files_of(run.path, name).result(0, 0).read_bytes().partition(b"\n")[2])
 
 
+NOTES = """
+from hydra.experimental.callback import Callback
+
+class Notes(Callback):
+    def __getattribute__(self, name):
+        if name.startswith("on_"):
+            with open("notes", "a") as file:
+                file.write(name + chr(10))
+        return super().__getattribute__(name)
+"""
 NOSY = """
 import os, sys, threading
 from dataclasses import dataclass
@@ -143,16 +154,18 @@ if __name__ == "__main__":
 def submitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = project(tmp_path_factory.mktemp("app") / "here")
     write(folder / "tools/nosy.py", NOSY)
+    write(folder / "notes.py", NOTES)
     package = folder / "lab"
     package.mkdir()
     write(package / "__init__.py", "")
     moved = (folder / "train.py").read_text().replace('config_path="conf"', 'config_path="../conf"')
-    write(package / "train.py", moved)
+    write(package / "train.py", f"{moved}\nprint('a line of the program')\n")
     plan(
         folder,
         waits=True,
         wait="app: lab.train.main, overrides: [+experiment=long, epochs=7]",
         train='script: train.py, overrides: [model=cnn, "optimizer.lr=${lr}"]',
+        told="script: tools/nosy.py, overrides: [+hydra.callbacks.one._target_=notes.Notes]",
         nosy="script: tools/nosy.py, overrides: [kind=TWO]",
         chdir="script: tools/nosy.py, overrides: [hydra.job.chdir=true]",
         bad="script: tools/nosy.py, overrides: [end=raise]",
@@ -161,6 +174,7 @@ def submitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = run_planit("submit", "++backend.detach=true", "++backend.cpus=8", "lr=0.2", cwd=folder)
     assert done.code == 0, done
     assert "a line of the program" not in done.out + done.err
+    assert not (folder / "notes").exists()
     shutil.rmtree(folder / "conf")
     write(folder / "train.py", "raise SystemError('edited')")
     write(folder / "go", "")
@@ -173,7 +187,8 @@ def submitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_what_was_submitted_runs_whatever_is_edited_or_deleted_meanwhile(submitted: Path) -> None:
     run = run_of(submitted)
     states = {step.name: step.state.value for step in run.status().steps}
-    assert states == dict.fromkeys(["gate", "wait", "train", "nosy", "chdir"], "DONE") | {
+    assert len(list(run.path.glob("code/*/here/README.md"))) == 1
+    assert states == dict.fromkeys(["gate", "wait", "train", "nosy", "chdir", "told"], "DONE") | {
         "bad": "FAILED", "left": "FAILED"
     }  # fmt: skip
     config = config_of(run, "train")
@@ -212,12 +227,18 @@ def test_the_program_sees_what_it_sees_under_hydra(submitted: Path) -> None:
         "main": "__main__",
     }
     log = planit_here("logs", "nosy", cwd=submitted).out
-    assert log.splitlines() == ["a line of the program", "as a script", "after it"]
+    lines = ["a line of the program", "as a script", "after it"]
+    assert [line for line in log.splitlines() if line in lines] == lines
 
 
 def test_a_program_that_wants_to_is_in_its_output_folder(submitted: Path) -> None:
     run = run_of(submitted)
     assert returned(run, "chdir")["cwd"] == str(step_dir(run, "chdir"))
+
+
+def test_hydras_callbacks_are_called_in_the_job_and_not_before(submitted: Path) -> None:
+    events = ["on_run_start", "on_job_start", "on_job_end", "on_run_end"]
+    assert (submitted / "notes").read_text().split() == events
 
 
 def test_what_the_program_raises_fails_the_step_with_its_traceback(submitted: Path) -> None:
@@ -344,6 +365,15 @@ def test_a_sweep_over_a_program_on_this_machine_and_in_this_process(tmp_path: Pa
     assert scores == set(losses.values())
 
 
+def test_a_script_that_registers_resolvers_runs_twice_in_this_process(tmp_path: Path) -> None:
+    folder = project(tmp_path / "here")
+    write(folder / "nosy.py", NOSY)
+    plan(folder, one="script: nosy.py", two="script: nosy.py, overrides: [kind=TWO]")
+    done = run_planit("submit", "backend=debug", cwd=folder)
+    assert done.code == 0, done
+    assert done.out.count("after it") == 2
+
+
 def test_a_resume_runs_the_recorded_configuration_with_the_code_of_now(tmp_path: Path) -> None:
     folder = project(tmp_path / "here")
     fixed = (folder / "train.py").read_text()
@@ -405,6 +435,13 @@ def test_from_python(tmp_path: Path, cluster: str) -> None:
     assert done.code == 0, done
     losses = json.loads(done.out.splitlines()[-1])
     assert losses == pytest.approx([abs(0.3 - 0.1) + 1 / (8 * 20), abs(0.01 - 0.1) + 1 / (64 * 30)])
+
+
+def test_hydra_can_make_one_too() -> None:
+    args = {"_target_": "planit.SlurmArgs", "time": "5", "partition": "batch"}
+    content = {"_target_": "planit.HydraApp", "name": "a", "script": "x.py", "slurm_args": args}
+    step = instantiate({**content, "overrides": ["a=1", "b=2"]})
+    assert (step.name, step.script, step.overrides) == ("a", "x.py", ("a=1", "b=2"))
 
 
 def test_only_what_a_job_can_import_is_an_app() -> None:

@@ -299,7 +299,7 @@ def _with_func(value: Mapping[str, Any], where: str, name: str | None) -> dict[s
         raise ConfigError(
             f"{where}: {target} is not a node",
             hint="a step that calls it needs name and slurm_args; other nodes are planit.Command,"
-            " Sweep, Chain and Parallel",
+            " HydraApp, Sweep, Chain and Parallel",
         )
     if "func" in value:
         raise ConfigError(f"{where} has both func and _target_ {target}", hint="keep func")

@@ -33,6 +33,7 @@ from planit.errors import PlanError, PlanitError, RunError, StorageError
 from planit.graph import Tracker
 from planit.job import frozen
 from planit.job.ending import EXIT_NO_SPACE, end_step, unwritten
+from planit.job.hydra.app_run import import_hydra
 from planit.job.step import import_payload
 from planit.nodes.functions import resolve
 from planit.record import context, fields, local_files, trust
@@ -111,6 +112,8 @@ class Engine:
         for path in histories.functions(self.run.manifest["tree"]):
             with contextlib.suppress(PlanError):
                 resolve(path)
+        if histories.has_program(self.run.manifest["tree"]):
+            import_hydra()
         if threading.active_count() > 1:  # a fork would have the module, but not its threads
             self.forks = False
             _note("Importing the plan's functions has started threads: no forks")

@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from inspect import signature
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from planit.job.hydra.program import Program, Row
+from planit.job.hydra.program import HydraProgram, Row
 
 if TYPE_CHECKING:
     from hydra.types import TaskFunction
@@ -32,7 +33,7 @@ class AppRun:
         flags: of its command line.
     """
 
-    program: Program
+    program: HydraProgram
     flags: tuple[str, ...] = ()
 
     def __call__(self, base: bytes, row: Row) -> Any:
@@ -63,6 +64,11 @@ class AppRun:
         return started.value
 
 
+def import_hydra() -> None:
+    """Import what a program needs, where many of them will be forked."""
+    from planit.job.hydra import internals, program_run, rows  # noqa: F401 (for the forks)
+
+
 @contextmanager
 def put_back() -> Iterator[None]:
     """Put back what a program changes in a process that goes on: Hydra, logging, ``__main__``.
@@ -71,26 +77,40 @@ def put_back() -> Iterator[None]:
     """
     from hydra.core.global_hydra import GlobalHydra
     from hydra.core.utils import JobRuntime
-    from omegaconf import OmegaConf
 
     hydra, job = GlobalHydra.instance().hydra, JobRuntime.instance().get("name")
-    register = OmegaConf.register_new_resolver
-    again = staticmethod(partial(register, replace=True))
-    OmegaConf.register_new_resolver = again  # type: ignore[method-assign]
     main, words, path = sys.modules["__main__"], sys.argv, sys.path[:]
     log = logging.getLogger()
     handlers, level = log.handlers[:], log.level
     try:
-        yield
+        with _resolvers_again():
+            yield
     finally:
         log.handlers[:] = handlers
         log.setLevel(level)
         sys.modules["__main__"], sys.argv, sys.path[:] = main, words, path
-        OmegaConf.register_new_resolver = staticmethod(register)  # type: ignore[method-assign]
         JobRuntime.instance().set("name", job)
         GlobalHydra.instance().clear()
         if hydra is not None:
             GlobalHydra.instance().initialize(hydra)
+
+
+@contextmanager
+def _resolvers_again() -> Iterator[None]:
+    """Let a script register resolvers that are there since it ran before."""
+    from omegaconf import OmegaConf
+
+    named = {
+        name: getattr(OmegaConf, name) for name in ("register_new_resolver", "register_resolver")
+    }
+    try:
+        for name, register in named.items():
+            if "replace" in signature(register).parameters:  # the second one since OmegaConf 2.4
+                setattr(OmegaConf, name, staticmethod(partial(register, replace=True)))
+        yield
+    finally:
+        for name, register in named.items():
+            setattr(OmegaConf, name, staticmethod(register))
 
 
 @dataclass

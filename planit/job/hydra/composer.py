@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from planit.errors import PlanError, text_of
-from planit.job.hydra.program import Program
+from planit.job.hydra.program import HydraProgram
 
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
@@ -45,7 +45,7 @@ class ComposeRequest:
         rows: the overrides of each step.
     """
 
-    program: Program
+    program: HydraProgram
     flags: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
 

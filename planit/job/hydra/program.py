@@ -18,7 +18,7 @@ from planit.nodes.functions import resolve
 
 
 @dataclass(frozen=True)
-class Program:
+class HydraProgram:
     """A program with ``@hydra.main``.
 
     Attributes:
@@ -94,7 +94,7 @@ def _run_script(file: str, words: Sequence[str]) -> None:
     exec(code, vars(module))  # noqa: S102 (that is what running a script is)
 
 
-def find(name: str, *, is_script: bool, directory: Path) -> Program:
+def find(name: str, *, is_script: bool, directory: Path) -> HydraProgram:
     """The program of a name in a plan; nothing of it is imported.
 
     Args:
@@ -112,7 +112,9 @@ def find(name: str, *, is_script: bool, directory: Path) -> Program:
             raise PlanError(
                 f"script {name!r} is not a file in {directory}", hint=suggest(name, there)
             )
-        return Program(name, os.path.abspath(path), os.path.abspath(path.parent), is_script=True)
+        return HydraProgram(
+            name, os.path.abspath(path), os.path.abspath(path.parent), is_script=True
+        )
     module, spec = _module_of(name)
     if spec is None or not spec.origin:
         raise PlanError(
@@ -121,7 +123,7 @@ def find(name: str, *, is_script: bool, directory: Path) -> Program:
         )
     depth = module.count(".") + (Path(spec.origin).name == "__init__.py")
     file = os.path.abspath(spec.origin)
-    return Program(name, file, str(Path(file).parents[depth]), is_script=False)
+    return HydraProgram(name, file, str(Path(file).parents[depth]), is_script=False)
 
 
 def _module_of(path: str) -> tuple[str, ModuleSpec | None]:

@@ -90,7 +90,7 @@ class _Composing:
         alike: dict[tuple[Any, ...], list[int]] = defaultdict(list)
         for number, row in enumerate(self.rows):
             with _refusing(number):
-                alike[tuple(map(self.kind, row))].append(number)
+                alike[self.kind(row)].append(number)
         for numbers in alike.values():
             late = self.late_keys(numbers[0]) if len(numbers) > 1 else frozenset()
             groups: dict[tuple[str, ...], list[int]] = defaultdict(list)
@@ -106,10 +106,14 @@ class _Composing:
             self.cache[text] = self.parser.parse_overrides([text])[0]
         return self.cache[text]
 
-    def kind(self, text: str) -> tuple[str, bool]:
-        """Equal for overrides that Hydra treats alike: its key, and whether it sets a mapping."""
-        override = self.parsed(text)
-        return override.get_key_element(), isinstance(override.value(), dict)
+    def kind(self, row: Sequence[str]) -> tuple[Any, ...]:
+        """Equal for steps whose overrides Hydra treats alike: the keys, and which are mappings."""
+        try:
+            overrides = [self.parsed(text) for text in row]
+        except HydraException:  # Hydra's words are about all of them
+            self.parser.parse_overrides(list(row))
+            raise
+        return tuple((one.get_key_element(), isinstance(one.value(), dict)) for one in overrides)
 
     def late_keys(self, number: int) -> frozenset[str]:
         """The keys of values that no other override of this step can touch."""

@@ -9,7 +9,7 @@ from hydra import version
 from hydra.core.plugins import Plugins
 from hydra.extra.pytest_plugin import hydra_restore_singletons, hydra_sweep_runner
 
-from planit.app.config.hydra_internals import VERSION_BASE
+from planit.job.hydra.internals import VERSION_BASE
 
 __all__ = ["as_in_a_new_process", "hydra_restore_singletons", "hydra_sweep_runner"]
 

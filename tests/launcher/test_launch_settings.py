@@ -16,10 +16,10 @@ from omegaconf import OmegaConf
 
 from hydra_plugins.planit.launcher import PlanitBackendConf, PlanitLauncherConf
 from planit import SlurmArgs
-from planit.app.config.hydra_internals import VERSION_BASE
 from planit.app.config.places import conf_dir
 from planit.app.launch_settings import LaunchSettings, told
 from planit.errors import PlanitError
+from planit.job.hydra.internals import VERSION_BASE
 from tests.helpers import planit_here, write
 
 OWN = "_target_: planit.SlurmArgs\ntime: '30'\npartition: own\ngpus_per_node: 2\n"

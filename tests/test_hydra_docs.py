@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from planit.app.config.plans import plan_of
 from planit.job.call import calls_of
-from planit.job.hydra.arguments import instantiate
+from planit.job.hydra.instantiate import instantiate
 from planit.job.hydra.internals import VERSION_BASE
 from planit.nodes import tasks
 from tests.app.test_like_instantiate import Training, shape

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["tests.cluster.fixtures"]
+pytest_plugins = ["tests.cluster.fixtures", "tests.wheel"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

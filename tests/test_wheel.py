@@ -2,71 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests import goldens
 from tests.app.test_places import PLAN, PRESET
-from tests.helpers import ROOT, Done, all_below, write
-
-
-@dataclass(frozen=True)
-class Installed:
-    """A wheel and the environment that it is installed in."""
-
-    wheel: Path
-    environment: Path
-
-    def run(self, *words: str, cwd: Path) -> Done:
-        """A program of the environment, which sees nothing of this checkout."""
-        clean = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
-        done = subprocess.run(
-            [str(self.environment / "bin" / words[0]), *words[1:]],
-            cwd=cwd,
-            env=clean,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        return Done(done.returncode, done.stdout, done.stderr)
-
-
-def call(*words: str, cwd: Path) -> None:
-    done = subprocess.run(words, cwd=cwd, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-def borrow_packages(environment: Path) -> None:
-    """Let the environment import the installed dependencies, but not this checkout.
-
-    A path file's own entries are not searched for more path files, so the editable install of
-    planit in the lending environment stays out.
-    """
-    lenders = [path for path in sys.path if path.endswith("site-packages")]
-    site = next(environment.glob("lib/python*/site-packages"))
-    write(site / "borrowed.pth", "\n".join(lenders) + "\n")
-
-
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    folder = tmp_path_factory.mktemp("wheel")
-    call(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder), cwd=ROOT)
-    (wheel,) = folder.glob("*.whl")
-    environment = folder / "environment"
-    call(sys.executable, "-m", "venv", "--without-pip", str(environment), cwd=folder)
-    borrow_packages(environment)
-    python = str(environment / "bin" / "python")
-    pip = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check"]
-    words = ["install", "--no-deps", "--no-index", "--ignore-installed", str(wheel)]
-    call(*pip, *words, cwd=folder)
-    return Installed(wheel, environment)
+from tests.helpers import all_below, write
+from tests.launcher.programs import project
+from tests.wheel import Installed
 
 
 def test_the_wheel_has_the_package_its_configuration_and_the_plugin(installed: Installed) -> None:
@@ -121,6 +66,17 @@ def test_a_project_with_its_own_conf_and_code_works_with_the_installed_program(
     assert done.out.index("one ran") < done.out.index("two ran")
     done = installed.run("planit", "plan=thesis", cwd=empty_dir)
     assert done.out == goldens.THESIS
+
+
+def test_any_hydra_program_finds_the_installed_launcher(
+    installed: Installed, empty_dir: Path
+) -> None:
+    folder = project(empty_dir)
+    words = ["hydra/launcher=planit", "hydra.launcher.backend=local", "hydra.launcher.preset=cpu"]
+    words += ["hydra.launcher.backend_settings.cpus=8", "optimizer.lr=0.1,0.2"]
+    done = installed.run("python", "train.py", "-m", *words, cwd=folder)
+    assert done.code == 0, done.err
+    assert "train-1" in installed.run("planit", "status", "--all", cwd=folder).out
 
 
 def test_the_version_of_the_program_is_that_of_the_wheel(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -16,7 +17,7 @@ from planit.app.submitting import freeze_of
 from planit.backends import registry
 from planit.backends.base import Backend
 from planit.backends.in_process import InProcess
-from planit.errors import ConfigError, PlanError, suggest
+from planit.errors import ConfigError, PlanError, PlanitError, suggest
 from planit.nodes import Resources, SlurmArgs
 from planit.nodes.arguments import TARGET
 from planit.nodes.slurm_args import changed, resources_of
@@ -91,15 +92,17 @@ class LaunchSettings:
         )
 
 
+def told(error: PlanitError) -> str:
+    """An error and its hint as one line, in which settings are called as the launcher has them."""
+    text = " ".join(str(error).splitlines()).replace("backend.name=", "hydra.launcher.backend=")
+    text = re.sub(r"(?<![\w.])backend\.", "hydra.launcher.backend_settings.", text)
+    return re.sub(r"(?<![\w.])(?=(freeze|freeze_limit_mb|share)=)", "hydra.launcher.", text)
+
+
 def _backend(given: Mapping[str, Any]) -> Backend | InProcess:
     settings = {k: v for k, v in given["backend_settings"].items() if v is not None}
     detach = settings.pop("detach")
-    try:
-        backend = registry.create(given["backend"], settings)
-    except ConfigError as error:
-        message = error.message.replace("backend.name=", "hydra.launcher.backend=")
-        message = message.replace("backend.", "hydra.launcher.backend_settings.")
-        raise ConfigError(message, hint=error.hint) from error
+    backend = registry.create(given["backend"], settings)
     if isinstance(backend, InProcess) or detach or not given["wait"]:
         return backend
     return backend.attached()

@@ -8,8 +8,8 @@ from typing import Any
 
 from planit.errors import PlanError
 from planit.job.command import CommandCall
-from planit.job.hydra.arguments import WithBuilt, config_classes, detached
 from planit.job.hydra.hydra_config import StepHydra
+from planit.job.hydra.instantiate import WithBuilt, config_classes, detached
 from planit.job.hydra.programs import runs_of
 from planit.nodes import Command, HydraApp, Step, Task
 from planit.nodes.arguments import TARGET, Making, Unbuilt, targets

@@ -8,7 +8,7 @@ from typing import Any
 from planit.errors import PlanError
 from planit.nodes.functions import dotted_path, is_dotted_path
 from planit.nodes.slurm_args import SlurmSpec
-from planit.nodes.tree import Task, in_step
+from planit.nodes.tree import UNNAMED, Task, in_step
 
 CONFIG_FLAGS = ("--config-name=", "--config-path=", "--config-dir=")
 _DOTTED = 'write it as "package.module.function"'
@@ -54,7 +54,7 @@ class HydraApp(Task):
 
     def __init__(
         self,
-        name: str,
+        name: str = UNNAMED,
         app: Callable[..., Any] | str | None = None,
         slurm_args: SlurmSpec | None = None,
         overrides: Iterable[str] = (),

@@ -23,6 +23,7 @@ from planit.status.evidence import Answer, Evidence
 from planit.status.states import StepStatus, printable
 
 _Wanted = Mapping[str | None, set[str]]
+_Newest = tuple[bool, EndMarker | None]
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,14 @@ def collect(
     }
     others = [leaf for leaf in history.leaves if leaf.name not in ended]
     tries = {leaf.name: records.tries(leaf.name) for leaf in others}
-    answers = _ask(client, _wanted(history, tries, ask_all=ask_all))
+    newest = {name: _newest(history.placements.get(name), own) for name, own in tries.items()}
+    answers = _ask(client, _wanted(history, newest, ask_all=ask_all))
     problems = [*history.problems, *(line for one in tries.values() for line in one.problems)]
     problems += [*answers.problems, *_strays(run, history, answers)]
     evidence = {
-        leaf.name: _evidence(run, history, leaf, tries[leaf.name], answers, cache, records, at)
+        leaf.name: _evidence(
+            run, history, leaf, tries[leaf.name], newest[leaf.name], answers, cache, records, at
+        )
         for leaf in others
     }
     started = {name for name in ended if cache.started(name)}
@@ -71,15 +75,14 @@ def collect(
     return Collected(evidence, ended, started, at, records, tuple(problems))
 
 
-def _wanted(history: History, tries: Mapping[str, Tries], *, ask_all: bool) -> _Wanted:
+def _wanted(history: History, newest: Mapping[str, _Newest], *, ask_all: bool) -> _Wanted:
     """The jobs that the scheduler is asked for, by cluster."""
     wanted: dict[str | None, set[str]] = {}
-    for name, own in tries.items():
-        place = history.placements.get(name)
-        if place is None or place.key is None or place.submission in history.aborted:
+    for name, (_, end) in newest.items():
+        if not ask_all and end is not None and end.outcome is Outcome.SUCCEEDED:
             continue
-        _, end = _newest(place, own)
-        if ask_all or end is None or end.outcome is not Outcome.SUCCEEDED:
+        place = history.placements.get(name)
+        if place is not None and place.key is not None and place.submission not in history.aborted:
             wanted.setdefault(place.cluster, set()).add(place.key)
     return wanted
 
@@ -150,6 +153,7 @@ def _evidence(
     history: History,
     leaf: Leaf,
     tries: Tries,
+    newest: _Newest,
     answers: _Answers,
     cache: CachedStates,
     records: RunRecords,
@@ -163,7 +167,7 @@ def _evidence(
     answer, view = Answer.NOT_ASKED, None
     if aborted is None and place.job is not None:
         answer, view = answers.about(place)
-    started, end = _newest(place, tries)
+    started, end = newest
     waits = view is not None and view.state == "PENDING"
     if not waits and end is None:  # it may have ended since the markers were read
         tries = records.again(leaf.name, tries)
@@ -187,10 +191,10 @@ def _evidence(
     return replace(found, memory_complaint=log_files.has_memory_complaint(run, history, leaf))
 
 
-def _newest(place: Placement, tries: Tries) -> tuple[bool, EndMarker | None]:
+def _newest(place: Placement | None, tries: Tries) -> _Newest:
     """Whether a step's newest job has started, and how its last attempt ended, by the markers."""
     last = tries.last
-    if last is None or last.submission != place.submission:
+    if place is None or last is None or last.submission != place.submission:
         return False, None
     started = any(attempt.submission == place.submission for attempt in tries.starts)
     return started, tries.ends.get(last)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from submitit.helpers import DelayedSubmission
 
-from planit.job.hydra.arguments import WithBuilt
+from planit.job.hydra.instantiate import WithBuilt
 from planit.job.payload import can_checkpoint
 from planit.nodes.arguments import Unbuilt
 from planit.record.files import read_json

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from planit import HydraApp, PlanError, Run, SlurmArgs
-from planit.job.hydra.arguments import instantiate
+from planit.job.hydra.instantiate import instantiate
 from planit.record import history as histories
 from planit.record.run_dir import RunDir
 from tests.helpers import (

@@ -17,7 +17,7 @@ from planit import Plan, PlanError, SlurmArgs, Step
 from planit.app.config.plans import plan_of
 from planit.job import payload
 from planit.job.call import call_of, calls_of
-from planit.job.hydra.arguments import instantiate
+from planit.job.hydra.instantiate import instantiate
 from planit.job.hydra.internals import VERSION_BASE
 from planit.nodes import tasks
 from planit.record.call_file import Limits
@@ -125,7 +125,7 @@ def shape(value: Any) -> Any:
         return ("dict", {key: shape(item) for key, item in value.items()})
     if hasattr(value, "func"):  # a partial
         return ("partial", value.func, shape(value.args), shape(value.keywords))
-    if isinstance(value, Model):
+    if type(value).__name__ == "Model":
         return ("Model", shape(value.args), shape(value.kwargs))
     return (type(value), value)
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from planit import Run
-from tests.helpers import run_planit, write
+from tests.helpers import run_planit, run_python, write
 from tests.slurm.tools import settled
 
 CODE = """\
@@ -62,7 +62,65 @@ plan:
       command: "echo '${hydra:job.num} ${hydra:runtime.output_dir}' >command-${hydra:job.num}"
   root: {_target_: planit.Chain, _args_: [prepare, train, command]}
 """
+SWEEPER = """\
+from dataclasses import dataclass
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
+from hydra.plugins.sweeper import Sweeper
+
+
+@dataclass
+class TwiceConf:
+    _target_: str = "hydra_plugins.twice.TwiceSweeper"
+
+
+ConfigStore.instance().store(group="hydra/sweeper", name="twice", node=TwiceConf)
+
+
+class TwiceSweeper(Sweeper):
+    def setup(self, *, hydra_context, task_function, config):
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments):
+        for first in (0, 2):
+            rows = [[*arguments, f"lr={first + i}"] for i in range(2)]
+            [one.return_value for one in self.launcher.launch(rows, initial_job_idx=first)]
+"""
+PROGRAM = """\
+import hydra
+import submitit
+from my import note
+from planit import Plan, SlurmArgs, Step
+
+@hydra.main(version_base=None, config_path="conf", config_name="mine")
+def main(config):
+    step = Step("mine", note, SlurmArgs(time="5", partition="batch", cpus_per_task=1), "mine")
+    plan = Plan("mine", step)
+    plan.submit(submitit.AutoExecutor("runs", cluster=config.cluster))
+    plan.wait()
+
+main()
+"""
 BACKENDS = ["debug", "local", pytest.param("slurm", marks=pytest.mark.slurm)]
+
+
+def made(folder: Path) -> Path:
+    """A project with a plan."""
+    write(folder / "my.py", CODE)
+    write(folder / "conf/plan/p.yaml", PLAN)
+    defaults = "defaults: [{slurm: cpu}, {backend: auto}, {size: large}, {plan: p}, _self_]\n"
+    write(folder / "conf/config.yaml", defaults)
+    for size in ("small", "large"):
+        write(folder / f"conf/size/{size}.yaml", f"name: {size}\n")
+    return folder
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    return made(tmp_path)
 
 
 @pytest.fixture(scope="module", params=BACKENDS)
@@ -70,15 +128,7 @@ def noted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     """The folder of a project in which four branches have run."""
     if request.param == "slurm":
         request.getfixturevalue("slurm")
-    folder = tmp_path_factory.mktemp("project")
-    write(folder / "my.py", CODE)
-    write(folder / "conf/plan/p.yaml", PLAN)
-    write(
-        folder / "conf/config.yaml",
-        "defaults: [{slurm: cpu}, {backend: auto}, {size: large}, {plan: p}, _self_]\n",
-    )
-    for size in ("small", "large"):
-        write(folder / f"conf/size/{size}.yaml", f"name: {size}\n")
+    folder = made(tmp_path_factory.mktemp("project"))
     words = ("submit", "-m", "size=small,large", "lr=1,2", f"backend={request.param}")
     done = run_planit(*words, cwd=folder)
     assert done.code == 0, done
@@ -138,3 +188,28 @@ def test_a_command_has_what_only_its_job_knows(noted: Path) -> None:
         text = (noted / f"command-{number}").read_text()
         assert text.startswith(f"{number} /")
         assert text.strip().endswith(f"command-00{number}")
+
+
+def test_another_sweepers_branches_are_numbered_throughout(project: Path) -> None:
+    write(project / "hydra_plugins/twice.py", SWEEPER)
+    words = ("hydra/sweeper=twice", "hydra/launcher=planit", "backend=debug")
+    done = run_planit("submit", "-m", *words, cwd=project)
+    assert done.code == 0, done
+    found = branches(project)
+    assert [found[number]["told"]["lr"] for number in range(4)] == ["0", "1", "2", "3"]
+    assert [found[number]["told"]["number"] for number in range(4)] == ["0", "1", "2", "3"]
+    assert all(f"lr={number}" in found[number]["tasks"] for number in range(4))
+
+
+@pytest.mark.parametrize("cluster", ["debug", "local"])
+def test_steps_that_a_hydra_program_submits_have_its_configuration(
+    project: Path, cluster: str
+) -> None:
+    write(project / "program.py", PROGRAM)
+    write(project / "conf/mine.yaml", "defaults: [{size: small}]\ncluster: ???\n")
+    done = run_python("program.py", f"cluster={cluster}", cwd=project)
+    assert done.code == 0, done
+    found = json.loads((project / "mine.json").read_text())
+    assert found["tasks"] == [f"cluster={cluster}"]
+    assert found["size"] == "small"
+    assert found["output_dir"] == found["step_dir"]

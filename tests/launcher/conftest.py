@@ -1,20 +1,18 @@
-"""Hydra's own fixtures; its plugin for pytest is off, as few tests need it."""
+"""Fixtures of the tests of the launcher."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from hydra.core.plugins import Plugins
-from hydra.extra.pytest_plugin import hydra_restore_singletons, hydra_sweep_runner
 
-__all__ = ["hydra_restore_singletons", "hydra_sweep_runner"]
+from tests.launcher.hydras_own import (
+    as_in_a_new_process,
+    hydra_restore_singletons,
+    hydra_sweep_runner,
+)
 
-
-@pytest.fixture(autouse=True, scope="session")
-def _plugins_are_loaded() -> None:
-    """Hydra loads them once, and what the first test restores must have what they store."""
-    Plugins.instance()
+__all__ = ["as_in_a_new_process", "hydra_restore_singletons", "hydra_sweep_runner"]
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from planit import Chain, Command, Parallel, Plan, PlanError, SlurmArgs, Step, Sweep
+from planit import Chain, Command, HydraApp, Parallel, Plan, PlanError, SlurmArgs, Step, Sweep
 from planit.nodes import tasks
 from tests.helpers import CPU, nothing, step
 
@@ -21,16 +21,18 @@ def test_the_root_names_its_steps() -> None:
         "get": Command(command="ls", slurm_args=CPU),
         "train": Step(func=nothing, slurm_args=CPU, lr=1),
         "sweep": Sweep(func=nothing, slurm_args=CPU, over={"a": [1, 2]}),
+        "app": HydraApp(script="train.py", slurm_args=CPU),
         "own": step("its_own_name"),
         "mapping": {"func": "a.b", "slurm_args": CPU, "slurm": {"time": "7"}, "x": 1},
     }
-    root = Chain("get", Parallel("train", "sweep"), Chain("own", step("other")), "mapping")
+    root = Chain("get", Parallel("train", "sweep", "app"), Chain("own", step("other")), "mapping")
     plan = Plan("p", root, steps)
     assert names(plan) == [
         "get",
         "train",
         "sweep[a=1]",
         "sweep[a=2]",
+        "app",
         "its_own_name",
         "other",
         "mapping",

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from planit import Chain, Parallel
+from planit.app.main import main
 from planit.errors import RunError
 from planit.record import history as histories
 from planit.record.markers import EndMarker, Outcome, StartMarker
@@ -117,6 +118,15 @@ def test_a_later_status_of_an_ended_run_opens_its_answer_and_the_journal_alone(
     with noted(run) as opened:
         assert status(run, slurm) == before
     assert {Path(path).name for path in opened} == {"states.json", "journal.jsonl", "stages"}
+
+
+def test_the_verb_reads_the_manifest_once(
+    run: RunDir, slurm: MemoryScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("planit.backends.registry.of_run", lambda _: slurm)
+    with noted(run) as opened:
+        assert main(["status", "--runs-dir", str(run.path.parents[1])]) == 0
+    assert [Path(path).name for path in opened].count("manifest.json") == 1
 
 
 def test_what_planit_does_to_an_ended_run_is_seen(tmp_path: Path, slurm: MemoryScheduler) -> None:

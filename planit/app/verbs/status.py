@@ -8,10 +8,12 @@ import time
 from typing import TYPE_CHECKING
 
 from planit.app.verbs import command_line
+from planit.backends import registry
+from planit.backends.base import Client
 from planit.errors import SchedulerError
 from planit.record import index
 from planit.record.run_dir import RunDir
-from planit.run import Run
+from planit.status.run_status import run_status
 from planit.status.states import RunStatus
 from planit.views.run_tree import status_json, status_text
 
@@ -30,21 +32,20 @@ def run(words: list[str]) -> int:
     parser.add_argument("--all", action="store_true", help="list every branch of a large Parallel")
     options = parser.parse_args(words)
     found = index.find(options.runs_dir, options.run)
-    tree = found.manifest["tree"]
-    opened = Run(found.path)
+    tree = found.manifest["tree"]  # first: it tells what is not a run of this planit
+    client = registry.of_run(found).client
     if options.watch and not options.json:
-        status = _watch(opened, tree, everything=options.all)
+        status = _watch(found, client, tree, everything=options.all)
     else:
-        status = opened.status()
+        status = run_status(found, client)
         if options.json:
             print(json.dumps(status_json(status, str(found.path)), indent=1))
         else:
-            _show(status, found, everything=options.all)
+            _show(status_text(status, tree, everything=options.all))
     return SchedulerError.exit_code if status.stale else 0
 
 
-def _show(status: RunStatus, found: RunDir, *, everything: bool) -> None:
-    text = status_text(status, found.manifest["tree"], everything=everything)
+def _show(text: str) -> None:
     if sys.stdout.isatty():
         from planit.views.colors import colored
 
@@ -59,7 +60,9 @@ def _console() -> Console:
     return Console(soft_wrap=True, highlight=False)
 
 
-def _watch(opened: Run, tree: dict[str, object], *, everything: bool) -> RunStatus:
+def _watch(
+    found: RunDir, client: Client, tree: dict[str, object], *, everything: bool
+) -> RunStatus:
     """Redraw with growing pauses, so that many watchers do not load the scheduler."""
     from rich.live import Live
 
@@ -68,8 +71,9 @@ def _watch(opened: Run, tree: dict[str, object], *, everything: bool) -> RunStat
     pause = _FIRST_PAUSE_S
     with Live(console=_console(), auto_refresh=False, vertical_overflow="visible") as live:
         while True:
-            status = opened.status()
-            live.update(colored(status_text(status, tree, everything=everything)), refresh=True)
+            status = run_status(found, client)
+            text = status_text(status, tree, everything=everything)
+            live.update(colored(text), refresh=True)
             if status.is_final or status.incomplete:
                 return status
             time.sleep(pause)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -57,14 +57,15 @@ class ProgramRun:
             with open_dict(config):
                 config.hydra.job.id = job_id()
             callbacks = callbacks_of(config) if self.callbacks is None else self.callbacks
-            return run_job(
-                # A job composes nothing, so that it needs no loader.
-                hydra_context=HydraContext(cast("ConfigLoader", None), callbacks),
-                task_function=self.task(),
-                config=config,
-                job_dir_key=self.dir_key,
-                job_subdir_key=self.subdir_key,
-            )
+            with chdir(config.hydra.runtime.cwd):  # a resume may be called from anywhere
+                return run_job(
+                    # A job composes nothing, so that it needs no loader.
+                    hydra_context=HydraContext(cast("ConfigLoader", None), callbacks),
+                    task_function=self.task(),
+                    config=config,
+                    job_dir_key=self.dir_key,
+                    job_subdir_key=self.subdir_key,
+                )
 
 
 @contextmanager

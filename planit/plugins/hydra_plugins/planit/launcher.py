@@ -123,6 +123,7 @@ class PlanitLauncher(Launcher):
             HydraException: what planit refuses, as one line.
         """
         from planit.app.launch import Program, launch
+        from planit.app.launch_settings import told
         from planit.errors import PlanitError
 
         assert self.hydra_context is not None
@@ -134,8 +135,7 @@ class PlanitLauncher(Launcher):
             program = Program(self.task_function, self.hydra_context, self.config)
             return launch(program, self.settings, rows, initial_job_idx)
         except PlanitError as error:
-            text = " ".join(str(error).splitlines())
-            raise CompactHydraException(f"planit: error: {text}") from error
+            raise CompactHydraException(f"planit: error: {told(error)}") from error
 
     def _launch_plans(
         self, context: HydraContext, config: DictConfig, rows: list[list[str]], first: int

@@ -154,7 +154,8 @@ def _run(task_function: TaskFunction, base: bytes, row: Row) -> Any:
     with read_write(config.hydra), open_dict(config.hydra):
         config.hydra.run.dir = os.environ["PLANIT_STEP_DIR"]
     GlobalHydra.instance().clear()
-    GlobalHydra.instance().initialize(hydra)  # for `hydra.compose` in the program
+    if hydra is not None:
+        GlobalHydra.instance().initialize(hydra)  # for `hydra.compose` in the program
     JobRuntime.instance().set("name", config.hydra.job.name)
     callbacks = callbacks_of(config)
     callbacks.on_run_start(config=config, config_name=name)

@@ -97,8 +97,12 @@ def main() -> None:
     except (HydraException, OmegaConfBaseException) as error:
         _end(ComposeAnswer(refused=_words_of(error), row=0))
     except Exception as error:
-        traceback.print_exc()
-        _end(ComposeAnswer(refused=f"{request.program.name} cannot be started: {_shown(error)}"))
+        program = request.program
+        how = (
+            program.name if program.is_script else f"-c 'import {program.name.rpartition('.')[0]}'"
+        )
+        message = f"{program.name} cannot be started: {_shown(error)}"
+        _end(ComposeAnswer(refused=message, hint=f"python {how} shows all of it"))
 
 
 def answer(loader: ConfigLoader, config_name: str | None) -> NoReturn:
@@ -110,7 +114,6 @@ def answer(loader: ConfigLoader, config_name: str | None) -> NoReturn:
     except NotComposedError as problem:
         _end(ComposeAnswer(refused=_words_of(problem.error), row=problem.row))
     except BaseException as error:
-        traceback.print_exc()
         _end(ComposeAnswer(refused=f"its configuration cannot be composed: {_shown(error)}"))
     _end(ComposeAnswer(bases, steps))
 

@@ -24,6 +24,7 @@ from planit.nodes import HydraApp
 from planit.nodes.tree import in_step
 
 _TIMEOUT_S = 600  # a program that imports much from a slow file system may take minutes
+_OMEGACONFS_OWN = ("full_key:", "object_type=", "reference_type=")  # lines of its errors
 _ENDED = "did not come to a call of a function that is decorated with @hydra.main"
 
 
@@ -62,7 +63,8 @@ def _composed(
     rows = [tuple(text for text in step.overrides if not text.startswith("-")) for step in steps]
     answer = _answer(ComposeRequest(run.program, run.flags, tuple(rows)), steps[0].name)
     if answer.refused is not None:
-        lines = [line.strip() for line in answer.refused.splitlines() if line.strip()]
+        lines = [line.strip() for line in answer.refused.splitlines()]
+        lines = [line for line in lines if line and not line.startswith(_OMEGACONFS_OWN)]
         error = PlanError(lines[0], hint=answer.hint or "; ".join(lines[1:]) or None)
         raise in_step(steps[answer.row or 0].name, error)
     return {

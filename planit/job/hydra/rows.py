@@ -65,7 +65,7 @@ def compose_rows(
 
 
 def configuration(base: bytes, row: Row) -> tuple[DictConfig, Any]:
-    """The configuration of a step, with Hydra's own part, and the program's `Hydra` object."""
+    """The configuration of a step, with Hydra's own part, and what `GlobalHydra` holds, or None."""
     config, hydra = pickle.loads(base)
     if row.late:
         apply_values(parsed(row.late), config)
@@ -146,7 +146,7 @@ class _Composing:
                 self.config_name, list(fixed), RunMode.RUN, from_shell=False
             )
             _refuse_multirun(config)
-            base = by_name((config, GlobalHydra.instance().hydra))
+            base = _pickled(config)
         self.bases.append(base)
         given = set(fixed)
         for number in numbers:
@@ -174,6 +174,14 @@ def _refusing(row: int) -> Iterator[None]:
         yield
     except Exception as error:
         raise NotComposedError(row, error) from error
+
+
+def _pickled(config: DictConfig) -> bytes:
+    """A configuration, with what `hydra.compose` in the program needs if that can be pickled."""
+    try:
+        return by_name((config, GlobalHydra.instance().hydra))
+    except Exception:
+        return by_name((config, None))
 
 
 def _refuse_multirun(config: DictConfig) -> None:

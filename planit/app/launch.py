@@ -20,7 +20,7 @@ from planit.app.submitting import run_here, see_through, show_progress, start
 from planit.app.waiting import wait_for
 from planit.backends.in_process import InProcess
 from planit.errors import StepsFailedError
-from planit.job.hydra.launched import JobConfig, LaunchedRun, keep_in_record
+from planit.job.hydra.launched import JobConfig, LaunchedRun, RestartedRun, keep_in_record
 from planit.nodes import Parallel, Step
 from planit.plan import Plan
 from planit.record import trust
@@ -69,9 +69,10 @@ class _Batch:
         steps = [Step(name, runs, settings.slurm_args, job) for name, job in self.jobs.items()]
         return Plan(settings.plan, Parallel(*steps, max_concurrent=settings.max_concurrent))
 
-    def runs(self, **rest: Any) -> LaunchedRun:
+    def runs(self, settings: LaunchSettings, **rest: Any) -> LaunchedRun:
         """The function of all steps."""
-        return LaunchedRun.of(self.program.task, self.program.context.callbacks, **rest)
+        kind = RestartedRun if settings.is_requeued else LaunchedRun
+        return kind.of(self.program.task, self.program.context.callbacks, **rest)
 
     def returned(self, of: Callable[[str, JobReturn], JobReturn]) -> list[JobReturn]:
         """What the sweeper gets: `of` a step's name and what is known before its job."""
@@ -119,7 +120,7 @@ def _here(batch: _Batch, settings: LaunchSettings, backend: InProcess) -> list[J
 
     failures: Mapping[str, str] = {}
     try:
-        run_here(batch.plan(settings, batch.runs(keep=keep)), settings.base, backend)
+        run_here(batch.plan(settings, batch.runs(settings, keep=keep)), settings.base, backend)
     except StepsFailedError as error:
         failures = error.failures
     hydra = batch.program.config.hydra
@@ -140,7 +141,9 @@ def _submitted(batch: _Batch, settings: LaunchSettings) -> list[JobReturn]:
     keep = keep_in_record if settings.wait else None
     new = NewRun(
         plan=settings.plan,
-        root=batch.plan(settings, batch.runs(state=Singleton.get_state(), keep=keep)).root,
+        root=batch.plan(
+            settings, batch.runs(settings, state=Singleton.get_state(), keep=keep)
+        ).root,
         base=settings.base,
         backend=settings.backend,
         source={

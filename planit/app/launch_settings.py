@@ -20,6 +20,7 @@ from planit.backends.in_process import InProcess
 from planit.errors import ConfigError, PlanError, PlanitError, suggest
 from planit.nodes import Resources, SlurmArgs
 from planit.nodes.arguments import TARGET
+from planit.nodes.resources import KNOWN_OPTIONS
 from planit.nodes.slurm_args import changed, resources_of
 from planit.record.index import DEFAULT_BASE
 
@@ -56,6 +57,11 @@ class LaunchSettings:
     max_concurrent: int | None
     share: str | None
     freeze: Freeze
+
+    @property
+    def is_requeued(self) -> bool:
+        """Whether a job that has run out of time begins anew."""
+        return bool(self.slurm_args.get("max_requeues"))
 
     @classmethod
     def of(
@@ -137,7 +143,10 @@ def _slurm_args(given: Mapping[str, Any], loader: ConfigLoader) -> dict[str, Any
         resources = changed(base, own) if own else base
     except PlanError as error:
         raise ConfigError(f"hydra.launcher: {error.message}", hint=error.hint) from error
-    return {f"slurm_{name}": value for name, value in resources.options.items()}
+    return {
+        (f"slurm_{name}" if name in KNOWN_OPTIONS else name): value
+        for name, value in resources.options.items()
+    }
 
 
 def _preset(name: str, own: Mapping[str, Any], loader: ConfigLoader) -> Resources:

@@ -15,7 +15,7 @@ from hydra.initialize import initialize_config_dir
 from omegaconf import OmegaConf
 
 from hydra_plugins.planit.launcher import PlanitBackendConf, PlanitLauncherConf
-from planit import SlurmArgs
+from planit import SlurmArgs, Step
 from planit.app.config.places import conf_dir
 from planit.app.launch_settings import LaunchSettings, told
 from planit.errors import PlanitError
@@ -78,6 +78,30 @@ def test_a_field_overrides_the_preset_and_fills_what_it_leaves_open(loader: Conf
             "slurm_partition": "own",
             "slurm_additional_parameters": {"constraint": "big"},
         }
+
+
+def test_every_field_reaches_the_steps(loader: ConfigLoader) -> None:
+    given: dict[str, Any] = {
+        "time": "1-00",
+        "partition": "p",
+        "gpus_per_node": 1,
+        "nodes": 2,
+        "cpus_per_task": 3,
+        "cpus_per_gpu": 4,
+        "mem_gb": 5,
+        "account": "a",
+        "cluster": "c",
+        "mail_type": ["END"],
+        "mail_user": "me@x.org",
+        "additional_params": {"constraint": "big"},
+        "setup": ["module load x"],
+        "max_requeues": 6,
+    }
+    assert set(given) == {field.name for field in fields(SlurmArgs)}
+    made = settings(loader, **given)
+    step = Step("train", print, made.slurm_args)
+    assert step.resources == SlurmArgs(**given).resources
+    assert made.is_requeued
 
 
 @pytest.mark.parametrize(

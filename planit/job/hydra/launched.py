@@ -14,6 +14,7 @@ import cloudpickle
 from hydra.core.utils import JobReturn
 from hydra.types import TaskFunction
 from omegaconf import DictConfig
+from submitit.helpers import DelayedSubmission
 
 from planit.job.hydra.program_run import ProgramRun
 from planit.record.files import write_atomic
@@ -71,6 +72,14 @@ class LaunchedRun:
 
     def __repr__(self) -> str:
         return f"<{getattr(self.__wrapped__, '__qualname__', type(self.__wrapped__).__name__)}>"
+
+
+class RestartedRun(LaunchedRun):
+    """The same for jobs that are requeued: the program begins anew, with the same configuration."""
+
+    def checkpoint(self, job: JobConfig) -> DelayedSubmission:
+        """The call that goes on when the job has run out of time; the program saves itself."""
+        return DelayedSubmission(self, job)
 
 
 def _same(function: TaskFunction) -> TaskFunction:

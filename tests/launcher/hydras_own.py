@@ -8,6 +8,7 @@ import pytest
 from hydra import version
 from hydra.core.plugins import Plugins
 from hydra.extra.pytest_plugin import hydra_restore_singletons, hydra_sweep_runner
+from packaging.version import Version
 
 from planit.job.hydra.internals import VERSION_BASE
 
@@ -23,7 +24,8 @@ def as_in_a_new_process() -> Iterator[None]:
     Plugins.instance()
     before = version.getbase()
     if VERSION_BASE:
-        version.setbase("1.1")
+        base = version.VersionBase.instance()  # the function of the same name warns
+        base.setbase(Version("1.1"))
     yield
     if VERSION_BASE:
         version.VersionBase.instance().version_base = before

@@ -144,7 +144,7 @@ def _run(task_function: TaskFunction, base: bytes, row: Row) -> Any:
     from hydra.core.utils import JobRuntime, setup_globals
     from omegaconf import open_dict, read_write
 
-    from planit.job.hydra.callbacks import callbacks_of
+    from planit.job.hydra.internals import callbacks_of
     from planit.job.hydra.program_run import ProgramRun
     from planit.job.hydra.rows import configuration
 

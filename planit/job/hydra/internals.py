@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any, NoReturn
 
 import hydra
+from hydra._internal.callbacks import Callbacks
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -29,6 +30,11 @@ _IS_1_3 = hydra.__version__.startswith("1.3.")
 
 VERSION_BASE: dict[str, Any] = {"version_base": "1.3"} if _IS_1_3 else {}
 """For `hydra.main` and `hydra.initialize_config_dir`; 1.4 warns if it is given."""
+
+
+def callbacks_of(config: DictConfig) -> Any:
+    """The callbacks that ``hydra.callbacks`` describes, built."""
+    return Callbacks(config)
 
 
 def apply_values(overrides: list[Override], config: DictConfig) -> None:

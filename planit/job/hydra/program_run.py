@@ -16,7 +16,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
 from planit.job.ending import job_id
-from planit.job.hydra.callbacks import callbacks_of
+from planit.job.hydra.internals import callbacks_of
 
 
 @dataclass(frozen=True, eq=False)

@@ -154,6 +154,7 @@ if __name__ == "__main__":
 def submitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = project(tmp_path_factory.mktemp("app") / "here")
     write(folder / "tools/nosy.py", NOSY)
+    write(folder / "tools/twice.py", NOSY.replace('print("after it")', "main()"))
     write(folder / "notes.py", NOTES)
     package = folder / "lab"
     package.mkdir()
@@ -169,6 +170,7 @@ def submitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
         nosy="script: tools/nosy.py, overrides: [kind=TWO]",
         chdir="script: tools/nosy.py, overrides: [hydra.job.chdir=true]",
         bad="script: tools/nosy.py, overrides: [end=raise]",
+        again="script: tools/twice.py",
         left="script: tools/nosy.py, overrides: [end=exit]",
     )
     done = run_planit("submit", "++backend.detach=true", "++backend.cpus=8", "lr=0.2", cwd=folder)
@@ -179,7 +181,7 @@ def submitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write(folder / "train.py", "raise SystemError('edited')")
     write(folder / "go", "")
     run = run_of(folder)
-    with pytest.raises(Exception, match="2 step"):
+    with pytest.raises(Exception, match="3 step"):
         run.wait()
     return folder
 
@@ -189,7 +191,8 @@ def test_what_was_submitted_runs_whatever_is_edited_or_deleted_meanwhile(submitt
     states = {step.name: step.state.value for step in run.status().steps}
     assert len(list(run.path.glob("code/*/here/README.md"))) == 1
     assert states == dict.fromkeys(["gate", "wait", "train", "nosy", "chdir", "told"], "DONE") | {
-        "bad": "FAILED", "left": "FAILED"
+        "bad": "FAILED",
+        "again": "FAILED", "left": "FAILED"
     }  # fmt: skip
     config = config_of(run, "train")
     assert (config["model"]["name"], config["optimizer"]["lr"]) == ("cnn", 0.2)
@@ -247,6 +250,12 @@ def test_what_the_program_raises_fails_the_step_with_its_traceback(submitted: Pa
     assert (end.error.type, end.error.message) == ("ValueError", "the loss is nan")
     assert len(re.findall("  File ", end.error.traceback)) == 1
     assert "nosy.py" in end.error.traceback
+
+
+def test_a_second_function_does_not_get_the_firsts_configuration(submitted: Path) -> None:
+    end = end_of(run_of(submitted).path, "again")
+    assert end.error is not None
+    assert "called a second @hydra.main function" in end.error.message
 
 
 def test_the_exit_code_is_the_programs(submitted: Path) -> None:

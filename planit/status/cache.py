@@ -50,6 +50,8 @@ class CachedStates:
         """The status of a run whose steps have all ended for good, if nothing has changed since."""
         if self._stamp is None or self._whole.get("stamp") != self._stamp:
             return None
+        if self._whole.get("count") != len(self._steps):  # one cannot be read
+            return None
         stages = stage_dirs(self._run.path)
         if {_key((one.submission, one.number)): one.changed_ns() for one in stages} != self._stages:
             return None
@@ -109,7 +111,8 @@ class CachedStates:
         settled_ns = (at - _SETTLED_S) * 10**9
         stamps = {_key(stage): at for stage, at in records.stamps().items() if at < settled_ns}
         is_whole = not evidence and self._says(status)
-        whole = {"plan": status.plan, "stamp": self._stamp} if is_whole else {}
+        count = len(status.steps)
+        whole = {"plan": status.plan, "count": count, "stamp": self._stamp} if is_whole else {}
         if (stamps, whole) == (self._stages, self._whole) and not evidence:
             return
         cached = {

@@ -139,6 +139,17 @@ def test_what_planit_does_to_an_ended_run_is_seen(tmp_path: Path, slurm: MemoryS
     assert states(run, slurm) == {"a": "DONE", "b": "CANCELLED"}
 
 
+def test_a_damaged_answer_is_found_again(tmp_path: Path, slurm: MemoryScheduler) -> None:
+    run = submitted(slurm, tmp_path, Chain(a("a"), a("b")))
+    end(slurm, files(run))
+    whole = [status(run, slurm) for _ in range(3)][-1]
+    path = run.path / "states.json"
+    content = path.read_text()
+    for damage in (content.replace('"DONE"', '"GONE"', 1), content.replace('"a"', "5", 1), "{"):
+        path.write_text(damage)
+        assert status(run, slurm) == whole
+
+
 def test_an_ended_run_without_a_manifest_is_no_run(tmp_path: Path, slurm: MemoryScheduler) -> None:
     run = submitted(slurm, tmp_path, a("a"))
     end(slurm, files(run))

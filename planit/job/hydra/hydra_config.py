@@ -10,6 +10,7 @@ import importlib.util
 import os
 import pickle
 import sys
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,16 +44,16 @@ class FrozenConfig:
 
     @property
     def pickled(self) -> bytes:
-        """The configuration as it is when this is first asked."""
+        """The configuration as it is when this is first asked, compressed."""
         import cloudpickle  # a look at a plan does without
 
         if not isinstance(self._content, bytes):
-            self._content = bytes(cloudpickle.dumps(self._content))
+            self._content = zlib.compress(cloudpickle.dumps(self._content))
         return self._content
 
     def load(self) -> Any:
         """A copy of the configuration."""
-        return pickle.loads(self.pickled)
+        return pickle.loads(zlib.decompress(self.pickled))
 
 
 def _frozen(pickled: bytes, is_whole: bool) -> FrozenConfig:

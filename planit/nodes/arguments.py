@@ -13,6 +13,7 @@ TARGET = "_target_"
 IN_JOB = "${hydra:"
 """Begins what only the job can complete, in a text that is resolved otherwise."""
 _NONE = object()
+_CONTAINERS = (dict, list, tuple)  # in a tuple: `dict | list` would make an object each time
 _LOOKED_AT = 100
 _LEAVES = ("Step", "Command", "HydraApp", "Sweep")
 _NODES = tuple(f"planit.{name}" for name in (*_LEAVES, "Chain", "Parallel"))
@@ -80,6 +81,8 @@ CONVERSIONS = ("none", "partial", "object", "all")
 
 def has_target(value: Any) -> bool:
     """Whether plain data has a ``_target_`` anywhere."""
+    if not isinstance(value, _CONTAINERS):
+        return False
     return next(_targets(value), _NONE) is not _NONE
 
 
@@ -96,14 +99,15 @@ def _targets(content: Any) -> Iterator[Any]:
     stack = [(content, True)]
     while stack:
         item, recursive = stack.pop()
-        if isinstance(item, Mapping):
+        if isinstance(item, dict):
             recursive = item.get("_recursive_", recursive)
             if TARGET in item:
                 yield item[TARGET]
             if TARGET not in item or recursive:
-                stack.extend((inner, recursive) for inner in item.values())
-        elif isinstance(item, list | tuple):
-            stack.extend((inner, recursive) for inner in item)
+                inside = item.values()
+                stack.extend((one, recursive) for one in inside if isinstance(one, _CONTAINERS))
+        elif isinstance(item, (list, tuple)):
+            stack.extend((one, recursive) for one in item if isinstance(one, _CONTAINERS))
 
 
 def refuse_inside(kind: type, args: Iterable[Any], kwargs: Mapping[str, Any]) -> None:

@@ -122,6 +122,13 @@ def loader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConfigLoader]:
         yield GlobalHydra.instance().config_loader()
 
 
+@pytest.fixture(autouse=True)
+def _hydra_config_is_put_back() -> Iterator[None]:
+    before = HydraConfig.instance().cfg
+    yield
+    HydraConfig.instance().cfg = before
+
+
 def master_of(loader: ConfigLoader, arguments: list[str]) -> DictConfig:
     """The configuration that a sweep starts with."""
     return loader.load_configuration("config", arguments, RunMode.MULTIRUN)

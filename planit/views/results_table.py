@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -73,7 +71,7 @@ class ResultTable:
     def sorted(self, keys: Sequence[str]) -> ResultTable:
         """The rows by these columns, the first one first; ``-NAME`` has the largest first.
 
-        Numbers come before text, and what is missing or not a number is last either way.
+        Numbers come before text; NaN, and then what is missing, are last either way.
 
         Raises:
             ConfigError: there is no such column.
@@ -82,7 +80,7 @@ class ResultTable:
         for key in reversed(keys):
             falls = key.startswith("-") and key not in self.columns
             name = self._column(key[1:] if falls else key, "--sort")
-            kinds: tuple[list[tuple[Any, int]], ...] = ([], [], [])
+            kinds: tuple[list[tuple[Any, int]], ...] = ([], [], [], [])
             for at in order:
                 kind, value = _sortable(self.cells[at].get(name))
                 kinds[kind].append((value, at))
@@ -129,11 +127,8 @@ class ResultTable:
 
     def csv(self) -> str:
         """The same with a line of names; numbers in full, what is missing empty, seconds."""
-        made = io.StringIO()
-        writer = csv.writer(made, lineterminator="\n")
-        writer.writerow(self.columns)
-        writer.writerows([_csv(own.get(name)) for name in self.columns] for own in self.cells)
-        return made.getvalue().rstrip("\n")
+        lines = [self.columns, *([own.get(name) for name in self.columns] for own in self.cells)]
+        return "\n".join(",".join(map(_csv, line)) for line in lines)
 
     def json(self, results: RunResults, path: str) -> dict[str, Any]:
         """The rows as plain data.
@@ -194,8 +189,13 @@ _SHOWN: Mapping[str, Callable[[Any], str]] = {_ELAPSED: _clock}
 
 
 def _csv(value: Any) -> str:
+    """A cell as RFC 4180 has it; what is no character is written as Python does."""
     text = "" if value is None else _text(value)
-    return text.encode(errors="backslashreplace").decode()
+    text = text.encode(errors="backslashreplace").decode()
+    if not any(character in text for character in ',"\r\n'):
+        return text
+    doubled = text.replace('"', '""')
+    return f'"{doubled}"'
 
 
 def _text(value: Any) -> str:
@@ -213,8 +213,10 @@ def _matches(value: Any, wanted: str) -> bool:
 
 
 def _sortable(value: Any) -> tuple[int, Any]:
-    """0 for numbers, 1 for text, 2 for what has no place; and what to compare by."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    """Numbers are of kind 0, text of kind 1, and the others have no order; and what to compare."""
+    if value is None:
+        return 3, None
+    if isinstance(value, float) and math.isnan(value):
         return 2, None
     return (0, value) if isinstance(value, int | float) else (1, _text(value))
 

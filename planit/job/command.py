@@ -13,6 +13,7 @@ from pathlib import Path
 from planit.job.ending import named_signal
 from planit.job.frozen import frozen_command, with_own_path
 from planit.job.hydra.hydra_config import completed
+from planit.job.standing import parents_file
 
 _TAIL_BYTES = 4096
 _MAX_SHOWN = 200  # characters of a command or of a line
@@ -55,7 +56,9 @@ class CommandCall:
         env = {name: completed(value) for name, value in self.env.items()}
         before = _log_size()
         try:
-            code = subprocess.call(argv, cwd=cwd, env=with_own_path(os.environ, env))
+            with parents_file() as more:
+                env = {**more, **env}
+                code = subprocess.call(argv, cwd=cwd, env=with_own_path(os.environ, env))
         except OSError as error:
             code = 127 if isinstance(error, FileNotFoundError) else 126
             raise CommandFailedError(code, f"exit code {code}: ", str(error)) from error

@@ -117,7 +117,8 @@ def refuse_inside(kind: type, args: Iterable[Any], kwargs: Mapping[str, Any]) ->
         if found is not None:
             raise PlanError(
                 f"argument {place} is {found}, and steps do not hand on values",
-                hint="put both in a Chain, and let the first write a file that the second reads",
+                hint="put both in a Chain, and pass the first one's folder:"
+                ' step.dir / "model.pt", or in YAML ${dir:STEP}/model.pt',
             )
 
 

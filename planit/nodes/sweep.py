@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from planit.errors import PlanError
+from planit.nodes.step_folder import StepFolder, readable
 from planit.nodes.functions import Function
 from planit.nodes.slurm_args import SlurmSpec
 from planit.nodes.tree import Parallel, Step, in_step
@@ -59,6 +60,17 @@ class Sweep(Parallel):
         self.swept = tuple(map(str, over))
         self._call(name)
 
+    @property
+    def dir(self) -> StepFolder:
+        """The folders of its steps, as an argument of a later step: a list of them.
+
+        Raises:
+            PlanError: the sweep has no name yet.
+        """
+        if not self.name:
+            raise PlanError("a sweep without a name has no dir", hint="name it: Sweep(name, ...)")
+        return StepFolder(self.name)
+
     def _call(self, name: str) -> None:
         self.name = name
         self.label = f"Sweep {name} over {', '.join(self.swept)}"
@@ -102,4 +114,5 @@ def combinations(over: Mapping[str, Iterable[Any]], combine: str) -> list[dict[s
 
 def step_name(name: str, values: Mapping[str, Any]) -> str:
     """``train[lr=0.001,model=bert]``."""
-    return f"{name}[{','.join(f'{key}={value}' for key, value in values.items())}]"
+    shown = ",".join(f"{key}={value}" for key, value in values.items())
+    return f"{name}[{readable(shown)}]"

@@ -12,6 +12,7 @@ from typing import Any, Self, overload
 
 from planit.errors import PlanError
 from planit.nodes.arguments import Making, refuse_inside
+from planit.nodes.step_folder import OPEN, StepFolder
 from planit.nodes.functions import Function, check_function
 from planit.nodes.resources import Resources
 from planit.nodes.slurm_args import SlurmSpec, resources_of
@@ -71,6 +72,8 @@ class Task(Node):
             raise PlanError(f"the name of a step must be non-empty text, not {name!r}")
         if not name.isprintable():
             raise PlanError(f"step name {name!r} has control characters", hint="remove them")
+        if OPEN in name:
+            raise PlanError(f"step name {name!r} has the folder of a step in it")
         self.name = name
         self.origin = self.hydra = None
         try:
@@ -82,6 +85,17 @@ class Task(Node):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
+
+    @property
+    def dir(self) -> StepFolder:
+        """The step's folder, as an argument of a later step: ``train.dir / "model.pt"``.
+
+        Raises:
+            PlanError: the step has no name yet.
+        """
+        if not self.name:
+            raise PlanError("a step without a name has no dir", hint="name it: Step(name, ...)")
+        return StepFolder(self.name)
 
     def renamed(self, name: str, hydra: Any = None) -> Self:
         """The same step under another name, with a configuration of its own."""
@@ -174,7 +188,7 @@ class Command(Task):
     def __init__(
         self,
         name: str = UNNAMED,
-        command: str | Sequence[str] = (),
+        command: str | Sequence[str | StepFolder] = (),
         slurm_args: SlurmSpec | None = None,
         cwd: Any = None,
         env: Mapping[str, Any] | None = None,
@@ -183,7 +197,7 @@ class Command(Task):
         if isinstance(command, str):
             empty = not command.strip()
         elif isinstance(command, Sequence) and command:
-            if not all(isinstance(word, str | int | float) for word in command):
+            if not all(isinstance(word, str | int | float | StepFolder) for word in command):
                 raise PlanError(f"step {name!r}: command {command!r} has words that are not text")
             command = tuple(str(word) for word in command)
             empty = not command[0]
@@ -193,7 +207,7 @@ class Command(Task):
             raise PlanError(f"step {name!r}: command must be text or a list of words")
         if env is not None and not isinstance(env, Mapping):
             raise PlanError(f"step {name!r}: env must be a mapping of variables, not {env!r}")
-        self.command = command if isinstance(command, str) else tuple(command)
+        self.command = command if isinstance(command, str) else tuple(map(str, command))
         self.cwd = None if cwd is None else str(cwd)
         self.env = {str(key): str(value) for key, value in (env or {}).items()}
 

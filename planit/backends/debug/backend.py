@@ -21,7 +21,7 @@ from submitit.core.utils import UncompletedJobError
 from planit.backends.configurable import Configurable
 from planit.backends.debug.per_thread import of_threads, variables
 from planit.errors import StepsFailedError
-from planit.graph import Graph, Tracker, lower
+from planit.graph import Graph, Tracker, lower, with_folders
 from planit.job.call import calls_of
 from planit.job.hydra.app_run import AppRun, put_back
 from planit.job.hydra.hydra_config import of_this_process
@@ -132,10 +132,12 @@ class _DebugProgress:
 
 def debugged(plan: str, root: Node, executor: Any) -> DebugRun:
     """The plan's jobs, in order; nothing runs yet. Raises PlanError if the plan is wrong."""
+    run = RunDir(Path(executor.folder).absolute() / DEBUG)
+    names = slugs(task.name for task, _ in tasks(root))
+    root = with_folders(root, lambda name: run.step_dir(names[name]))
     graph = lower(root, stack=False)
     calls = calls_of((task for task, _ in tasks(root)), of_this_process())
-    run = RunDir(Path(executor.folder).absolute() / DEBUG)
-    names, folders, alone = slugs(calls), _Folders(run.path), Lock()
+    folders, alone = _Folders(run.path), Lock()
     jobs = {}
     for name, call in calls.items():
         made: Any = call.in_job

@@ -1,0 +1,280 @@
+"""Where a step stands: `current`, and what of it a `Command` gets.
+
+It is read from the run's manifest, one file for all branches. The debug backend keeps no record:
+there it is what the process knows of the plan, and for commands a file in the step's folder.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from planit.errors import PlanError, PlanitError, RunError, suggest
+from planit.graph.ancestry import Form, called, plain_name
+from planit.record import fields
+from planit.record.files import read_json, write_json
+from planit.record.markers import Attempt
+from planit.record.returned import Returned
+from planit.record.run_dir import PARENTS, STANDING, RunDir
+from planit.record.task_files import restart_count
+
+_THREADS = 16  # on a network file system each result is a round trip
+
+
+class EarlierStep:
+    """A step that succeeded before the current one.
+
+    Attributes:
+        name: its name, such as ``train[lr=0.1]``.
+        dir: its folder; it is there if the step left something in it.
+        values: the swept parameters of its branch.
+    """
+
+    def __init__(
+        self, name: str, folder: Path, values: Mapping[str, Any], result: Callable[[], Any]
+    ) -> None:
+        self.name = name
+        self.dir = folder
+        self.values = values
+        self._read = result
+
+    def __repr__(self) -> str:
+        return f"EarlierStep({self.name!r})"
+
+    @cached_property
+    def result(self) -> Any:
+        """What it returned, if that is plain data; else None. Read when it is first asked for."""
+        return self._read()
+
+    def as_json(self) -> dict[str, Any]:
+        """The step as JSON has it."""
+        return {
+            "name": self.name,
+            "dir": str(self.dir),
+            "values": dict(self.values),
+            "result": self.result,
+        }
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a plan says of one of its steps.
+
+    Attributes:
+        plan: the plan's name.
+        values: the swept parameters of the step's branch.
+        parents: the steps that it waited for directly.
+        ancestors: all steps that had to succeed before it, in the order of the plan.
+    """
+
+    plan: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+    parents: Sequence[EarlierStep] = ()
+    ancestors: Sequence[EarlierStep] = ()
+
+
+class CurrentStep:
+    """The step that this process runs; `current` makes it.
+
+    Attributes:
+        name: its name, such as ``eval[lr=0.1]``.
+        run_dir: the run directory.
+        dir: the step's own folder.
+        attempt: number of the submission (1 is the first, then the resumes), and how often the job
+            was requeued in it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        run_dir: Path,
+        folder: Path,
+        attempt: Attempt,
+        look: Callable[[], Surroundings],
+    ) -> None:
+        self.name = name
+        self.run_dir = run_dir
+        self.dir = folder
+        self.attempt = attempt
+        self._look = look
+
+    def __repr__(self) -> str:
+        return f"CurrentStep({self.name!r})"
+
+    @cached_property
+    def _around(self) -> Surroundings:
+        return self._look()
+
+    @property
+    def plan(self) -> str:
+        """Name of the plan."""
+        return self._around.plan
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """The swept parameters of its branch, such as ``{"lr": "0.1"}``; empty without a sweep."""
+        return self._around.values
+
+    @property
+    def parents(self) -> list[EarlierStep]:
+        """The steps that it waited for directly; in a join the last ones of all branches."""
+        return list(self._around.parents)
+
+    def ancestors(self, name: str | None = None) -> list[EarlierStep]:
+        """The steps that had to succeed before it, in the order of the plan.
+
+        Args:
+            name: only the step of that name, or its branches: ``train`` also means
+                ``train[lr=0.1]``. In a branch that is the one of the same branch, in a join all.
+
+        Raises:
+            PlanError: there is none of that name before it.
+        """
+        if name is None:
+            return list(self._around.ancestors)
+        by_name = {one.name: one for one in self._around.ancestors}
+        if not (found := called(name, by_name)):
+            raise PlanError(
+                f"no step {name!r} comes before step {self.name!r}",
+                hint=suggest(name, dict.fromkeys(map(plain_name, by_name))),
+            )
+        return [by_name[one] for one in found]
+
+    def as_json(self) -> dict[str, Any]:
+        """The step and its parents as JSON has them."""
+        return {
+            "plan": self.plan,
+            "run_dir": str(self.run_dir),
+            "name": self.name,
+            "dir": str(self.dir),
+            "attempt": str(self.attempt),
+            "values": dict(self.values),
+            "parents": as_json(self.parents),
+        }
+
+
+def as_json(steps: Sequence[EarlierStep]) -> list[dict[str, Any]]:
+    """Steps as JSON has them; the results of many are read at the same time."""
+    if len(steps) < _THREADS:
+        return [step.as_json() for step in steps]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return list(pool.map(EarlierStep.as_json, steps))
+
+
+_HERE: ContextVar[CurrentStep] = ContextVar("planit_current_step")
+"""The step that this thread runs, for a backend that has several in one process."""
+
+
+@contextmanager
+def standing(step: CurrentStep) -> Iterator[None]:
+    """Make a step the current one of this thread."""
+    token = _HERE.set(step)
+    try:
+        yield
+    finally:
+        _HERE.reset(token)
+
+
+def current() -> CurrentStep:
+    """Where the step stands that this process runs: its folder, its branch, what came before it.
+
+    It works in the function of a step on every backend, in the processes that it starts, and in
+    those of a `Command`. Nothing is read before it is asked for.
+
+    Raises:
+        RunError: this process is not in a step, or the run's record cannot be read.
+    """
+    if (here := _HERE.get(None)) is not None:
+        return here
+    try:
+        name, folder = os.environ["PLANIT_STEP"], Path(os.environ["PLANIT_STEP_DIR"])
+        run = RunDir(Path(os.environ["PLANIT_RUN_DIR"]))
+        submission = int(os.environ.get("PLANIT_SUBMISSION", "1"))
+        attempt = Attempt(submission, restart_count())
+    except (KeyError, ValueError):
+        raise RunError(
+            "this process is not in a step of a run",
+            hint="call planit.current() in a step's function, and planit current in a Command",
+        ) from None
+    if (kept := folder / STANDING).is_file():
+        return CurrentStep(name, run.path, folder, attempt, lambda: _kept(kept))
+    return CurrentStep(name, run.path, folder, attempt, lambda: _recorded(run, name))
+
+
+_MANIFEST = Form[Mapping[str, Any]](
+    lambda node: node.get("children"), lambda node: node["kind"] == "Chain"
+)
+
+
+def _recorded(run: RunDir, name: str) -> Surroundings:
+    """What the run's manifest says of a step. Raises RunError."""
+    manifest = run.manifest
+    places = _MANIFEST.places(manifest["tree"])
+    leaf, place = next(((one, at) for one, at in places if one["name"] == name), (None, None))
+    if leaf is None:
+        raise RunError(f"{run.path} has no step {name!r}")
+    returned = Returned(run.path)
+
+    def earlier(one: Mapping[str, Any]) -> EarlierStep:
+        step: str = one["name"]
+        folder = run.step_dir(one["slug"])
+        return EarlierStep(step, folder, _values(one), lambda: returned.of(step))
+
+    ancestors = {one["name"]: earlier(one) for one in _MANIFEST.ancestors(place)}
+    parents = [ancestors[one["name"]] for one in _MANIFEST.parents(place)]
+    return Surroundings(manifest["plan"], _values(leaf), parents, list(ancestors.values()))
+
+
+def _values(leaf: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The swept parameters of a step, as a manifest has them."""
+    return fields.mapping(leaf, "values")
+
+
+def _kept(path: Path) -> Surroundings:
+    """The same from the file that a step without a record has. Raises RunError."""
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise RunError(f"{path} cannot be read")
+
+    def earlier(one: Mapping[str, Any]) -> EarlierStep:
+        return EarlierStep(one["name"], Path(one["dir"]), one["values"], lambda: one["result"])
+
+    parents, ancestors = ([earlier(x) for x in content[key]] for key in ("parents", "ancestors"))
+    return Surroundings(content["plan"], content["values"], parents, ancestors)
+
+
+@contextmanager
+def parents_file() -> Iterator[dict[str, str]]:
+    """Variables for a command that runs inside this: PLANIT_PARENTS names a file of its parents.
+
+    It is in the step's folder, which all nodes of the job see, and goes when the command has ended.
+    A command that has no such file for a reason that is not its own runs all the same.
+    """
+    written: list[Path] = []
+    variables = {}
+    try:
+        here = current()
+        parents = as_json(here.parents)
+        written = [here.dir / PARENTS]
+        write_json(written[0], parents)
+        if _HERE.get(None) is not None:
+            written.append(here.dir / STANDING)
+            content = {**here.as_json(), "ancestors": as_json(here.ancestors())}
+            write_json(written[1], content)
+        variables["PLANIT_PARENTS"] = str(written[0])
+    except (PlanitError, OSError) as problem:
+        print(f"planit: PLANIT_PARENTS is not set: {problem}", file=sys.stderr, flush=True)
+    try:
+        yield variables
+    finally:
+        for path in written:
+            with suppress(OSError):
+                path.unlink()

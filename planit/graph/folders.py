@@ -173,7 +173,7 @@ def _shell_text(command: str, words: Callable[[str], list[str]], text: Callable[
     def expanded(match: re.Match[str]) -> str:
         made = words(match[0])
         before, after = command[: match.start()][-1:], command[match.end() :][:1]
-        if len(made) > 1 and (before in "'\"" and before or after in "'\"" and after):
+        if len(made) > 1 and ((before in "'\"" and before) or (after in "'\"" and after)):
             return text(match[0])
         return " ".join(made)
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from planit.errors import PlanError
-from planit.nodes.step_folder import StepFolder, readable
 from planit.nodes.functions import Function
 from planit.nodes.slurm_args import SlurmSpec
+from planit.nodes.step_folder import StepFolder, readable
 from planit.nodes.tree import Parallel, Step, in_step
 
 COMBINATIONS = ("product", "zip")

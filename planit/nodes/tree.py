@@ -12,10 +12,10 @@ from typing import Any, Self, overload
 
 from planit.errors import PlanError
 from planit.nodes.arguments import Making, refuse_inside
-from planit.nodes.step_folder import OPEN, StepFolder
 from planit.nodes.functions import Function, check_function
 from planit.nodes.resources import Resources
 from planit.nodes.slurm_args import SlurmSpec, resources_of
+from planit.nodes.step_folder import OPEN, StepFolder
 
 
 class Node:

@@ -28,7 +28,7 @@ class Returned:
         for submission, stage, index in reversed(self._places.get(name, ())):
             end = TaskFiles(self._run_path, submission, stage, index).newest_end()
             if end is not None and end[1].outcome is Outcome.SUCCEEDED:
-                return getattr(end[1], "result", None)
+                return end[1].result
         return None
 
     @cached_property

@@ -55,8 +55,9 @@ MANIFEST, STATES = "manifest.json", "states.json"
 DEBUG = "debug"  # what stands for a run directory where none is kept
 CHECKPOINT = "checkpoint.pkl"  # in a step's folder: the call as it saved itself, to go on from
 JOB_RETURN = "job_return.pkl"  # in a step's folder: Hydra's, for the sweeper that waits for it
-PARENTS = ".planit-parents.json"  # in a step's folder while its command runs: for PLANIT_PARENTS
-STANDING = ".planit-step.json"  # likewise where no record is kept: what else it knows of itself
+RESULT = ".planit_result.json"  # in a step's folder: what a command writes; gone when it has ended
+PARENTS = ".planit_parents.json"  # in a step's folder while its command runs: for PLANIT_PARENTS
+STANDING = ".planit_step.json"  # likewise where no record is kept: what else it knows of itself
 _JOURNAL, _STEPS = "journal.jsonl", "steps"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 import signal
 import subprocess
 import sys
@@ -78,9 +77,10 @@ def test_the_sweep_is_one_run_that_planit_shows(swept: Swept) -> None:
 
 def test_the_record_keeps_the_values_and_nothing_of_the_sweepers(swept: Swept) -> None:
     with trust.opened(only_run(swept.folder)) as run:
-        pickled = read_result(run, files_of(run.path, "train-1"), 0, 0)
+        end, pickled = read_result(run, files_of(run.path, "train-1"), 0, 0)
     score = json.loads((outputs(swept.folder) / "1/score.json").read_text())["loss"]
-    assert pickle.loads(pickled) == score
+    assert end is not None
+    assert (end.result, pickled) == (score, b"")
     assert all_below(only_run(swept.folder) / "steps") == []
 
 

@@ -7,20 +7,19 @@ there it is what the process knows of the plan, and for commands a file in the s
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from planit.errors import PlanError, PlanitError, RunError, suggest
+from planit.errors import PlanError, RunError, suggest
 from planit.graph.ancestry import Form, called, plain_name
 from planit.record import fields
-from planit.record.files import read_json, write_json
+from planit.record.files import read_json
 from planit.record.markers import Attempt
 from planit.record.returned import Returned
 from planit.record.run_dir import PARENTS, STANDING, RunDir
@@ -251,33 +250,13 @@ def _kept(path: Path) -> Surroundings:
     return Surroundings(content["plan"], content["values"], parents, ancestors)
 
 
-@contextmanager
-def parents_file() -> Iterator[dict[str, str]]:
-    """Variables for a command that runs inside this: PLANIT_PARENTS names a file of its parents.
+def files_for_command(step: CurrentStep) -> dict[Path, Any]:
+    """The files that a command of the current step finds in its folder, each with its content.
 
-    It is in the step's folder, which all nodes of the job see, and goes when the command has ended.
-    A command that has no such file for a reason that is not its own runs all the same.
+    The first is that of its parents.
     """
-    if "PLANIT_STEP" not in os.environ:
-        yield {}
-        return
-    written: list[Path] = []
-    variables = {}
-    try:
-        here = current()
-        parents = as_json(here.parents)
-        written = [here.dir / PARENTS]
-        write_json(written[0], parents)
-        if _HERE.get(None) is not None:
-            written.append(here.dir / STANDING)
-            content = {**here.as_json(), "ancestors": as_json(here.ancestors())}
-            write_json(written[1], content)
-        variables["PLANIT_PARENTS"] = str(written[0])
-    except (PlanitError, OSError) as problem:
-        print(f"planit: PLANIT_PARENTS is not set: {problem}", file=sys.stderr, flush=True)
-    try:
-        yield variables
-    finally:
-        for path in written:
-            with suppress(OSError):
-                path.unlink()
+    files: dict[Path, Any] = {step.dir / PARENTS: as_json(step.parents)}
+    if _HERE.get(None) is not None:
+        content = {**step.as_json(), "ancestors": as_json(step.ancestors())}
+        files[step.dir / STANDING] = content
+    return files

@@ -122,13 +122,16 @@ def with_paths(value: Any, paths_of: Paths) -> Any:
         return value
     if isinstance(value, StepFolder):
         found = paths_of(value.step)
-        if isinstance(found, list):
-            return [one / value.below for one in found]
-        return found / value.below
+        several = isinstance(found, list)
+        return [one / value.below for one in found] if several else found / value.below
     if isinstance(value, str):
         return text_with_paths(value, paths_of)
     if isinstance(value, Unbuilt):
         return Unbuilt(with_paths(value.content, paths_of))
+    return _container(value, paths_of)
+
+
+def _container(value: Any, paths_of: Paths) -> Any:
     if isinstance(value, dict):
         copied = copy.copy(value)
         copied.update((key, with_paths(item, paths_of)) for key, item in value.items())

@@ -22,12 +22,16 @@ from planit.backends.configurable import Configurable
 from planit.backends.debug.per_thread import of_threads, variables
 from planit.errors import StepsFailedError
 from planit.graph import Graph, Tracker, lower, with_folders
+from planit.graph.ancestry import PLAN
 from planit.job.call import calls_of
 from planit.job.hydra.app_run import AppRun, put_back
 from planit.job.hydra.hydra_config import of_this_process
+from planit.job.standing import CurrentStep, EarlierStep, Surroundings, standing
 from planit.nodes import Node, Task, tasks
 from planit.nodes.functions import has_run
 from planit.record.files import make_dir, slugs
+from planit.record.markers import Attempt
+from planit.record.plain_data import plain_data
 from planit.record.run_dir import DEBUG, RunDir
 
 MAX_THREADS = 64
@@ -137,13 +141,13 @@ def debugged(plan: str, root: Node, executor: Any) -> DebugRun:
     root = with_folders(root, lambda name: run.step_dir(names[name]))
     graph = lower(root, stack=False)
     calls = calls_of((task for task, _ in tasks(root)), of_this_process())
-    folders, alone = _Folders(run.path), Lock()
+    folders, alone, around = _Folders(run.path), Lock(), _PlanAround(plan, root, run, names)
     jobs = {}
     for name, call in calls.items():
         made: Any = call.in_job
         if isinstance(made, AppRun):
             made = _ProgramHere(made, alone)
-        function = _InProcessCall(made, run.step_dir(names[name]), folders)
+        function = _InProcessCall(made, around.step(name), folders, around.results)
         job = jobs[name] = executor.submit(function, *call.args, **call.kwargs)
         function.environment = {
             "PLANIT_RUN_DIR": str(run.path),
@@ -154,6 +158,36 @@ def debugged(plan: str, root: Node, executor: Any) -> DebugRun:
             "SUBMITIT_FOLDER": str(executor.folder),
         }
     return DebugRun(plan, jobs, graph)
+
+
+class _PlanAround:
+    """What the steps of a plan know of each other.
+
+    Attributes:
+        results: what the steps that have succeeded returned, if that is plain data.
+    """
+
+    def __init__(self, plan: str, root: Node, run: RunDir, slugs: Mapping[str, str]) -> None:
+        self.results: dict[str, Any] = {}
+        self._plan = plan
+        self._run = run
+        self._slugs = slugs
+        self._places = {step.name: (step, at) for step, at in PLAN.places(root) if isinstance(step, Task)}
+
+    def step(self, name: str) -> CurrentStep:
+        """A step as `planit.current()` gives it."""
+        folder = self._run.step_dir(self._slugs[name])
+        return CurrentStep(name, self._run.path, folder, Attempt(1, 0), lambda: self._look(name))
+
+    def _look(self, name: str) -> Surroundings:
+        task, place = self._places[name]
+        ancestors = {one.name: self._earlier(one) for one in PLAN.ancestors(place)}
+        parents = [ancestors[one.name] for one in PLAN.parents(place)]
+        return Surroundings(self._plan, task.values, parents, list(ancestors.values()))
+
+    def _earlier(self, task: Task) -> EarlierStep:
+        folder = self._run.step_dir(self._slugs[task.name])
+        return EarlierStep(task.name, folder, task.values, lambda: self.results.get(task.name))
 
 
 class _Folders:
@@ -193,9 +227,17 @@ class _InProcessCall:
     What failed is not called again: submitit's debug jobs would, when they are asked for the error.
     """
 
-    def __init__(self, function: Callable[..., Any], step_dir: Path, folders: _Folders) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        step: CurrentStep,
+        folders: _Folders,
+        results: dict[str, Any],
+    ) -> None:
         self.function = function
-        self.step_dir = step_dir
+        self.step = step
+        self.step_dir = step.dir
+        self._results = results
         self._folders = folders
         self.environment: dict[str, str] = {}
         self._error: BaseException | None = None
@@ -206,8 +248,11 @@ class _InProcessCall:
         with self._folders.lock:
             make_dir(self.step_dir)
         try:
-            with variables(self.environment):
-                return has_run(self.function(*args, **kwargs))
+            with variables(self.environment), standing(self.step):
+                value = has_run(self.function(*args, **kwargs))
+            if (plain := plain_data(value)) is not None:
+                self._results[self.step.name] = plain.value
+            return value
         except SystemExit as stop:
             if stop.code in (None, 0):  # leaving so is not a failure
                 return None

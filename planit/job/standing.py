@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -216,25 +216,42 @@ _MANIFEST = Form[Mapping[str, Any]](
 def _recorded(run: RunDir, name: str) -> Surroundings:
     """What the run's manifest says of a step. Raises RunError."""
     manifest = run.manifest
-    places = _MANIFEST.places(manifest["tree"])
+    return surroundings(manifest["plan"], manifest["tree"], name, run, Returned(run.path).of)
+
+
+def surroundings(
+    plan: str,
+    tree: Mapping[str, Any],
+    name: str,
+    run: RunDir,
+    result_of: Callable[[str], Any],
+) -> Surroundings:
+    """What a plan says of one of its steps.
+
+    Args:
+        plan: the plan's name.
+        tree: its tree, as a manifest has it.
+        name: of the step.
+        run: where the folders are.
+        result_of: gives what a step has returned.
+
+    Raises:
+        RunError: there is no such step.
+    """
+    places = _MANIFEST.places(tree)
     leaf, place = next(((one, at) for one, at in places if one["name"] == name), (None, None))
     if leaf is None:
         raise RunError(f"{run.path} has no step {name!r}")
-    returned = Returned(run.path)
 
     def earlier(one: Mapping[str, Any]) -> EarlierStep:
         step: str = one["name"]
-        folder = run.step_dir(one["slug"])
-        return EarlierStep(step, folder, _values(one), lambda: returned.of(step))
+        read = partial(result_of, step)
+        return EarlierStep(step, run.step_dir(one["slug"]), fields.mapping(one, "values"), read)
 
     ancestors = {one["name"]: earlier(one) for one in _MANIFEST.ancestors(place)}
     parents = [ancestors[one["name"]] for one in _MANIFEST.parents(place)]
-    return Surroundings(manifest["plan"], _values(leaf), parents, list(ancestors.values()))
-
-
-def _values(leaf: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The swept parameters of a step, as a manifest has them."""
-    return fields.mapping(leaf, "values")
+    values = fields.mapping(leaf, "values")
+    return Surroundings(plan, values, parents, list(ancestors.values()))
 
 
 def _kept(path: Path) -> Surroundings:

@@ -118,17 +118,17 @@ def with_paths(value: Any, paths_of: Paths) -> Any:
         PlanError: a text with the folders of two steps that have several branches; whatever
             `paths_of` raises.
     """
-    if not mentions_folder([value]):
-        return value
     if isinstance(value, StepFolder):
         found = paths_of(value.step)
-        several = isinstance(found, list)
-        return [one / value.below for one in found] if several else found / value.below
+        if not isinstance(found, list):
+            return found / value.below
+        return [one / value.below for one in found]
     if isinstance(value, str):
         return text_with_paths(value, paths_of)
     if isinstance(value, Unbuilt):
-        return Unbuilt(with_paths(value.content, paths_of))
-    return _container(value, paths_of)
+        content = with_paths(value.content, paths_of)
+        return value if content is value.content else Unbuilt(content)
+    return _container(value, paths_of) if mentions_folder([value]) else value
 
 
 def _container(value: Any, paths_of: Paths) -> Any:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any, ClassVar
@@ -22,14 +23,14 @@ from planit.backends.configurable import Configurable
 from planit.backends.debug.per_thread import of_threads, variables
 from planit.errors import StepsFailedError
 from planit.graph import Graph, Tracker, lower, with_folders
-from planit.graph.ancestry import PLAN
 from planit.job.call import calls_of
 from planit.job.hydra.app_run import AppRun, put_back
 from planit.job.hydra.hydra_config import of_this_process
-from planit.job.standing import CurrentStep, EarlierStep, Surroundings, standing
+from planit.job.standing import CurrentStep, standing, surroundings
 from planit.nodes import Node, Task, tasks
 from planit.nodes.functions import has_run
 from planit.record.files import make_dir, slugs
+from planit.record.manifest import tree_of
 from planit.record.markers import Attempt
 from planit.record.plain_data import plain_data
 from planit.record.run_dir import DEBUG, RunDir
@@ -141,13 +142,21 @@ def debugged(plan: str, root: Node, executor: Any) -> DebugRun:
     root = with_folders(root, lambda name: run.step_dir(names[name]))
     graph = lower(root, stack=False)
     calls = calls_of((task for task, _ in tasks(root)), of_this_process())
-    folders, alone, around = _Folders(run.path), Lock(), _PlanAround(plan, root, run, names)
+    folders, alone = _Folders(run.path), Lock()
+    tree, results = tree_of(root, names), dict[str, Any]()
     jobs = {}
     for name, call in calls.items():
         made: Any = call.in_job
         if isinstance(made, AppRun):
             made = _ProgramHere(made, alone)
-        function = _InProcessCall(made, around.step(name), folders, around.results)
+        step = CurrentStep(
+            name,
+            run.path,
+            run.step_dir(names[name]),
+            Attempt(1, 0),
+            partial(surroundings, plan, tree, name, run, results.get),
+        )
+        function = _InProcessCall(made, step, folders, results)
         job = jobs[name] = executor.submit(function, *call.args, **call.kwargs)
         function.environment = {
             "PLANIT_RUN_DIR": str(run.path),
@@ -158,36 +167,6 @@ def debugged(plan: str, root: Node, executor: Any) -> DebugRun:
             "SUBMITIT_FOLDER": str(executor.folder),
         }
     return DebugRun(plan, jobs, graph)
-
-
-class _PlanAround:
-    """What the steps of a plan know of each other.
-
-    Attributes:
-        results: what the steps that have succeeded returned, if that is plain data.
-    """
-
-    def __init__(self, plan: str, root: Node, run: RunDir, slugs: Mapping[str, str]) -> None:
-        self.results: dict[str, Any] = {}
-        self._plan = plan
-        self._run = run
-        self._slugs = slugs
-        self._places = {step.name: (step, at) for step, at in PLAN.places(root) if isinstance(step, Task)}
-
-    def step(self, name: str) -> CurrentStep:
-        """A step as `planit.current()` gives it."""
-        folder = self._run.step_dir(self._slugs[name])
-        return CurrentStep(name, self._run.path, folder, Attempt(1, 0), lambda: self._look(name))
-
-    def _look(self, name: str) -> Surroundings:
-        task, place = self._places[name]
-        ancestors = {one.name: self._earlier(one) for one in PLAN.ancestors(place)}
-        parents = [ancestors[one.name] for one in PLAN.parents(place)]
-        return Surroundings(self._plan, task.values, parents, list(ancestors.values()))
-
-    def _earlier(self, task: Task) -> EarlierStep:
-        folder = self._run.step_dir(self._slugs[task.name])
-        return EarlierStep(task.name, folder, task.values, lambda: self.results.get(task.name))
 
 
 class _Folders:
@@ -249,10 +228,7 @@ class _InProcessCall:
             make_dir(self.step_dir)
         try:
             with variables(self.environment), standing(self.step):
-                value = has_run(self.function(*args, **kwargs))
-            if (plain := plain_data(value)) is not None:
-                self._results[self.step.name] = plain.value
-            return value
+                return self._kept(has_run(self.function(*args, **kwargs)))
         except SystemExit as stop:
             if stop.code in (None, 0):  # leaving so is not a failure
                 return None
@@ -264,6 +240,11 @@ class _InProcessCall:
         finally:
             with self._folders.lock:
                 self._folders.remove_empty(self.step_dir)
+
+    def _kept(self, value: Any) -> Any:
+        if (plain := plain_data(value)) is not None:
+            self._results[self.step.name] = plain.value
+        return value
 
 
 def _call(job: Job[Any]) -> Any:

@@ -39,8 +39,15 @@ class Form(Generic[T]):
             stack.extend(reversed(above))
 
     def steps(self, node: T) -> Iterator[T]:
-        """The steps in a node, in order."""
-        return (step for step, _ in self.places(node))
+        """The steps in a node, in order; any depth."""
+        stack = [node]
+        while stack:
+            one = stack.pop()
+            children = self.children_of(one)
+            if children is None:
+                yield one
+            else:
+                stack.extend(reversed(children))
 
     def before(self, place: Place | None) -> Iterator[T]:
         """The nodes that must have succeeded before what has this place, the nearest first."""

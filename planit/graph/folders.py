@@ -101,11 +101,16 @@ class _Names:
 
     def _in(self, node: Node, name: str) -> tuple[list[str], bool]:
         """The steps of that name in a node, and whether one is in a Parallel of it."""
+        if isinstance(node, Task):
+            return called(name, (node.name,)), False
         key = (id(node), name)
         if key not in self.found:
-            places = {step.name: at for step, at in PLAN.places(node) if isinstance(step, Task)}
-            steps = called(name, places)
-            self.found[key] = steps, any(_is_in_parallel(places[step]) for step in steps)
+            steps = called(name, (one.name for one in PLAN.steps(node) if isinstance(one, Task)))
+            meant = set(steps)
+            self.found[key] = steps, any(
+                isinstance(one, Task) and one.name in meant and _is_in_parallel(at)
+                for one, at in (PLAN.places(node) if steps else ())
+            )
         return self.found[key]
 
     def _refusal(self, name: str, task: Task) -> PlanError:

@@ -19,6 +19,7 @@ from typing import Any
 from planit.errors import PlanError, RunError, suggest
 from planit.graph.ancestry import Form, called, plain_name
 from planit.record import fields
+from planit.record.bulk import uncollected
 from planit.record.files import read_json
 from planit.record.markers import Attempt
 from planit.record.returned import Returned
@@ -33,20 +34,28 @@ class EarlierStep:
 
     Attributes:
         name: its name, such as ``train[lr=0.1]``.
-        dir: its folder; it is there if the step left something in it.
         values: the swept parameters of its branch.
     """
 
     def __init__(
-        self, name: str, folder: Path, values: Mapping[str, Any], result: Callable[[], Any]
+        self,
+        name: str,
+        folder: Callable[[], Path],
+        values: Mapping[str, Any],
+        result: Callable[[], Any],
     ) -> None:
         self.name = name
-        self.dir = folder
         self.values = values
+        self._locate = folder  # there may be many of these, and a Path takes long to make
         self._read = result
 
     def __repr__(self) -> str:
         return f"EarlierStep({self.name!r})"
+
+    @cached_property
+    def dir(self) -> Path:
+        """Its folder, which is there if the step left something in it."""
+        return self._locate()
 
     @cached_property
     def result(self) -> Any:
@@ -215,8 +224,11 @@ _MANIFEST = Form[Mapping[str, Any]](
 
 def _recorded(run: RunDir, name: str) -> Surroundings:
     """What the run's manifest says of a step. Raises RunError."""
-    manifest = run.manifest
-    return surroundings(manifest["plan"], manifest["tree"], name, run, Returned(run.path).of)
+    with uncollected():
+        manifest = run.manifest
+        return surroundings(
+            manifest["plan"], manifest["tree"], name, run, Returned(run.path).of
+        )
 
 
 def surroundings(
@@ -245,8 +257,8 @@ def surroundings(
 
     def earlier(one: Mapping[str, Any]) -> EarlierStep:
         step: str = one["name"]
-        read = partial(result_of, step)
-        return EarlierStep(step, run.step_dir(one["slug"]), fields.mapping(one, "values"), read)
+        folder, result = partial(run.step_dir, one["slug"]), partial(result_of, step)
+        return EarlierStep(step, folder, fields.mapping(one, "values"), result)
 
     ancestors = {one["name"]: earlier(one) for one in _MANIFEST.ancestors(place)}
     parents = [ancestors[one["name"]] for one in _MANIFEST.parents(place)]
@@ -261,7 +273,8 @@ def _kept(path: Path) -> Surroundings:
         raise RunError(f"{path} cannot be read")
 
     def earlier(one: Mapping[str, Any]) -> EarlierStep:
-        return EarlierStep(one["name"], Path(one["dir"]), one["values"], lambda: one["result"])
+        folder = partial(Path, one["dir"])
+        return EarlierStep(one["name"], folder, one["values"], lambda: one["result"])
 
     parents, ancestors = ([earlier(x) for x in content[key]] for key in ("parents", "ancestors"))
     return Surroundings(content["plan"], content["values"], parents, ancestors)

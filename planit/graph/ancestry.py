@@ -26,16 +26,16 @@ class Form(Generic[T]):
     children_of: Callable[[T], Sequence[T] | None]
     is_chain: Callable[[T], bool]
 
-    def places(self, root: T) -> Iterator[tuple[T, Place | None]]:
+    def places(self, root: T) -> Iterator[tuple[T, TreePlace | None]]:
         """Every step, in order, with the place that it has in the tree; any depth."""
-        stack: list[tuple[T, Place | None]] = [(root, None)]
+        stack: list[tuple[T, TreePlace | None]] = [(root, None)]
         while stack:
             node, place = stack.pop()
             children = self.children_of(node)
             if children is None:
                 yield node, place
                 continue
-            above = [(children[i], Place(node, i, place)) for i in range(len(children))]
+            above = [(children[i], TreePlace(node, i, place)) for i in range(len(children))]
             stack.extend(reversed(above))
 
     def steps(self, node: T) -> Iterator[T]:
@@ -49,7 +49,7 @@ class Form(Generic[T]):
             else:
                 stack.extend(reversed(children))
 
-    def before(self, place: Place | None) -> Iterator[T]:
+    def before(self, place: TreePlace | None) -> Iterator[T]:
         """The nodes that must have succeeded before what has this place, the nearest first."""
         while place is not None:
             if self.is_chain(place.group):
@@ -57,7 +57,7 @@ class Form(Generic[T]):
                 yield from (children[i] for i in range(place.position - 1, -1, -1))
             place = place.above
 
-    def parents(self, place: Place | None) -> list[T]:
+    def parents(self, place: TreePlace | None) -> list[T]:
         """The steps that what has this place waits for directly."""
         found: list[T] = []
         for node in self.before(place):
@@ -67,7 +67,7 @@ class Form(Generic[T]):
                 break
         return found
 
-    def ancestors(self, place: Place | None) -> list[T]:
+    def ancestors(self, place: TreePlace | None) -> list[T]:
         """All steps that must have succeeded before what has this place, in the plan's order."""
         nodes = list(self.before(place))
         return [step for node in reversed(nodes) for step in self.steps(node)]
@@ -91,7 +91,7 @@ class Form(Generic[T]):
         return found, True
 
 
-class Place(NamedTuple):
+class TreePlace(NamedTuple):
     """Where a node stands: in a group, which has a place itself.
 
     Attributes:
@@ -102,7 +102,7 @@ class Place(NamedTuple):
 
     group: Any
     position: int
-    above: Place | None
+    above: TreePlace | None
 
 
 def _children(node: Node) -> Sequence[Node] | None:

@@ -7,10 +7,12 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from planit.errors import PlanError, suggest
-from planit.graph.ancestry import PLAN, Place, called, plain_name
+from planit.graph.ancestry import PLAN, TreePlace, called, plain_name
 from planit.nodes import Command, HydraApp, Node, Step, Task
+from planit.nodes.arguments import Unbuilt
 from planit.nodes.step_folder import OPEN, mentions_folder, readable, text_with_paths, with_paths
 from planit.nodes.tree import in_step
 
@@ -84,7 +86,7 @@ class _Names:
     folder_of: FolderOf
     found: dict[tuple[int, str], tuple[list[str], bool]] = field(default_factory=dict)
 
-    def paths(self, name: str, task: Task, place: Place | None) -> Path | list[Path]:
+    def paths(self, name: str, task: Task, place: TreePlace | None) -> Path | list[Path]:
         """The folder of the step, or the folders of its branches. Raises PlanError."""
         steps: list[str] = []
         several = False
@@ -107,9 +109,12 @@ class _Names:
         if key not in self.found:
             steps = called(name, (one.name for one in PLAN.steps(node) if isinstance(one, Task)))
             meant = set(steps)
-            self.found[key] = steps, any(
-                isinstance(one, Task) and one.name in meant and _is_in_parallel(at)
-                for one, at in (PLAN.places(node) if steps else ())
+            self.found[key] = (
+                steps,
+                any(
+                    isinstance(one, Task) and one.name in meant and _is_in_parallel(at)
+                    for one, at in (PLAN.places(node) if steps else ())
+                ),
             )
         return self.found[key]
 
@@ -129,7 +134,7 @@ class _Names:
         )
 
 
-def _is_in_parallel(place: Place | None) -> bool:
+def _is_in_parallel(place: TreePlace | None) -> bool:
     while place is not None:
         if not PLAN.is_chain(place.group):
             return True
@@ -137,7 +142,7 @@ def _is_in_parallel(place: Place | None) -> bool:
     return False
 
 
-def _resolved(task: Task, names: _Names, place: Place | None) -> Task:
+def _resolved(task: Task, names: _Names, place: TreePlace | None) -> Task:
     """The step with paths in it."""
 
     def paths_of(name: str) -> Path | list[Path]:
@@ -155,10 +160,16 @@ def _resolved(task: Task, names: _Names, place: Place | None) -> Task:
         made = text_with_paths(value, paths_of)
         return made if isinstance(made, list) else [made]
 
+    def argument(value: Any) -> Any:
+        made = with_paths(value, paths_of)
+        # A list in a configuration is what Hydra makes of one; this one was a text there.
+        is_list = isinstance(value, str) and isinstance(made, list)
+        return Unbuilt(made) if is_list and task.origin is not None else made
+
     made = copy.copy(task)
     if isinstance(made, Step):
-        made.args = tuple(with_paths(value, paths_of) for value in made.args)
-        made.kwargs = {key: with_paths(value, paths_of) for key, value in made.kwargs.items()}
+        made.args = tuple(map(argument, made.args))
+        made.kwargs = {key: argument(value) for key, value in made.kwargs.items()}
     elif isinstance(made, Command):
         made.cwd = None if made.cwd is None else text(made.cwd, "cwd")
         made.env = {key: text(value, f"env.{key}") for key, value in made.env.items()}

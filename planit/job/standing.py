@@ -226,9 +226,7 @@ def _recorded(run: RunDir, name: str) -> Surroundings:
     """What the run's manifest says of a step. Raises RunError."""
     with uncollected():
         manifest = run.manifest
-        return surroundings(
-            manifest["plan"], manifest["tree"], name, run, Returned(run.path).of
-        )
+        return surroundings(manifest["plan"], manifest["tree"], name, run, Returned(run.path).of)
 
 
 def surroundings(

@@ -15,7 +15,7 @@ from planit.nodes.arguments import Making, refuse_inside
 from planit.nodes.functions import Function, check_function
 from planit.nodes.resources import Resources
 from planit.nodes.slurm_args import SlurmSpec, resources_of
-from planit.nodes.step_folder import OPEN, StepFolder
+from planit.nodes.step_folder import OPEN, StepFolder, readable
 
 
 class Node:
@@ -77,7 +77,7 @@ class Task(Node):
         if not name.isprintable():
             raise PlanError(f"step name {name!r} has control characters", hint="remove them")
         if OPEN in name:
-            raise PlanError(f"step name {name!r} has the folder of a step in it")
+            raise PlanError(f"step name {readable(name)!r} has the folder of a step in it")
         self.name = self.base = name
         self.values = {}
         self.origin = self.hydra = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,15 +58,13 @@ class Story:
 
 
 @pytest.fixture(scope="module", params=[ON_SLURM, "local-fork", "debug"])
-def story(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Story]:
+def story(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Story:
     if request.param == "slurm":
         request.getfixturevalue("slurm")
     folder = tmp_path_factory.mktemp("story")
     (out := folder / "out").mkdir()
     rows = [Branch({"lr": str(lr)}, branch(out, lr)) for lr in RATES]
-    yield Story(out, Driver(request.param).run(folder / "runs", merge(rows, join=["compare"])))
+    return Story(out, Driver(request.param).run(folder / "runs", merge(rows, join=["compare"])))
 
 
 def test_all_steps_find_the_folders_that_they_name(story: Story) -> None:

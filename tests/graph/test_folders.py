@@ -9,7 +9,7 @@ import pytest
 
 from planit import Chain, Command, HydraApp, Node, Parallel, PlanError, Step, Sweep
 from planit.graph import Branch, merge, refuse_folders, with_folders
-from planit.nodes import Task, tasks
+from planit.nodes import Origin, Task, tasks
 from planit.nodes.arguments import Unbuilt
 from planit.nodes.step_folder import placeholder
 from tests.helpers import CPU, nothing, step
@@ -76,6 +76,13 @@ def test_a_branch_has_its_own_folder_and_a_join_all_of_them() -> None:
 def test_a_join_of_one_branch_has_a_list_of_one() -> None:
     rows = [Branch({"lr": "1"}, Chain(TRAIN, Step("eval", nothing, CPU, TRAIN.dir)))]
     assert resolved(merge(rows, join=["eval"]))["eval"].args == ([Path("/run/train[lr=1]")],)
+
+
+def test_a_list_in_a_configuration_is_left_to_hydra() -> None:
+    last = Step("eval", nothing, CPU, f"{TRAIN.dir}/m")
+    last.origin = Origin("eval")
+    assert swept(last)["eval"].args == (Unbuilt(["/run/train[lr=1]/m", "/run/train[lr=2]/m"]),)
+    assert resolved(Chain(TRAIN, last))["eval"].args == ("/run/train/m",)
 
 
 def test_a_sweep_has_the_folders_of_its_steps() -> None:

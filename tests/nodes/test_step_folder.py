@@ -22,7 +22,7 @@ def test_paths_below_it_are_joined_by_a_slash() -> None:
 
 def test_an_absolute_path_is_refused() -> None:
     with pytest.raises(PlanError, match=r"\$\{dir:train\} / '/a': the path is absolute"):
-        step("train").dir / "/a"  # noqa: B018
+        step("train").dir / "/a"
 
 
 def test_it_cannot_be_changed_or_opened() -> None:

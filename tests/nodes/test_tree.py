@@ -186,7 +186,7 @@ def test_a_node_as_an_argument_of_a_step_is_refused(
         Step("b", nothing, CPU, *args, **kwargs)
     assert refused.value.message == f"step 'b': {where}, and steps do not hand on values"
     assert refused.value.hint == (
-        "put both in a Chain, and pass the first one's folder: step.dir / \"model.pt\", or in YAML"
+        'put both in a Chain, and pass the first one\'s folder: step.dir / "model.pt", or in YAML'
         " ${dir:STEP}/model.pt"
     )
 

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from planit.errors import PlanError, RunError, suggest
-from planit.graph.ancestry import Form, called, plain_name
 from planit.record import fields
 from planit.record.bulk import uncollected
 from planit.record.files import read_json
@@ -148,6 +147,8 @@ class CurrentStep:
         """
         if name is None:
             return list(self._around.ancestors)
+        from planit.graph.ancestry import called, plain_name
+
         by_name = {one.name: one for one in self._around.ancestors}
         if not (found := called(name, by_name)):
             raise PlanError(
@@ -217,11 +218,6 @@ def current() -> CurrentStep:
     return CurrentStep(name, run.path, folder, attempt, lambda: _recorded(run, name))
 
 
-_MANIFEST = Form[Mapping[str, Any]](
-    lambda node: node.get("children"), lambda node: node["kind"] == "Chain"
-)
-
-
 def _recorded(run: RunDir, name: str) -> Surroundings:
     """What the run's manifest says of a step. Raises RunError."""
     with uncollected():
@@ -248,7 +244,12 @@ def surroundings(
     Raises:
         RunError: there is no such step.
     """
-    places = _MANIFEST.places(tree)
+    from planit.graph.ancestry import Form  # most steps never ask
+
+    form = Form[Mapping[str, Any]](
+        lambda node: node.get("children"), lambda node: node["kind"] == "Chain"
+    )
+    places = form.places(tree)
     leaf, place = next(((one, at) for one, at in places if one["name"] == name), (None, None))
     if leaf is None:
         raise RunError(f"{run.path} has no step {name!r}")
@@ -258,8 +259,8 @@ def surroundings(
         folder, result = partial(run.step_dir, one["slug"]), partial(result_of, step)
         return EarlierStep(step, folder, fields.mapping(one, "values"), result)
 
-    ancestors = {one["name"]: earlier(one) for one in _MANIFEST.ancestors(place)}
-    parents = [ancestors[one["name"]] for one in _MANIFEST.parents(place)]
+    ancestors = {one["name"]: earlier(one) for one in form.ancestors(place)}
+    parents = [ancestors[one["name"]] for one in form.parents(place)]
     values = fields.mapping(leaf, "values")
     return Surroundings(plan, values, parents, list(ancestors.values()))
 

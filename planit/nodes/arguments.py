@@ -15,6 +15,10 @@ IN_JOB = "${hydra:"
 _NONE = object()
 _LOOKED_AT = 100
 _LEAVES = ("Step", "Command", "HydraApp", "Sweep")
+FOLDER_HINT = (
+    'put both in a Chain, and pass the first one\'s folder: step.dir / "model.pt", or in YAML'
+    " ${dir:STEP}/model.pt"
+)
 _NODES = tuple(f"planit.{name}" for name in (*_LEAVES, "Chain", "Parallel"))
 
 
@@ -117,8 +121,7 @@ def refuse_inside(kind: type, args: Iterable[Any], kwargs: Mapping[str, Any]) ->
         if found is not None:
             raise PlanError(
                 f"argument {place} is {found}, and steps do not hand on values",
-                hint="put both in a Chain, and pass the first one's folder:"
-                ' step.dir / "model.pt", or in YAML ${dir:STEP}/model.pt',
+                hint=FOLDER_HINT,
             )
 
 

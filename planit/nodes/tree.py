@@ -6,7 +6,7 @@ Nodes are values. They import nothing, submit nothing and know no scheduler.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self, overload
 
@@ -178,51 +178,6 @@ class Step(Task):
             refuse_inside(Node, self.args, kwargs)
         except PlanError as error:
             raise in_step(self.name, error) from None
-
-
-class Command(Task):
-    """A shell command as a step: its exit code is the step's, its output the step's log.
-
-    Args:
-        name: unique in its plan.
-        command: a string for bash, or a list of arguments that no shell touches.
-        slurm_args: as for `Step`.
-        cwd: working directory; by default the one that the plan was submitted from.
-        env: environment variables to set on top of the job's own.
-    """
-
-    __slots__ = ("command", "cwd", "env")
-
-    launches = False  # its own srun or mpirun does that
-    command: str | tuple[str, ...]
-    cwd: str | None
-    env: dict[str, str]
-
-    def __init__(
-        self,
-        name: str = UNNAMED,
-        command: str | Sequence[str | StepFolder] = (),
-        slurm_args: SlurmSpec | None = None,
-        cwd: Any = None,
-        env: Mapping[str, Any] | None = None,
-    ) -> None:
-        self._set_up(name, slurm_args)
-        if isinstance(command, str):
-            empty = not command.strip()
-        elif isinstance(command, Sequence) and command:
-            if not all(isinstance(word, str | int | float | StepFolder) for word in command):
-                raise PlanError(f"step {name!r}: command {command!r} has words that are not text")
-            command = tuple(str(word) for word in command)
-            empty = not command[0]
-        else:
-            empty = True
-        if empty:
-            raise PlanError(f"step {name!r}: command must be text or a list of words")
-        if env is not None and not isinstance(env, Mapping):
-            raise PlanError(f"step {name!r}: env must be a mapping of variables, not {env!r}")
-        self.command = command if isinstance(command, str) else tuple(map(str, command))
-        self.cwd = None if cwd is None else str(cwd)
-        self.env = {str(key): str(value) for key, value in (env or {}).items()}
 
 
 class Named(Node):

@@ -231,17 +231,24 @@ def has_records(run_path: Path, submission: int) -> bool:
 
 def read_marker(path: Path | str) -> Any | None:
     """The JSON in the first line of a record; None if there is none, or it is not whole."""
+    return read_record(path)[0]
+
+
+def read_record(path: Path | str) -> tuple[Any | None, bool]:
+    """The same, and whether there is more behind that line."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             content = os.read(handle, _BLOCK_BYTES)  # quicker than a file object, for thousands
             while b"\n" not in content and (more := os.read(handle, _BLOCK_BYTES)):
                 content += more
+            line, _, rest = content.partition(b"\n")
+            has_more = bool(rest or os.read(handle, 1))
         finally:
             os.close(handle)
-        return fields.parse(content.partition(b"\n")[0])
+        return fields.parse(line), has_more
     except (OSError, ValueError):
-        return None
+        return None, False
 
 
 def read_result(

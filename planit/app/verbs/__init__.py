@@ -11,6 +11,7 @@ _HELP = {
     "submit": "",
     "runs": "the runs, newest first",
     "status": "[RUN]: the state of every step; --watch, --json, --all",
+    "results": "[RUN] [STEP]: what the branches returned; --sort, --where, --csv, --json",
     "logs": "[RUN] STEP: what a step wrote; --follow, --tail N, --path",
     "current": "inside a step: its folder, swept values and parents; --json",
     "wait": "[RUN]: block until all is final",

@@ -174,6 +174,7 @@ def as_json(steps: Sequence[EarlierStep]) -> list[dict[str, Any]]:
     """Steps as JSON has them; the results of many are read at the same time."""
     if len(steps) < _THREADS:
         return [step.as_json() for step in steps]
+    _ = steps[0].result  # what all share is read once
     with ThreadPoolExecutor(_THREADS) as pool:
         return list(pool.map(EarlierStep.as_json, steps))
 

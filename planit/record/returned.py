@@ -8,9 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from planit.record.markers import Outcome
-from planit.record.stage_dir import stage_dirs
-from planit.record.task_files import TaskFiles
+from planit.record.markers import EndMarker, Outcome
+from planit.record.stage_dir import stage_dirs, stage_name
+from planit.record.task_files import TaskFiles, read_marker
+
+_Place = tuple[int, int, int]
 
 
 class Returned:
@@ -25,16 +27,26 @@ class Returned:
 
     def of(self, name: str) -> Any:
         """What a step returned in its newest attempt that succeeded, if that is plain data."""
-        for submission, stage, index in reversed(self._places.get(name, ())):
-            end = TaskFiles(self._run_path, submission, stage, index).newest_end()
-            if end is not None and end[1].outcome is Outcome.SUCCEEDED:
-                return end[1].result
+        for place in reversed(self._places.get(name, ())):
+            end = self._first_end(place)
+            if end is None:
+                newest = TaskFiles(self._run_path, *place).newest_end()
+                end = None if newest is None else newest[1]
+            if end is not None and end.outcome is Outcome.SUCCEEDED:
+                return end.result
         return None
 
+    def _first_end(self, place: _Place) -> EndMarker | None:
+        """The first attempt's end if that is also the last: quick, for there may be thousands."""
+        submission, stage, index = place
+        path = f"{self._run_path}/{stage_name(submission, stage)}/{index}"
+        end = EndMarker.from_json(read_marker(f"{path}.0.json"))
+        return None if Path(f"{path}.1.json").exists() else end
+
     @cached_property
-    def _places(self) -> dict[str, list[tuple[int, int, int]]]:
+    def _places(self) -> dict[str, list[_Place]]:
         """Submission, stage and index of each placement of a step, the newest last."""
-        found: dict[str, list[tuple[int, int, int]]] = defaultdict(list)
+        found: dict[str, list[_Place]] = defaultdict(list)
         for stage in stage_dirs(self._run_path):
             with suppress(OSError):
                 for index, (_, name) in enumerate(stage.tasks()):

@@ -51,10 +51,10 @@ def test_what_the_job_builds_has_paths_too() -> None:
 
 
 def test_what_was_passed_in_is_not_changed() -> None:
-    given = [TRAIN.dir]
+    given = [TRAIN.dir, {"of": TRAIN.dir}]
     root = Chain(TRAIN, Step("eval", nothing, CPU, given))
     with_folders(root, Path)
-    assert given == [TRAIN.dir]
+    assert given == [TRAIN.dir, {"of": TRAIN.dir}]
     assert root.children[1].args == (given,)  # type: ignore[attr-defined]
 
 
@@ -71,6 +71,12 @@ def test_a_branch_has_its_own_folder_and_a_join_all_of_them() -> None:
     assert found["test[lr=2]"].args == (Path("/run/train[lr=2]"), Path("/run/prepare"))
     both = [Path(f"/run/train[lr={lr}]/m") for lr in (1, 2)]
     assert found["eval"].args == (both, list(map(str, both)), Path("/run/prepare"))
+
+
+def test_several_folders_are_in_the_order_of_the_plan() -> None:
+    first, second, last = step("train[1]"), step("train[2]"), Step("eval", nothing, CPU, TRAIN.dir)
+    made = resolved(Chain(first, step("between"), second, last))
+    assert made["eval"].args == ([Path("/run/train[1]"), Path("/run/train[2]")],)
 
 
 def test_a_join_of_one_branch_has_a_list_of_one() -> None:

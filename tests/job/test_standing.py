@@ -134,6 +134,19 @@ def test_results_are_those_of_the_newest_attempt_that_succeeded(
     assert [one.name for one in again.parents] == [f"eval[seed={i}]" for i in range(3)]
 
 
+def test_an_attempt_that_failed_has_no_result(
+    run: RunDir, slurm: MemoryScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("prepare[seed=0]", "train[seed=0]"):
+        end(run, name, result="first")
+    for key in [key for _, key in slurm.jobs]:
+        slurm.set(key, "COMPLETED")
+    Resume(run, slurm, only=["train[seed=0]"]).execute()
+    end(run, "train[seed=0]", "failed", "unlucky", submission=2)
+    (train,) = current(run, "eval[seed=0]", monkeypatch).ancestors("train")
+    assert train.result == "first"
+
+
 def test_a_lost_record_is_no_result(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
     end(run, "train[seed=0]", result=1)
     files_of(run, "train[seed=0]").record(0).write_text("torn")

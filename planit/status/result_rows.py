@@ -15,7 +15,7 @@ from planit.record.records import RunRecords
 from planit.record.run_dir import RunDir
 from planit.status.cache import CachedStates
 from planit.status.run_status import run_status
-from planit.status.states import RunStatus, State
+from planit.status.states import RunStatus, State, StepStatus
 
 
 @dataclass(frozen=True)
@@ -117,10 +117,14 @@ class _Reader:
         self._records = RunRecords(run, history)
 
     def row(self, leaf: Leaf) -> StepResult:
-        own = self._states[leaf.name]
+        own = self._states.get(leaf.name) or self._unknown(leaf)
         result, is_pickled = None, False
         if own.state is State.DONE and leaf.name in self._history.placements:
             place = self._history.placements[leaf.name]
             where = (place.submission, place.stage, place.index or 0)
             result, is_pickled = self._records.result(where)
         return StepResult(leaf.name, leaf.values, own.state, result, own.elapsed_s, is_pickled)
+
+    def _unknown(self, leaf: Leaf) -> StepStatus:
+        """The state of a step that a damaged cache of states has lost."""
+        return StepStatus(leaf.name, leaf.slug, State.NOT_SUBMITTED)

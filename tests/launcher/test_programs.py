@@ -84,6 +84,16 @@ def test_the_record_keeps_the_values_and_nothing_of_the_sweepers(swept: Swept) -
     assert all_below(only_run(swept.folder) / "steps") == []
 
 
+def test_the_results_of_the_jobs_are_a_table(swept: Swept) -> None:
+    done = swept.planit("results", "--json")
+    found = json.loads(done.out)
+    assert found["step"] == "train"
+    for number, row in enumerate(found["rows"]):
+        score = json.loads((outputs(swept.folder) / f"{number}/score.json").read_text())
+        assert (row["step"], row["result"]) == (f"train-{number}", score["loss"])
+        assert row["values"] == {"optimizer.lr": (0.1, 0.2)[number]}
+
+
 def test_a_failed_job_fails_the_sweep_when_all_have_ended_and_is_resumed(tmp_path: Path) -> None:
     folder = project(tmp_path)
     write(folder / "vision/model.py", BROKEN)

@@ -148,7 +148,7 @@ def test_what_is_wrong_is_told_in_one_line(
 
 def test_what_is_not_plain_is_told_and_not_unpickled(swept: Project) -> None:
     write(swept.folder / "conf/plan/one.yaml", ONE)
-    assert swept.planit("submit", "plan=one", "runs_dir=other", "cpu.cpus_per_task=1").code == 0
+    assert swept.planit("submit", "plan=one", "+runs_dir=other", "cpu.cpus_per_task=1").code == 0
     done = results(swept, "--runs-dir", "other")
     assert done.code == 0
     assert [line.split()[:3] for line in done.out.splitlines()[1:]] == [

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         StepsFailedError,
         SubmissionError,
     )
+    from planit.job.standing import current
     from planit.nodes import (
         Chain,
         Command,
@@ -52,9 +53,10 @@ __all__ = [
     "SubmissionError",
     "Sweep",
     "__version__",
+    "current",
 ]
 
-_ELSEWHERE = {"Plan": "planit.plan", "Run": "planit.run"}
+_ELSEWHERE = {"Plan": "planit.plan", "Run": "planit.run", "current": "planit.job.standing"}
 
 
 def __getattr__(name: str) -> Any:

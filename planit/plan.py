@@ -7,6 +7,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from planit.errors import PlanError
+from planit.graph import refuse_folders
 from planit.nodes import Node, check_unique_names
 from planit.nodes.named import with_steps
 from planit.nodes.tree import Named, not_a_node_hint
@@ -66,7 +67,11 @@ class Plan:
 
         It goes to the "planit" logger at level INFO; where logging is not set up to show that, to
         standard output.
+
+        Raises:
+            PlanError: a step names the folder of a step that does not come before it.
         """
+        refuse_folders(self.root)
         text = tree_text(self.name, self.root)
         if _shows_info(logger):
             logger.info(text)

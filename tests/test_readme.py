@@ -32,6 +32,20 @@ def preprocess(): note("preprocess")
 def train(model): note("train")
 def evaluate(): note("evaluate")
 """
+BOTH = ((0, 0.5), (1, 1.5))
+BRANCHES = """
+
+def train(lr):
+    return 2 * lr
+
+import submitit
+
+cpu = planit.SlurmArgs(time="5", partition="batch")
+sweep = planit.Sweep("train", train, cpu, over={"lr": [0.5, 1.5]})
+plan = planit.Plan("p", planit.Chain(sweep, planit.Step("compare", compare, cpu)))
+plan.submit(submitit.AutoExecutor(folder="logs", cluster="debug"))
+plan.wait()
+"""
 MY_PROJECT = {
     "__init__": "",
     "data": "def prepare(): print('prepared')\n",
@@ -58,7 +72,7 @@ def my_project(empty_dir: Path) -> Path:
 
 
 def test_the_first_example_shows_the_tree_below_it_and_runs_in_order(empty_dir: Path) -> None:
-    (example,) = [block for block in blocks() if block.language == "python"]
+    example = next(block for block in blocks() if block.language == "python")
     tree = blocks()[blocks().index(example) + 1]
     on_slurm = 'submitit.AutoExecutor(folder="slurm_logs")'
     assert on_slurm in example.text
@@ -69,6 +83,17 @@ def test_the_first_example_shows_the_tree_below_it_and_runs_in_order(empty_dir: 
     assert (done.code, done.out, done.err) == (0, "", tree.text)
     order = (empty_dir / "order.txt").read_text().split()
     assert order == ["download", "preprocess", "train", "train", "evaluate"]
+
+
+def test_the_step_that_knows_where_it_stands_prints_its_branches(empty_dir: Path) -> None:
+    block = block_with("planit.current()")
+    write(empty_dir / "example.py", f"{block.text}{BRANCHES}")
+    done = run_python("example.py", cwd=empty_dir)
+    folder = empty_dir / "logs/debug/steps"
+    assert (done.code, done.out.splitlines()) == (
+        0,
+        [f"train[lr={lr}] {folder}/train-00{i} {{'lr': {lr}}} {2 * lr}" for i, lr in BOTH],
+    ), done
 
 
 def test_the_plan_in_yaml_runs(my_project: Path) -> None:

@@ -15,7 +15,7 @@ from planit.app.config.plans import Plans, plan_of
 from planit.app.sweeps.settings import merge_rows, sweep_settings
 from planit.backends.in_process import InProcess
 from planit.errors import ConfigError, suggest
-from planit.graph import Branch
+from planit.graph import Branch, refuse_folders
 from planit.job.hydra.hydra_config import leave_to_job
 from planit.plan import Plan
 from planit.views.plan_tree import tree_text
@@ -77,6 +77,7 @@ class PlanTask:
         if chosen not in _ACTIONS:
             raise ConfigError(f"action={chosen} is unknown", hint=suggest(chosen, _ACTIONS))
         if chosen == "describe":
+            refuse_folders(plan.root)
             print(tree_text(plan.name, plan.root))
             return
         backend = submitting.chosen_backend(config)

@@ -4,6 +4,7 @@ Pure: no files, no processes, no scheduler.
 """
 
 from planit.graph.estimate import durations
+from planit.graph.folders import refuse_folders, with_folders
 from planit.graph.lowering import lower
 from planit.graph.merge import Branch, label_of, merge
 from planit.graph.stages import Edge, EdgeKind, Graph, Stage, common_start
@@ -21,4 +22,6 @@ __all__ = [
     "label_of",
     "lower",
     "merge",
+    "refuse_folders",
+    "with_folders",
 ]

@@ -16,10 +16,11 @@ from planit.errors import PlanError, suggest
 from planit.nodes import Chain, Command, Group, HydraApp, Node, Parallel, Step, Task
 from planit.nodes.arguments import Structured, Unbuilt
 from planit.nodes.functions import dotted_path
+from planit.nodes.step_folder import StepFolder
 from planit.nodes.sweep import swept_value
 
 # A tuple: `str | int` would make a new object for each value.
-_PLAIN = (str, int, float, bool, bytes, Enum, PurePath)
+_PLAIN = (str, int, float, bool, bytes, Enum, PurePath, StepFolder)
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,19 @@ import os
 import shlex
 import stat
 import subprocess
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from planit.errors import PlanitError
 from planit.job.ending import named_signal
 from planit.job.frozen import frozen_command, with_own_path
 from planit.job.hydra.hydra_config import completed
+from planit.job.standing import current, files_for_command
 from planit.record import fields
+from planit.record.files import write_json
 from planit.record.plain_data import MAX_BYTES
 from planit.record.run_dir import RESULT
 
@@ -62,9 +65,9 @@ class CommandCall:
         cwd = None if self.cwd is None else completed(self.cwd)
         env = {name: completed(value) for name, value in self.env.items()}
         before = _log_size()
-        with _ResultFile() as result:
+        with _ResultFile() as result, _parents_file() as parents:
             try:
-                own = with_own_path(os.environ, env | result.variables)
+                own = with_own_path(os.environ, env | result.variables | parents)
                 code = subprocess.call(argv, cwd=cwd, env=own)
             except OSError as error:
                 code = 127 if isinstance(error, FileNotFoundError) else 126
@@ -117,6 +120,30 @@ class _ResultFile:
             why = f"cannot be read: {error.strerror}" if isinstance(error, OSError) else error
             print(f"planit: $PLANIT_RESULT {why}; the step has no result", flush=True)
             return None
+
+
+@contextmanager
+def _parents_file() -> Iterator[dict[str, str]]:
+    """PLANIT_PARENTS, which names a file that is in the step's folder only inside this.
+
+    A command that needs no such file runs as well where it cannot be written.
+    """
+    written: list[Path] = []
+    variables = {}
+    if "PLANIT_STEP" in os.environ:
+        try:
+            for path, content in files_for_command(current()).items():
+                written.append(path)
+                write_json(path, content)
+            variables["PLANIT_PARENTS"] = str(written[0])
+        except (PlanitError, OSError) as problem:
+            print(f"planit: PLANIT_PARENTS is not set: {problem}", flush=True)
+    try:
+        yield variables
+    finally:
+        for path in written:
+            with suppress(OSError):
+                path.unlink()
 
 
 def _parsed(content: bytes) -> Any:

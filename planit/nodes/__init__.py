@@ -1,5 +1,6 @@
 """What the user writes: pure values that import, submit and schedule nothing."""
 
+from planit.nodes.command_step import Command
 from planit.nodes.functions import Function
 from planit.nodes.hydra_app import HydraApp
 from planit.nodes.resources import Resources
@@ -7,7 +8,6 @@ from planit.nodes.slurm_args import MailType, SlurmArgs, SlurmSpec
 from planit.nodes.sweep import Sweep
 from planit.nodes.tree import (
     Chain,
-    Command,
     Group,
     Node,
     Origin,

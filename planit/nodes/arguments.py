@@ -16,6 +16,10 @@ _NONE = object()
 _CONTAINERS = (dict, list, tuple)  # in a tuple: `dict | list` would make an object each time
 _LOOKED_AT = 100
 _LEAVES = ("Step", "Command", "HydraApp", "Sweep")
+FOLDER_HINT = (
+    'put both in a Chain, and pass the first one\'s folder: step.dir / "model.pt", or in YAML'
+    " ${dir:STEP}/model.pt"
+)
 _NODES = tuple(f"planit.{name}" for name in (*_LEAVES, "Chain", "Parallel"))
 
 
@@ -121,7 +125,7 @@ def refuse_inside(kind: type, args: Iterable[Any], kwargs: Mapping[str, Any]) ->
         if found is not None:
             raise PlanError(
                 f"argument {place} is {found}, and steps do not hand on values",
-                hint="put both in a Chain, and let the first write a file that the second reads",
+                hint=FOLDER_HINT,
             )
 
 

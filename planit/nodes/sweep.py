@@ -11,6 +11,7 @@ from typing import Any
 from planit.errors import PlanError
 from planit.nodes.functions import Function
 from planit.nodes.slurm_args import SlurmSpec
+from planit.nodes.step_folder import StepFolder, readable
 from planit.nodes.tree import Parallel, Step, in_step
 
 _IS_ID = re.compile(r"[+-]?0[\d_]")  # ``subject=007``, which Hydra reads as text too
@@ -64,6 +65,17 @@ class Sweep(Parallel):
         super().__init__(*steps, max_concurrent=max_concurrent)
         self.swept = tuple(map(str, over))
         self._call(name)
+
+    @property
+    def dir(self) -> StepFolder:
+        """The folders of its steps, as an argument of a later step: a list of them.
+
+        Raises:
+            PlanError: the sweep has no name yet.
+        """
+        if not self.name:
+            raise PlanError("a sweep without a name has no dir", hint="name it: Sweep(name, ...)")
+        return StepFolder(self.name)
 
     def _call(self, name: str) -> None:
         self.name = name
@@ -122,4 +134,5 @@ def swept_value(text: str) -> Any:
 
 def step_name(name: str, values: Mapping[str, Any]) -> str:
     """``train[lr=0.001,model=bert]``."""
-    return f"{name}[{','.join(f'{key}={value}' for key, value in values.items())}]"
+    shown = ",".join(f"{key}={value}" for key, value in values.items())
+    return f"{name}[{readable(shown)}]"

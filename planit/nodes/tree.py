@@ -6,7 +6,7 @@ Nodes are values. They import nothing, submit nothing and know no scheduler.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self, overload
 
@@ -15,6 +15,7 @@ from planit.nodes.arguments import Making, refuse_inside
 from planit.nodes.functions import Function, check_function
 from planit.nodes.resources import Resources
 from planit.nodes.slurm_args import SlurmSpec, resources_of
+from planit.nodes.step_folder import OPEN, StepFolder, readable
 
 
 class Node:
@@ -75,6 +76,8 @@ class Task(Node):
             raise PlanError(f"the name of a step must be non-empty text, not {name!r}")
         if not name.isprintable():
             raise PlanError(f"step name {name!r} has control characters", hint="remove them")
+        if OPEN in name:
+            raise PlanError(f"step name {readable(name)!r} has the folder of a step in it")
         self.name = self.base = name
         self.values = {}
         self.origin = self.hydra = None
@@ -87,6 +90,17 @@ class Task(Node):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
+
+    @property
+    def dir(self) -> StepFolder:
+        """The step's folder, as an argument of a later step: ``train.dir / "model.pt"``.
+
+        Raises:
+            PlanError: the step has no name yet.
+        """
+        if not self.name:
+            raise PlanError("a step without a name has no dir", hint="name it: Step(name, ...)")
+        return StepFolder(self.name)
 
     def renamed(self, name: str, hydra: Any = None) -> Self:
         """The same step under another name, with a configuration of its own."""
@@ -164,51 +178,6 @@ class Step(Task):
             refuse_inside(Node, self.args, kwargs)
         except PlanError as error:
             raise in_step(self.name, error) from None
-
-
-class Command(Task):
-    """A shell command as a step: its exit code is the step's, its output the step's log.
-
-    Args:
-        name: unique in its plan.
-        command: a string for bash, or a list of arguments that no shell touches.
-        slurm_args: as for `Step`.
-        cwd: working directory; by default the one that the plan was submitted from.
-        env: environment variables to set on top of the job's own.
-    """
-
-    __slots__ = ("command", "cwd", "env")
-
-    launches = False  # its own srun or mpirun does that
-    command: str | tuple[str, ...]
-    cwd: str | None
-    env: dict[str, str]
-
-    def __init__(
-        self,
-        name: str = UNNAMED,
-        command: str | Sequence[str] = (),
-        slurm_args: SlurmSpec | None = None,
-        cwd: Any = None,
-        env: Mapping[str, Any] | None = None,
-    ) -> None:
-        self._set_up(name, slurm_args)
-        if isinstance(command, str):
-            empty = not command.strip()
-        elif isinstance(command, Sequence) and command:
-            if not all(isinstance(word, str | int | float) for word in command):
-                raise PlanError(f"step {name!r}: command {command!r} has words that are not text")
-            command = tuple(str(word) for word in command)
-            empty = not command[0]
-        else:
-            empty = True
-        if empty:
-            raise PlanError(f"step {name!r}: command must be text or a list of words")
-        if env is not None and not isinstance(env, Mapping):
-            raise PlanError(f"step {name!r}: env must be a mapping of variables, not {env!r}")
-        self.command = command if isinstance(command, str) else tuple(command)
-        self.cwd = None if cwd is None else str(cwd)
-        self.env = {str(key): str(value) for key, value in (env or {}).items()}
 
 
 class Named(Node):

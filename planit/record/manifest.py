@@ -36,7 +36,7 @@ def describe_run(
         "command_line": sys.argv,
         "python": {"version": platform.python_version(), "executable": sys.executable},
         "versions": _versions(),
-        "tree": _tree(root, slugs),
+        "tree": tree_of(root, slugs),
         **source,
     }
 
@@ -49,7 +49,7 @@ def _user() -> str:
         return str(os.getuid())
 
 
-def _tree(root: Node, slugs: Mapping[str, str]) -> dict[str, Any]:
+def tree_of(root: Node, slugs: Mapping[str, str]) -> dict[str, Any]:
     """The tree as plain data; built from the leaves up, without recursion."""
     made: dict[int, dict[str, Any]] = {}
     order, stack = [], [root]

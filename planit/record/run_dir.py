@@ -56,6 +56,8 @@ DEBUG = "debug"  # what stands for a run directory where none is kept
 CHECKPOINT = "checkpoint.pkl"  # in a step's folder: the call as it saved itself, to go on from
 JOB_RETURN = "job_return.pkl"  # in a step's folder: Hydra's, for the sweeper that waits for it
 RESULT = ".planit_result.json"  # in a step's folder: what a command writes; gone when it has ended
+PARENTS = ".planit_parents.json"  # in a step's folder while its command runs: for PLANIT_PARENTS
+STANDING = ".planit_step.json"  # likewise where no record is kept: what else it knows of itself
 _JOURNAL, _STEPS = "journal.jsonl", "steps"
 
 
@@ -73,38 +75,44 @@ class RunDir:
     path: Path
 
     @classmethod
-    def create(cls, base: Path, plan: str, share: str | None = None) -> RunDir:
+    def create(
+        cls, base: Path, plan: str, share: str | None = None, run_id: str | None = None
+    ) -> RunDir:
         """A new run directory ``<base>/<plan>/<run-id>``; ids sort by time.
 
         Args:
             base: folder of the runs.
             plan: name of the plan.
             share: "group" lets the group read what is in it; None, nobody else.
+            run_id: its id, where that is known before; by default a new one.
 
         Raises:
             RunError: it cannot be made, or other users could replace it.
         """
         shared = is_group(share)
-        parent = absolute(base) / slug_of(plan)
+        parent = place_of(base, plan)
         trust.refuse_place(parent)
         try:
             make_dir(parent, group_enters=shared)
             if shared:
                 _refuse_closed((parent.parent, parent))
-            return cls._create(parent, shared=shared)
+            return cls._create(parent, run_id, shared=shared)
         except StorageError:
             with suppress(OSError):
                 parent.rmdir()
             raise
 
     @classmethod
-    def _create(cls, parent: Path, *, shared: bool) -> RunDir:
+    def _create(cls, parent: Path, wanted: str | None, *, shared: bool) -> RunDir:
         while True:
-            run_id = new_run_id()
+            run_id = wanted or new_run_id()
             try:
                 with told_of(parent / run_id):
                     (parent / run_id).mkdir(0o700)
             except FileExistsError:
+                if wanted is not None:
+                    message = f"{parent / run_id} exists already"
+                    raise RunError(message, hint="submit once more") from None
                 continue
             except OSError as error:
                 raise RunError(f"cannot make {parent / run_id}: {error.strerror}") from None
@@ -196,6 +204,11 @@ def absolute(base: Path) -> Path:
         return base.expanduser().absolute()
     except RuntimeError:
         raise RunError(f"{base}: there is no such user, or no home folder") from None
+
+
+def place_of(base: Path, plan: str) -> Path:
+    """Where the runs of a plan are. Raises RunError if ``~`` stands for nothing."""
+    return absolute(base) / slug_of(plan)
 
 
 def is_run(path: Path) -> bool:

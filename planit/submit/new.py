@@ -14,7 +14,7 @@ from planit.backends.base import Backend, Dependency, StageOnDisk
 from planit.backends.submitit_jobs import StepJob
 from planit.backends.watcher import ClusterWatcher
 from planit.errors import StorageError
-from planit.graph import Graph, lower
+from planit.graph import Graph, lower, with_folders
 from planit.job.call import Call, calls_of
 from planit.job.hydra.hydra_config import of_this_process
 from planit.nodes import Node, Resources, Task, check_unique_names, tasks
@@ -26,7 +26,7 @@ from planit.record.frozen_code import CodeUsed
 from planit.record.jobs import JobRef
 from planit.record.lock import RunLock
 from planit.record.manifest import describe_run
-from planit.record.run_dir import RunDir, absolute
+from planit.record.run_dir import RunDir, absolute, new_run_id, place_of
 from planit.record.stage_dir import Needed
 from planit.record.task_files import TaskFiles
 from planit.submit import prepare
@@ -65,18 +65,33 @@ class NewRun:
     freeze: Freeze = field(default_factory=Freeze)
     not_frozen: Sequence[Path] = ()
 
+    @cached_property
+    def run(self) -> RunDir:
+        """The run directory that is made."""
+        return RunDir(place_of(self.base, self.plan) / new_run_id())
+
+    @cached_property
+    def slugs(self) -> dict[str, str]:
+        """The names of the steps' folders."""
+        return slugs(task.name for task, _ in tasks(self.root))
+
+    @cached_property
+    def resolved(self) -> Node:
+        """The tree with paths where steps name the folders of others."""
+        return with_folders(self.root, lambda name: self.run.step_dir(self.slugs[name]))
+
     def check(self) -> tuple[Graph, dict[str, Call]]:
         """All that can be refused before anything is written or submitted."""
         check_unique_names(self.root)
         is_group(self.share)
         graph = lower(
-            self.root,
+            self.resolved,
             resources_of=merged_with(self.defaults, self.backend),
             cluster_name=self.backend.cluster_name,
             max_array_size=self.backend.max_array_size,
         )
         self.backend.check(graph)
-        calls = calls_of((task for task, _ in tasks(self.root)), of_this_process())
+        calls = calls_of((task for task, _ in tasks(self.resolved)), of_this_process())
         return graph, calls
 
     def start(self) -> tuple[RunDir, StepJobs]:
@@ -91,7 +106,6 @@ class NewRun:
         """
         with uncollected():
             graph, calls = self.check()
-            names_to_slugs = slugs(calls)
             pickled = prepare.pickle_calls(graph, calls, self.max_requeues)
             prepare.refuse_large(pickled.values(), self.max_pickle_gb)
             base = absolute(self.base)
@@ -99,7 +113,7 @@ class NewRun:
             project = survey(calls.values(), self.freeze, left_out, Path.cwd())
         base_was_there = base.exists()
         try:
-            run, submitted = self._submit(graph, calls, names_to_slugs, pickled, project)
+            run, submitted = self._submit(graph, calls, pickled, project)
         except StorageError:
             if not base_was_there:
                 with suppress(OSError):
@@ -111,14 +125,13 @@ class NewRun:
         self,
         graph: Graph,
         calls: Mapping[str, Call],
-        slugs: Mapping[str, str],
         pickled: Mapping[int, PickledCalls],
         project: Project,
     ) -> tuple[RunDir, Submitted]:
-        run = RunDir.create(self.base, self.plan, self.share)
+        run = RunDir.create(self.base, self.plan, self.share, self.run.run_id)
         # The manifest comes last: a folder that has one is whole.
         source = {"git": project.git, **self.source}
-        manifest = describe_run(self.plan, self.root, slugs, source)
+        manifest = describe_run(self.plan, self.resolved, self.slugs, source)
         try:
             with told_of(run.path), RunLock(run.path):
                 submitted = submit_stages(
@@ -127,7 +140,7 @@ class NewRun:
                     1,
                     self.backend,
                     code=freeze(run, project, self.freeze.limit_mb),
-                    slugs=slugs,
+                    slugs=self.slugs,
                     calls=calls,
                     pickled=pickled,
                     progress=self.progress,

@@ -95,6 +95,8 @@ def test_what_is_not_a_plan_has_no_presets(plan: Any) -> None:
 def test_only_plain_references_are_told() -> None:
     assert references("${a}-${b.c}") == ["a", "b.c"]
     assert references("${a}-${oc.env:HOME}") is None
+    assert references("${dir:train}/${a}") == ["a"]
+    assert references("${dir:${a}}") is None
 
 
 def test_hydras_own_part_is_left_out_of_what_is_recorded() -> None:

@@ -186,8 +186,23 @@ def test_a_node_as_an_argument_of_a_step_is_refused(
         Step("b", nothing, CPU, *args, **kwargs)
     assert refused.value.message == f"step 'b': {where}, and steps do not hand on values"
     assert refused.value.hint == (
-        "put both in a Chain, and let the first write a file that the second reads"
+        'put both in a Chain, and pass the first one\'s folder: step.dir / "model.pt", or in YAML'
+        " ${dir:STEP}/model.pt"
     )
+
+
+@pytest.mark.parametrize(
+    ("where", "given"),
+    [
+        ("command", {"command": ["cat", step("a")]}),
+        ("cwd", {"command": "true", "cwd": step("a")}),
+        ("env.A", {"command": "true", "env": {"A": step("a")}}),
+    ],
+)
+def test_a_step_in_a_command_is_refused(where: str, given: dict[str, Any]) -> None:
+    with pytest.raises(PlanError, match=rf"step 'b': {where} has Step\('a'\)") as refused:
+        Command("b", slurm_args=CPU, **given)
+    assert "step.dir" in str(refused.value.hint)
 
 
 def test_other_arguments_that_hold_each_other_are_passed_on() -> None:

@@ -28,6 +28,7 @@ from planit.app.config.refusals import (
 from planit.app.config.yaml_files import unreadable
 from planit.errors import ConfigError
 from planit.job.hydra.internals import VERSION_BASE, flags_and_overrides
+from planit.nodes.step_folder import placeholder
 
 if TYPE_CHECKING:
     from planit.app.config.plans import Composed
@@ -95,6 +96,7 @@ def run_app(task: TaskFunction, arguments: Sequence[str], config_dir: str | None
         _argv([sys.argv[0], *own, *words]),
         _errors_reach_us(),
         _hydra_config_restored(),
+        _folders_by_name(),
         _project_importable(),
     ):
         try:
@@ -200,6 +202,19 @@ def _hydra_config_restored() -> Iterator[None]:
         yield
     finally:
         HydraConfig.instance().cfg = before
+
+
+@contextmanager
+def _folders_by_name() -> Iterator[None]:
+    """``${dir:STEP}`` in a configuration, which stands for a step's folder until submission."""
+    before = OmegaConf.has_resolver("dir")
+    if not before:
+        OmegaConf.register_new_resolver("dir", placeholder)
+    try:
+        yield
+    finally:
+        if not before:
+            OmegaConf.clear_resolver("dir")
 
 
 @contextmanager

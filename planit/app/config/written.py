@@ -9,6 +9,8 @@ from omegaconf import DictConfig, OmegaConf
 
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][\w-]*(?:\.[\w-]+)*)\}")
 
+_FOLDER = re.compile(r"\$\{dir:[^${}]*\}")
+
 
 class Written:
     """A configuration as plain data that is not resolved; each top-level key is read once."""
@@ -64,7 +66,11 @@ def whole_reference(value: Any) -> str | None:
 
 
 def references(text: str) -> list[str] | None:
-    """The keys that a text refers to; None if it holds anything else than plain references."""
+    """The keys that a text refers to; None if it holds anything else than plain references.
+
+    The folder of a step, ``${dir:train}``, is no key's value.
+    """
+    text = _FOLDER.sub("", text)
     found: list[str] = _REFERENCE.findall(text)
     return found if text.count("${") == len(found) else None
 

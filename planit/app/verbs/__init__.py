@@ -13,6 +13,7 @@ _HELP = {
     "status": "[RUN]: the state of every step; --watch, --json, --all",
     "results": "[RUN] [STEP]: what the branches returned; --sort, --where, --csv, --json",
     "logs": "[RUN] STEP: what a step wrote; --follow, --tail N, --path",
+    "current": "inside a step: its folder, swept values and parents; --json",
     "wait": "[RUN]: block until all is final",
     "cancel": "[RUN] [STEP...]: cancel what is not final, and what is behind it",
     "resume": "[RUN]: submit again what is not done; --from, --only, --dry-run, slurm.time=...",

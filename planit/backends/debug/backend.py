@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any, ClassVar
@@ -21,13 +22,17 @@ from submitit.core.utils import UncompletedJobError
 from planit.backends.configurable import Configurable
 from planit.backends.debug.per_thread import of_threads, variables
 from planit.errors import StepsFailedError
-from planit.graph import Graph, Tracker, lower
+from planit.graph import Graph, Tracker, lower, with_folders
 from planit.job.call import calls_of
 from planit.job.hydra.app_run import AppRun, put_back
 from planit.job.hydra.hydra_config import of_this_process
+from planit.job.standing import CurrentStep, standing, surroundings
 from planit.nodes import Node, Task, tasks
 from planit.nodes.functions import has_run
 from planit.record.files import make_dir, slugs
+from planit.record.manifest import tree_of
+from planit.record.markers import Attempt
+from planit.record.plain_data import plain_data
 from planit.record.run_dir import DEBUG, RunDir
 
 MAX_THREADS = 64
@@ -132,16 +137,26 @@ class _DebugProgress:
 
 def debugged(plan: str, root: Node, executor: Any) -> DebugRun:
     """The plan's jobs, in order; nothing runs yet. Raises PlanError if the plan is wrong."""
+    run = RunDir(Path(executor.folder).absolute() / DEBUG)
+    names = slugs(task.name for task, _ in tasks(root))
+    root = with_folders(root, lambda name: run.step_dir(names[name]))
     graph = lower(root, stack=False)
     calls = calls_of((task for task, _ in tasks(root)), of_this_process())
-    run = RunDir(Path(executor.folder).absolute() / DEBUG)
-    names, folders, alone = slugs(calls), _Folders(run.path), Lock()
+    folders, alone = _Folders(run.path), Lock()
+    tree, results = tree_of(root, names), dict[str, Any]()
     jobs = {}
     for name, call in calls.items():
         made: Any = call.in_job
         if isinstance(made, AppRun):
             made = _ProgramHere(made, alone)
-        function = _InProcessCall(made, run.step_dir(names[name]), folders)
+        step = CurrentStep(
+            name,
+            run.path,
+            run.step_dir(names[name]),
+            Attempt(1, 0),
+            partial(surroundings, plan, tree, name, run, results.get),
+        )
+        function = _InProcessCall(made, step, folders, results)
         job = jobs[name] = executor.submit(function, *call.args, **call.kwargs)
         function.environment = {
             "PLANIT_RUN_DIR": str(run.path),
@@ -191,9 +206,17 @@ class _InProcessCall:
     What failed is not called again: submitit's debug jobs would, when they are asked for the error.
     """
 
-    def __init__(self, function: Callable[..., Any], step_dir: Path, folders: _Folders) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        step: CurrentStep,
+        folders: _Folders,
+        results: dict[str, Any],
+    ) -> None:
         self.function = function
-        self.step_dir = step_dir
+        self.step = step
+        self.step_dir = step.dir
+        self._results = results
         self._folders = folders
         self.environment: dict[str, str] = {}
         self._error: BaseException | None = None
@@ -204,8 +227,8 @@ class _InProcessCall:
         with self._folders.lock:
             make_dir(self.step_dir)
         try:
-            with variables(self.environment):
-                return has_run(self.function(*args, **kwargs))
+            with variables(self.environment), standing(self.step):
+                return self._kept(has_run(self.function(*args, **kwargs)))
         except SystemExit as stop:
             if stop.code in (None, 0):  # leaving so is not a failure
                 return None
@@ -217,6 +240,11 @@ class _InProcessCall:
         finally:
             with self._folders.lock:
                 self._folders.remove_empty(self.step_dir)
+
+    def _kept(self, value: Any) -> Any:
+        if (plain := plain_data(value)) is not None:
+            self._results[self.step.name] = plain.value
+        return value
 
 
 def _call(job: Job[Any]) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 import re
 import shutil
 from pathlib import Path
@@ -21,7 +20,6 @@ from tests.helpers import (
     Done,
     all_below,
     end_of,
-    files_of,
     planit_here,
     run_planit,
     run_python,
@@ -86,7 +84,7 @@ def config_of(run: Run, name: str, part: str = "config") -> Any:
 
 def returned(run: Run, name: str) -> Any:
     """What a step returned."""
-    return pickle.loads(files_of(run.path, name).result(0, 0).read_bytes().partition(b"\n")[2])
+    return end_of(run.path, name).result
 
 
 NOTES = """

@@ -110,7 +110,7 @@ def test_accounting_knows_times_and_peak_memory(slurm: Cluster, tmp_path: Path) 
     shown = run(slurm, "sacct", "-nP", "-o", "start,end,maxrss", "-j", f"{job}.batch")
     start, end, peak = shown.split("|")
     assert start < end
-    assert peak.endswith("K")
+    assert peak.endswith(("K", "M"))
 
 
 def test_job_over_its_memory_is_killed(slurm: Cluster, tmp_path: Path) -> None:

@@ -48,8 +48,7 @@ def dump(calls: Mapping[str, Call], limits: Limits) -> PickledCalls:
     pickled = []
     for name, call in calls.items():
         try:
-            made = DelayedSubmission(call.in_job, *call.args, **call.kwargs)
-            pickled.append(shared.pickled(made))
+            pickled.append(shared.pickled((call.in_job, tuple(call.args), dict(call.kwargs))))
         except Exception as error:
             raise PlanError(
                 f"step {name!r}: its function or arguments cannot be pickled: {error}",
@@ -141,7 +140,10 @@ def load(calls: BinaryIO, index: int, step: TrustedDir | None) -> tuple[DelayedS
         with step.open(CHECKPOINT) as file:
             return pickle.load(file), Limits(*pickle.load(file))
     read = CallFile(calls)
-    return _Unpickler(read.call(index), read, {}).load(), read.limits
+    function, args, kwargs = _Unpickler(read.call(index), read, {}).load()
+    call = DelayedSubmission(function, *args)
+    call.kwargs = kwargs  # which may have a name of one of DelayedSubmission's own parameters
+    return call, read.limits
 
 
 def run(

@@ -34,7 +34,12 @@ def check_function(func: Any) -> None:
 
 def is_dotted_path(value: Any) -> bool:
     """Whether `value` is text like ``package.module.function``."""
-    parts = value.split(".") if isinstance(value, str) else []
+    return isinstance(value, str) and _has_names(value)
+
+
+@lru_cache(maxsize=64)  # the branches of a sweep call one function
+def _has_names(text: str) -> bool:
+    parts = text.split(".")
     return len(parts) >= 2 and all(part.isidentifier() for part in parts)
 
 

@@ -111,7 +111,8 @@ def called_in_job(config: DictConfig) -> Any:
     ((task, _),) = tasks(plan_of(config).root)
     written = payload.dump({"s": call_of(task)}, Limits(5, 0))
     (content,) = written.calls
-    return pickle.loads(content).result()
+    function, args, kwargs = pickle.loads(content)
+    return function(*args, **kwargs)
 
 
 def shape(value: Any) -> Any:
@@ -214,7 +215,8 @@ def test_a_configuration_that_python_passes_arrives_alone() -> None:
     config.lr = 7
     written = payload.dump({"s0": calls["s0"]}, Limits(5, 0))
     assert b"secret" not in written.calls[0]
-    (cfg,), named = pickle.loads(written.calls[0]).result()
+    function, args, kwargs = pickle.loads(written.calls[0])
+    (cfg,), named = function(*args, **kwargs)
     assert shape(cfg) == (
         "DictConfig",
         dict,

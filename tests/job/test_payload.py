@@ -15,9 +15,9 @@ def test_the_traceback_of_a_function_that_cannot_be_imported_names_its_file() ->
         raise ValueError("no luck")
 
     pickled = payload.dump({"train": Call(fails, (), {})}, Limits(1, 0))
-    call = pickle.loads(pickled.calls[0])
+    function, args, kwargs = pickle.loads(pickled.calls[0])
     try:
-        call.result()
+        function(*args, **kwargs)
     except ValueError as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]
     assert frame.filename == __file__

@@ -28,6 +28,9 @@ _JOB_ID = f"\\{IN_JOB}job.id}}"
 _OUTPUT_DIR = f"\\{IN_JOB}runtime.output_dir}}"
 
 
+_SEPARATOR = "\0"
+
+
 class FrozenConfig:
     """A composed configuration with its hydra node, pickled once for all the steps that share it.
 
@@ -76,6 +79,10 @@ class StepHydra:
     overrides: Sequence[str] | None = None
     number: int | None = None
 
+    def __reduce__(self) -> Any:  # with as few objects as can be, for there is one for each step
+        overrides = None if self.overrides is None else _SEPARATOR.join(self.overrides)
+        return _step_hydra, (self.base, _SEPARATOR.join(self.late), overrides, self.number)
+
     def set_up(self) -> None:
         """Set `HydraConfig`, and register the resolvers that Hydra itself brings."""
         from hydra.core.hydra_config import HydraConfig
@@ -97,6 +104,16 @@ class StepHydra:
             HydraConfig.instance().set_config(config)
         else:
             HydraConfig.instance().cfg = config
+
+
+def _step_hydra(
+    base: FrozenConfig, late: str, overrides: str | None, number: int | None
+) -> StepHydra:
+    def texts(joined: str) -> list[str]:
+        return joined.split(_SEPARATOR) if joined else []
+
+    given = None if overrides is None else texts(overrides)
+    return StepHydra(base, texts(late), given, number)
 
 
 def of_this_process() -> StepHydra | None:

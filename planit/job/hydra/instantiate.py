@@ -33,16 +33,20 @@ class WithBuilt:
         hydra: StepHydra | None = None,
     ) -> None:
         self.function = function
-        self.making = making or Making()
+        self.making = making
         self.hydra = hydra
         self._built: tuple[Sequence[Any], Mapping[str, Any]] | None = None
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Make the arguments, then call the function."""
         with in_place(self.hydra):
-            self._built = _built(args, kwargs, self.making)
+            making = self.making or Making()
+            self._built = _built(args, kwargs, making)
             function = partial(self.function, *self._built[0], **self._built[1])
-            return function if self.making.partial else function()
+            return function if making.partial else function()
+
+    def __reduce__(self) -> Any:
+        return WithBuilt, (self.function, self.making, self.hydra)
 
     def __getattr__(self, name: str) -> Any:
         if name in _SAVES:

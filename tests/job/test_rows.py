@@ -81,7 +81,8 @@ def by_hydra(overrides: Sequence[str]) -> Any:
     """The configuration that Hydra composes, or what it says against it."""
     loader = GlobalHydra.instance().config_loader()
     try:
-        return loader.load_configuration("config", list(overrides), RunMode.RUN, from_shell=False)
+        words = [*overrides, "hydra.mode=RUN"]  # as Hydra adds it to those of a single run
+        return loader.load_configuration("config", words, RunMode.RUN, from_shell=False)
     except HydraException as error:
         return str(error)
 

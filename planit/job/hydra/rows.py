@@ -25,7 +25,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from planit.job.hydra.internals import apply_values, name_branch, parsed
 from planit.job.hydra.program import Row
@@ -146,6 +146,7 @@ class _Composing:
                 self.config_name, list(fixed), RunMode.RUN, from_shell=False
             )
             _refuse_multirun(config)
+            _set_mode(config)
             base = _pickled(config)
         self.bases.append(base)
         given = set(fixed)
@@ -182,6 +183,14 @@ def _pickled(config: DictConfig) -> bytes:
         return by_name((config, GlobalHydra.instance().hydra))
     except Exception:
         return by_name((config, None))
+
+
+def _set_mode(config: DictConfig) -> None:
+    """Say that this is a single run, as Hydra does for one."""
+    with read_write(config.hydra), open_dict(config.hydra):
+        if config.hydra.mode is None:
+            config.hydra.mode = RunMode.RUN
+            config.hydra.overrides.hydra.append("hydra.mode=RUN")
 
 
 def _refuse_multirun(config: DictConfig) -> None:

@@ -14,6 +14,7 @@ from planit.nodes import Resources
 from planit.nodes.slurm_args import changed
 from planit.record import index
 from planit.record.run_dir import RunDir
+from planit.status.result_rows import StepResult, run_results
 from planit.status.run_status import run_status
 from planit.status.states import RunStatus, State
 from planit.submit.cancellation import Cancelled, cancel
@@ -67,6 +68,25 @@ class Run:
             RunError: the folder is not a run directory.
         """
         return run_status(self._dir, self.backend.client)
+
+    def results(self, step: str | None = None) -> list[StepResult]:
+        """What the branches of a sweep returned so far, a row for each, in the order of the plan.
+
+        Args:
+            step: the name of a step, with its branch (``train[lr=0.1]``) or without (``train``, for
+                all branches). By default the last step of the branches of which one has returned
+                something; in a plan without a sweep, every step.
+
+        Returns:
+            Rows with `step`, `values` (the swept parameters), `state`, `result` (None unless the
+            step is done and returned plain data: numbers, text, booleans, and lists and mappings
+            of them, of at most 64 KB), `elapsed_s` (seconds), and `is_pickled` (whether it
+            returned anything else: only its job's `result` unpickles that).
+
+        Raises:
+            RunError: there is no such step, or the folder is not a run directory.
+        """
+        return list(run_results(self._dir, self.backend.client, step).rows)
 
     def cancel(self, *steps: str) -> Cancelled:
         """Cancel the given steps and everything behind them; without any, all that is not final.

@@ -5,14 +5,19 @@ The night with a bug needs Slurm: tests/slurm/test_night.py.
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from planit.app.verbs import VERBS
+from planit.status.result_rows import StepResult
+from planit.status.states import State
+from planit.views.results_table import ResultTable
 from tests.cluster.__main__ import main as private_slurm
 from tests.helpers import ROOT, planit_here, run_planit, run_python, write
 from tests.readme import block_with, blocks, is_as_shown
@@ -105,6 +110,23 @@ def test_a_sweep_looks_as_shown() -> None:
     ((command, shown),) = block_with("$ planit -m").shown
     assert is_as_shown(planit_here(*words_of(f"$ {command}")).out, shown)
     assert not is_as_shown(planit_here("plan=thesis").out, shown)
+
+
+def test_results_look_as_shown() -> None:
+    ((_, shown),) = block_with("$ planit results").shown
+    rows = [
+        StepResult("a", {"lr": 0.001, "model": "roberta"}, State.DONE, scores(0.9021, 0.35), 782),
+        StepResult("b", {"lr": 0.001, "model": "bert"}, State.DONE, scores(0.9134, 0.31), 760),
+        StepResult("c", {"lr": 0.01, "model": "roberta"}, State.RUNNING, None, 465),
+        StepResult("d", {"lr": 0.01, "model": "bert"}, State.DONE, scores(0.5, math.nan), 131),
+    ]
+    head, _, table = shown.partition("\n")
+    assert ResultTable.of(rows).sorted(["-accuracy"]).text() == table.rstrip("\n")
+    assert head.endswith("of plan thesis, step eval: 3 done, 1 running")
+
+
+def scores(accuracy: float, loss: float) -> dict[str, Any]:
+    return {"accuracy": accuracy, "loss": {"val": loss}}
 
 
 def test_the_scripts_that_it_names_are_there() -> None:

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from planit.app.launch_settings import LaunchSettings
 from planit.app.submitting import run_here, see_through, show_progress, start
+from planit.app.sweeps.swept_rows import swept_rows
 from planit.app.waiting import wait_for
 from planit.backends.in_process import InProcess
 from planit.errors import StepsFailedError
@@ -66,7 +67,12 @@ class _Batch:
 
     def plan(self, settings: LaunchSettings, runs: LaunchedRun) -> Plan:
         """A branch for each configuration; of one shape, so that they are one job array."""
-        steps = [Step(name, runs, settings.slurm_args, job) for name, job in self.jobs.items()]
+        base = str(self.program.config.hydra.job.name)
+        swept = swept_rows([filter_overrides(job.overrides) for job in self.jobs.values()])
+        steps = [
+            Step(name, runs, settings.slurm_args, job).of_branch(base, values)
+            for (name, job), values in zip(self.jobs.items(), swept, strict=True)
+        ]
         return Plan(settings.plan, Parallel(*steps, max_concurrent=settings.max_concurrent))
 
     def runs(self, settings: LaunchSettings, **rest: Any) -> LaunchedRun:

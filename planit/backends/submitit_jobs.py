@@ -59,7 +59,7 @@ class StepPaths(JobPaths):
 
     @property
     def result_pickle(self) -> Path:
-        """The record of the first attempt, which ends with what it returned."""
+        """The record of the first attempt, which holds what it returned."""
         return self._files.result(0, self._rank or 0)
 
     @property
@@ -230,13 +230,15 @@ class StepJob(SlurmJob[Any]):
         if rank and (own := self._record.reports(restart).get(rank)) is not None:
             end = own
         with trust.opened(self._record.run_path) as run:
-            content = read_result(run, self._record, restart, rank)
+            marker, content = read_result(run, self._record, restart, rank)
         if end.outcome is Outcome.TERMINATED:
             why = "" if end.error is None else f": {end.error.message}"
             raise self._uncompleted(f"ended before it returned ({self.state}){why}")
         if end.error is not None:
             return "error", end.error.traceback or end.error.message
-        value = pickle.loads(content) if content else None
+        if not content:
+            return "success", None if marker is None else marker.result
+        value = pickle.loads(content)
         if isinstance(value, NotPickled):
             raise UncompletedJobError(
                 f"step {self.name!r} (job {self.job_id}) succeeded, but what it returned cannot be"

@@ -16,6 +16,7 @@ from planit.errors import PlanError, suggest
 from planit.nodes import Chain, Command, Group, HydraApp, Node, Parallel, Step, Task
 from planit.nodes.arguments import Structured, Unbuilt
 from planit.nodes.functions import dotted_path
+from planit.nodes.sweep import swept_value
 
 # A tuple: `str | int` would make a new object for each value.
 _PLAIN = (str, int, float, bool, bytes, Enum, PurePath)
@@ -176,7 +177,8 @@ def _renamed(node: Node, values: Mapping[str, str], hydra: Any = None) -> Node:
         return node
     if isinstance(node, Task):
         name = f"{node.name}[{label_of(values)}]" if values else node.name
-        return node.renamed(name, hydra)
+        swept = {key: swept_value(text) for key, text in values.items()}
+        return node.renamed(name, hydra).of_branch(node.base, swept)
     if isinstance(node, Group):
         return node.with_children(_renamed(child, values, hydra) for child in node.children)
     return node

@@ -7,12 +7,17 @@ import shlex
 import stat
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Self
 
 from planit.job.ending import named_signal
 from planit.job.frozen import frozen_command, with_own_path
 from planit.job.hydra.hydra_config import completed
+from planit.record import fields
+from planit.record.plain_data import MAX_BYTES
+from planit.record.run_dir import RESULT
 
 _TAIL_BYTES = 4096
 _MAX_SHOWN = 200  # characters of a command or of a line
@@ -35,14 +40,17 @@ class CommandFailedError(Exception):
 
 @dataclass(frozen=True)
 class CommandCall:
-    """Runs a command with its output going to the step's log."""
+    """Runs a command with its output going to the step's log.
+
+    Its result is the JSON that it writes to the file ``$PLANIT_RESULT``.
+    """
 
     command: str | tuple[str, ...]
     cwd: str | None = None
     env: dict[str, str] = field(default_factory=dict)
 
-    def __call__(self) -> None:
-        """Run it to its end.
+    def __call__(self) -> Any:
+        """Run it to its end; its result, or None.
 
         Raises:
             CommandFailedError: with its exit code (128 + n if signal n ended it).
@@ -54,17 +62,68 @@ class CommandCall:
         cwd = None if self.cwd is None else completed(self.cwd)
         env = {name: completed(value) for name, value in self.env.items()}
         before = _log_size()
-        try:
-            code = subprocess.call(argv, cwd=cwd, env=with_own_path(os.environ, env))
-        except OSError as error:
-            code = 127 if isinstance(error, FileNotFoundError) else 126
-            raise CommandFailedError(code, f"exit code {code}: ", str(error)) from error
-        if code == 0:
-            return
+        with _ResultFile() as result:
+            try:
+                own = with_own_path(os.environ, env | result.variables)
+                code = subprocess.call(argv, cwd=cwd, env=own)
+            except OSError as error:
+                code = 127 if isinstance(error, FileNotFoundError) else 126
+                raise CommandFailedError(code, f"exit code {code}: ", str(error)) from error
+            if code == 0:
+                return result.read()
         how = f"exit code {code}" if code > 0 else f"ended by {named_signal(-code)}"
         line = _last_line(before)
         how, what = (f"{how} of: ", shown) if line is None else (f"{how}: ", line)
         raise CommandFailedError(code if code > 0 else 128 - code, how, what)
+
+
+class _ResultFile:
+    """The file for a command's result, which is in the step's folder only while it runs."""
+
+    def __init__(self) -> None:
+        folder = os.environ.get("PLANIT_STEP_DIR")
+        self.path = None if folder is None else Path(folder, RESULT)
+        self.variables = {} if self.path is None else {"PLANIT_RESULT": str(self.path)}
+
+    def __enter__(self) -> Self:
+        self._remove()  # that of an attempt that was killed
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._remove()
+
+    def _remove(self) -> None:
+        with suppress(OSError):
+            if self.path is not None:
+                self.path.unlink()
+
+    def read(self) -> Any:
+        """The result; None if there is none. What is not a result is told in the log."""
+        if self.path is None:
+            return None
+        try:
+            with suppress(OSError):  # opening a folder refreshes it on a network file system
+                os.close(os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY))
+            with os.fdopen(os.open(self.path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+                content = file.read(MAX_BYTES + 1) or b""
+            if not content.strip():
+                raise ValueError("is empty")
+            if len(content) > MAX_BYTES:
+                raise ValueError(f"has more than {MAX_BYTES:,} bytes")
+            return _parsed(content)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            why = f"cannot be read: {error.strerror}" if isinstance(error, OSError) else error
+            print(f"planit: $PLANIT_RESULT {why}; the step has no result", flush=True)
+            return None
+
+
+def _parsed(content: bytes) -> Any:
+    try:
+        return fields.parse(content)
+    except ValueError as error:
+        raise ValueError(f"is not JSON: {error}") from None
 
 
 def _log_size() -> int | None:

@@ -24,6 +24,7 @@ from planit.record import context, frozen_code
 from planit.record.files import make_dir
 from planit.record.frozen_code import CodeUsed
 from planit.record.markers import EndMarker, Outcome, StartMarker, StepError
+from planit.record.plain_data import plain_data
 from planit.record.run_dir import CHECKPOINT
 from planit.record.stage_dir import open_calls
 from planit.record.task_files import TaskFiles, restart_count
@@ -160,7 +161,10 @@ class _Step:
         if outcome is Outcome.SUCCEEDED:
             with suppress(OSError):
                 self.checkpoint.unlink()
-        returned = b"" if value is None else import_payload().pickled_value(value)
+        plain = plain_data(value)
+        returned = b""
+        if plain is None or not plain.exact:
+            returned = import_payload().pickled_value(value)
         ended = time.time()
         report = EndMarker(
             outcome,
@@ -173,6 +177,7 @@ class _Step:
             error=error,
             peak_memory_bytes=_peak_memory_bytes(),
             peak_gpu_memory_bytes=self.gpu.peak_bytes(),
+            result=None if plain is None else plain.value,
         )
         self.task.write_report(self.restart, self.rank, report, returned)
         os.umask(self.umask)

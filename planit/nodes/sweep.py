@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from planit.errors import PlanError
@@ -11,6 +13,8 @@ from planit.nodes.functions import Function
 from planit.nodes.slurm_args import SlurmSpec
 from planit.nodes.tree import Parallel, Step, in_step
 
+_IS_ID = re.compile(r"[+-]?0[\d_]")  # ``subject=007``, which Hydra reads as text too
+_WORDS = {"true": True, "false": False, "null": None}
 COMBINATIONS = ("product", "zip")
 
 
@@ -52,7 +56,9 @@ class Sweep(Parallel):
         if twice:
             raise PlanError(f"step {name!r}: {twice[0]!r} is both swept and given")
         steps = (
-            Step(step_name(name, row), func, slurm_args or {}, *args, **kwargs, **row)
+            Step(step_name(name, row), func, slurm_args or {}, *args, **kwargs, **row).of_branch(
+                name, row
+            )
             for row in rows
         )
         super().__init__(*steps, max_concurrent=max_concurrent)
@@ -68,7 +74,9 @@ class Sweep(Parallel):
         if self.name:
             return self
         steps = [step for step in self.children if isinstance(step, Step)]
-        other = self.with_children(step.renamed(f"{name}{step.name}") for step in steps)
+        other = self.with_children(
+            step.renamed(f"{name}{step.name}").of_branch(name, {}) for step in steps
+        )
         other._call(name)  # noqa: SLF001 (its own)
         return other
 
@@ -98,6 +106,18 @@ def combinations(over: Mapping[str, Iterable[Any]], combine: str) -> list[dict[s
     else:
         rows = itertools.product(*columns.values())
     return [dict(zip(columns, row, strict=True)) for row in rows]
+
+
+def swept_value(text: str) -> Any:
+    """The value that an override on the command line sets: a number, true, false, null, or text."""
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
+        return text[1:-1]
+    if text in _WORDS or _IS_ID.match(text):
+        return _WORDS.get(text, text)
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(text)
+    return text
 
 
 def step_name(name: str, values: Mapping[str, Any]) -> str:

@@ -53,15 +53,19 @@ class Task(Node):
         resources: the same, checked and in submission's terms.
         origin: where it stands in a configuration; None for a step made in Python.
         hydra: what its job sets `HydraConfig` up from, if that is not the run's.
+        base: its name without its branch: "train" of ``train[lr=0.1]``.
+        values: the swept parameters of its branch.
     """
 
-    __slots__ = ("hydra", "name", "origin", "resources", "slurm_args")
+    __slots__ = ("base", "hydra", "name", "origin", "resources", "slurm_args", "values")
 
     name: str
     slurm_args: SlurmSpec
     resources: Resources
     origin: Origin | None
     hydra: Any
+    base: str
+    values: Mapping[str, Any]
     launches = True  # started once for each Slurm task of the job, if it has several
 
     def _set_up(self, name: Any, slurm_args: Any) -> None:
@@ -71,7 +75,8 @@ class Task(Node):
             raise PlanError(f"the name of a step must be non-empty text, not {name!r}")
         if not name.isprintable():
             raise PlanError(f"step name {name!r} has control characters", hint="remove them")
-        self.name = name
+        self.name = self.base = name
+        self.values = {}
         self.origin = self.hydra = None
         try:
             self.resources = resources_of(slurm_args)
@@ -87,7 +92,15 @@ class Task(Node):
         """The same step under another name, with a configuration of its own."""
         other = copy.copy(self)
         other.name = name
+        other.base = self.base or name
         other.hydra = hydra
+        return other
+
+    def of_branch(self, base: str, values: Mapping[str, Any]) -> Self:
+        """The same step as one of several called `base`, told apart by swept parameters."""
+        other = copy.copy(self)
+        other.base = base
+        other.values = {**values, **self.values}
         return other
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from planit.errors import PlanError, RunError
@@ -15,11 +16,18 @@ from planit.record.submissions import SubmittedStage
 
 
 class Leaf(NamedTuple):
-    """A step as the manifest has it."""
+    """A step as the manifest has it.
+
+    Attributes:
+        base: its name without its branch, if it is of one of several branches.
+        values: the swept parameters of its branch.
+    """
 
     name: str
     slug: str
     time: str
+    base: str = ""
+    values: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -135,7 +143,8 @@ def leaves(tree: dict[str, Any]) -> Iterator[Leaf]:
             time = node["slurm"].get("time")
             if not _is_wall_time(time):
                 raise RunError(f"{MANIFEST} is damaged: {time!r} is not the time of a step")
-            yield Leaf(node["name"], node["slug"], time)
+            values = fields.mapping(node, "values")
+            yield Leaf(node["name"], node["slug"], time, node.get("base", node["name"]), values)
 
 
 def _fits(stage: SubmittedStage, steps: Collection[str]) -> bool:

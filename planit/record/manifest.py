@@ -16,6 +16,7 @@ from typing import Any
 from planit.nodes import Chain, Command, Group, HydraApp, Node, Origin, Parallel, Step, Task
 from planit.nodes.arguments import Unbuilt, targets
 from planit.nodes.functions import dotted_path, is_dotted_path
+from planit.record.plain_data import plain_data
 
 _PACKAGES = ("planit-slurm", "submitit", "hydra-core", "omegaconf", "cloudpickle")
 _REPR_CHARACTERS = 500
@@ -81,6 +82,10 @@ def _leaf(task: Task, slug: str) -> dict[str, Any]:
         "slug": slug,
         "slurm": task.resources.options,
     }
+    if task.base != task.name:
+        leaf["base"] = task.base
+    if task.values:
+        leaf["values"] = {key: _swept(value) for key, value in task.values.items()}
     if task.origin is not None:
         leaf["origin"] = {key: item for key, item in vars(task.origin).items() if item}
     if isinstance(task, Step):
@@ -135,6 +140,14 @@ def _short(value: Any) -> Any:
     if len(text) > _REPR_CHARACTERS:
         return text[:_REPR_CHARACTERS] + "..."
     return _plain(value.content) if isinstance(value, Unbuilt) else text
+
+
+def _swept(value: Any) -> Any:
+    """A swept value: plain data as they are, whatever else as an argument is shown."""
+    if value is None or isinstance(value, _PLAIN):
+        return value
+    plain = plain_data(value)
+    return _short(value) if plain is None else plain.value
 
 
 def _plain(content: Any) -> Any:

@@ -64,6 +64,10 @@ def _wrong_values(node: Mapping[str, Any]) -> Iterator[str]:
         yield "has no program"
     if "targets" in node and fields.texts(node, "targets") != node["targets"]:
         yield "has targets that are not texts"
+    if not _is_plain(node.get("base", "x")):
+        yield "has a name without its branch that is not text"
+    if not isinstance(node.get("values", {}), dict):
+        yield "has swept values that are not an object"
     if "origin" in node and not _is_origin(node["origin"]):
         yield "has an origin that is none"
 

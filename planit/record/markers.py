@@ -114,6 +114,7 @@ class EndMarker:
         ranks: processes that the step consists of.
         error: what ended it, unless it succeeded.
         peak_memory_bytes, peak_gpu_memory_bytes: the largest that was seen.
+        result: what the step returned, if that is plain data (see `planit.record.plain_data`).
     """
 
     outcome: Outcome
@@ -126,6 +127,7 @@ class EndMarker:
     error: StepError | None = None
     peak_memory_bytes: int | None = None
     peak_gpu_memory_bytes: int | None = None
+    result: Any = None
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -139,6 +141,7 @@ class EndMarker:
             "error": self.error and self.error.as_json(),
             "peak_memory_bytes": self.peak_memory_bytes,
             "peak_gpu_memory_bytes": self.peak_gpu_memory_bytes,
+            "result": self.result,
         }
 
     @classmethod
@@ -161,6 +164,7 @@ class EndMarker:
             error=StepError.from_json(content.get("error")),
             peak_memory_bytes=fields.whole(content, "peak_memory_bytes"),
             peak_gpu_memory_bytes=fields.whole(content, "peak_gpu_memory_bytes"),
+            result=content.get("result"),
         )
 
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from planit.record.history import History
-from planit.record.markers import Attempt, EndMarker, StartMarker, Tries
+from planit.record.markers import Attempt, EndMarker, Outcome, StartMarker, Tries
 from planit.record.run_dir import RunDir
 from planit.record.stage_dir import StageDir
-from planit.record.task_files import list_records, read_attempts
+from planit.record.task_files import list_records, read_attempts, read_record
 
 _Stage = tuple[int, int]
 _Place = tuple[int, int, int]
@@ -57,16 +58,32 @@ class RunRecords:
         restart = max(self._of(place), default=0)
         return _joined([before, self._read(place, [restart])])
 
+    def result(self, place: _Place) -> tuple[Any, bool]:
+        """What the newest attempt at a placement of a step returned, as its record has it.
+
+        Returns:
+            The plain data, or None; and whether the record holds something else instead, pickled.
+        """
+        restart = max(self._of(place), default=0)
+        marker, has_more = read_record(f"{self._folder(place)}/{place[2]}.{restart}.json")
+        end = EndMarker.from_json(marker)
+        if end is None or end.outcome is not Outcome.SUCCEEDED:
+            return None, False
+        return end.result, has_more and end.result is None
+
     def any_of(self, submission: int) -> bool:
         """Whether anything of a submission has left a record."""
         stages = {place[:2] for places in self._places.values() for place in places}
         return any(self._list(stage) for stage in stages if stage[0] == submission)
 
     def _read(self, place: _Place, restarts: list[int]) -> Tries:
-        stage, index = place[:2], place[2]
+        return read_attempts(self._folder(place), place[0], place[2], restarts)
+
+    def _folder(self, place: _Place) -> Path:
+        stage = place[:2]
         if stage not in self._folders:
             self._folders[stage] = StageDir(self._path, *stage).path
-        return read_attempts(self._folders[stage], stage[0], index, restarts)
+        return self._folders[stage]
 
     def _found(self, name: str) -> Iterator[tuple[_Place, list[int]]]:
         for place in self._places.get(name, ()):

@@ -55,6 +55,7 @@ MANIFEST, STATES = "manifest.json", "states.json"
 DEBUG = "debug"  # what stands for a run directory where none is kept
 CHECKPOINT = "checkpoint.pkl"  # in a step's folder: the call as it saved itself, to go on from
 JOB_RETURN = "job_return.pkl"  # in a step's folder: Hydra's, for the sweeper that waits for it
+RESULT = ".planit_result.json"  # in a step's folder: what a command writes; gone when it has ended
 _JOURNAL, _STEPS = "journal.jsonl", "steps"
 
 

@@ -8,9 +8,9 @@
     <i>.<r>.exit            between the user's setup and teardown lines: the step's exit code
     <i>.log                 what it wrote; the ranks of a step that has several write to <i>.<k>.log
 
-The first line of a record is a marker as JSON. Behind it stands what the step returned, pickled, if
-that is not None. Each file has one writer at a time and is replaced as a whole. Names that end in
-``_in_bash`` are for scripts.
+The first line of a record is a marker as JSON, with what the step returned if that is plain data.
+Behind it stands what the step returned, pickled, unless JSON holds all of it. Each file has one
+writer at a time and is replaced as a whole. Names that end in ``_in_bash`` are for scripts.
 """
 
 from __future__ import annotations
@@ -105,7 +105,10 @@ class TaskFiles:
         return StartMarker.from_json(read_marker(self.record(restart)))
 
     def write_report(self, restart: int, rank: int, report: EndMarker, returned: bytes) -> None:
-        """Write how the call of one process ended; `returned` is pickled, or empty for None."""
+        """Write how the call of one process ended; `returned` is what it returned, pickled.
+
+        That is empty where the report itself holds all of it.
+        """
         write_atomic(self.report(restart, rank), _line(report) + returned)
 
     def reports(self, restart: int) -> dict[int, EndMarker]:
@@ -228,27 +231,41 @@ def has_records(run_path: Path, submission: int) -> bool:
 
 def read_marker(path: Path | str) -> Any | None:
     """The JSON in the first line of a record; None if there is none, or it is not whole."""
+    return read_record(path)[0]
+
+
+def read_record(path: Path | str) -> tuple[Any | None, bool]:
+    """The same, and whether there is more behind that line."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             content = os.read(handle, _BLOCK_BYTES)  # quicker than a file object, for thousands
             while b"\n" not in content and (more := os.read(handle, _BLOCK_BYTES)):
                 content += more
+            line, _, rest = content.partition(b"\n")
+            has_more = bool(rest or os.read(handle, 1))
         finally:
             os.close(handle)
-        return fields.parse(content.partition(b"\n")[0])
+        return fields.parse(line), has_more
     except (OSError, ValueError):
-        return None
+        return None, False
 
 
-def read_result(run: TrustedDir, files: TaskFiles, restart: int, rank: int) -> bytes:
-    """What a process of an attempt returned, pickled; empty for None.
+def read_result(
+    run: TrustedDir, files: TaskFiles, restart: int, rank: int
+) -> tuple[EndMarker | None, bytes]:
+    """How a process of an attempt ended, and what it returned, pickled.
+
+    The pickle is empty where the marker's `result` is all that the process returned.
 
     Raises:
         RunError: another user could have written it.
     """
     path = files.result(restart, rank).relative_to(files.run_path)
-    return run.read_bytes(str(path)).partition(b"\n")[2]
+    line, _, pickled = run.read_bytes(str(path)).partition(b"\n")
+    with suppress(ValueError):
+        return EndMarker.from_json(fields.parse(line)), pickled
+    return None, pickled
 
 
 def _line(marker: StartMarker | EndMarker) -> bytes:

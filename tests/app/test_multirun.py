@@ -184,6 +184,33 @@ def test_the_launcher_lets_another_sweeper_drive_plans(project: Path) -> None:
     assert "best 0.35 of 4" in done.out
 
 
+def test_another_sweeper_reads_plain_values_from_the_record(project: Path) -> None:
+    """A tuple is a list there, which shows where the value comes from; a set is unpickled."""
+    from tests.helpers import HERE
+
+    shows = "print([one.return_value for one in done])\n            values.update("
+    sweeper = _SWEEPER.replace("values.update(", shows)
+    sweeper = sweeper.replace("one.return_value for lr,", "max(one.return_value) for lr,")
+    write(project / "plugins/hydra_plugins/halving.py", sweeper)
+    returns = "return {lr} if float(lr) == 0.9 else ((float(lr) - 0.3) ** 2,)"
+    write(project / "mini.py", _CODE.replace("return (float(lr) - 0.3) ** 2", returns))
+    done = run_planit(
+        "submit", "-m", "plan=mini", "hydra/sweeper=halving", "hydra/launcher=planit",
+        "backend=local", "backend.cpus=18", "backend.gpus=1", "seed=1", cwd=project,
+        env={"PYTHONPATH": f"{HERE}:{project / 'plugins'}"},
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    first, second = (line for line in done.out.splitlines() if line.startswith("["))
+    assert first == f"[[{(0.1 - 0.3) ** 2}], {{0.9}}]"
+    assert second.startswith("[[0.0")
+    shown = planit_here("results", "--csv", cwd=project)
+    assert [line.rpartition(",")[0] for line in shown.out.splitlines()] == [
+        "step,lr,state,result",
+        f"score[lr=0.2],0.2,DONE,[{(0.2 - 0.3) ** 2}]",
+        f"score[lr=0.35],0.35,DONE,[{(0.35 - 0.3) ** 2}]",
+    ]
+
+
 def test_a_failed_branch_fails_the_other_sweepers_run(project: Path) -> None:
     words = ("plan=mini", "hydra/launcher=planit", "backend=debug", "seed=12,13")
     done = run_planit("submit", "-m", *words, cwd=project)

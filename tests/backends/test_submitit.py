@@ -134,6 +134,16 @@ def test_a_result_is_kept_however_long_the_process_takes_to_end(files: TaskFiles
     assert job_of(files, Queue()).result() == [3]
 
 
+def test_a_result_that_is_all_in_the_end_marker_is_not_unpickled(
+    files: TaskFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(pickle, "loads")
+    end = EndMarker(Outcome.SUCCEEDED, ended=time.time(), result={"loss": 0.5})
+    files.write_report(0, 0, end, b"")
+    end_step(files, 0, 0, job="1")
+    assert job_of(files, Queue()).result() == {"loss": 0.5}
+
+
 def test_a_result_that_cannot_be_pickled_is_told_and_does_not_fail_the_step(
     files: TaskFiles, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,7 +15,7 @@ from planit import Chain, Command, Parallel, SlurmArgs, Step, Sweep
 from tests.contract import work
 from tests.contract.drivers import ARGS, DEBUG_LACKS, ON_SLURM, Driver
 from tests.graph.reference import ancestors
-from tests.helpers import files_of, write
+from tests.helpers import all_below, files_of, write
 from tests.slurm import steps
 from tests.slurm.tools import lines, settled, until
 
@@ -131,6 +131,45 @@ def test_commands_run_in_their_folder_with_their_environment(
     assert found == {"shell": "DONE", "argv": "DONE", "code": "FAILED", "missing": "FAILED"}
     assert lines(out) == [f"a'b {tmp_path}"]
     assert lines(Path(f"{out}2")) == ["$HOME *"]
+
+
+def test_results_are_what_was_returned_and_plain_ones_are_in_the_record(
+    driver: Driver, tmp_path: Path
+) -> None:
+    """Of a command what it wrote to the file; that file is gone."""
+    wrong, right = (
+        Command(name, f"echo {shlex.quote(text)} > $PLANIT_RESULT; test -s $PLANIT_RESULT", ARGS)
+        for name, text in (("wrong", "{oops"), ("right", '{"loss": [0.5, NaN]}'))
+    )
+    root = Parallel(
+        Sweep("pair", work.pair, ARGS, over={"x": [1, 2]}), wrong, right, Step("set", set, ARGS)
+    )
+    if driver.name != "debug":
+        run = driver.start(tmp_path / "runs", root)
+        assert set(settled(run, 120).values()) == {"DONE"}
+        rows = {row.step: row for row in run.results("pair")}
+        assert [(row.values, row.result) for row in rows.values()] == [
+            ({"x": 1}, [1, 0.5]),
+            ({"x": 2}, [2, 0.5]),
+        ]
+        found = {name: run.results(name)[0] for name in ("wrong", "right", "set")}
+        assert repr(found["right"].result) == "{'loss': [0.5, nan]}"
+        assert found["wrong"].result is None
+        assert not found["wrong"].is_pickled
+        assert found["set"].is_pickled
+        assert "$PLANIT_RESULT is not JSON" in files_of(run.path, "wrong").log().read_text()
+        assert all_below(run.path / "steps") == []
+        return
+    jobs = driver.jobs(tmp_path / "runs", root)
+    assert repr({name: job.result() for name, job in jobs.items()}) == repr(
+        {
+            "pair[x=1]": (1, 0.5),
+            "pair[x=2]": (2, 0.5),
+            "wrong": None,
+            "right": {"loss": [0.5, float("nan")]},
+            "set": set(),
+        }
+    )
 
 
 def test_setup_lines_run_before_and_a_failing_one_fails_the_step(

@@ -23,6 +23,10 @@ def plain(number: int) -> int:
     return 2 * number
 
 
+def pair(x: int) -> tuple[int, float]:
+    return x, 0.5
+
+
 def note(path: str, text: object) -> None:
     _append(path, text)
 

@@ -21,7 +21,7 @@ FILES = {
     "config.yaml": "defaults: [_self_, plan: fine, slurm: cpu, backend: debug,"
     " optional experiment: null]\nlr: 1\naction: describe\nruns_dir: planit_runs\n",
 }
-VERBS = ["describe", "submit", "runs", "status", "logs", "wait", "cancel", "resume", "help"]
+VERBS = "describe submit runs status results logs wait cancel resume help".split()
 KEYS = [
     "plan", "slurm", "slurm@cpu", "backend", "experiment", "lr", "action", "runs_dir", "sweep.join",
     "sweep.share", "share", "plan.name", "plan.root", "plan.steps", "plan.steps.a",

@@ -22,6 +22,7 @@ from tests.local.project import Project, chain, ended, parallel
 VERBS = [
     ["status"], ["status", "--json"], ["status", "--all"], ["logs"], ["logs", "a"],
     ["logs", "c", "--tail", "2"], ["logs", "b", "--older"], ["logs", "b", "--path"], ["runs"],
+    ["results"], ["results", "a", "--csv"], ["results", "--json"], ["results", "--sort", "-x"],
     ["wait"], ["cancel"], ["cancel", "b"], ["resume", "--dry-run"],
     ["resume", "--dry-run", "--from", "a"], ["resume", "backend.cpus=1"],
     ["resume", "--from", "a", "backend.cpus=1"],

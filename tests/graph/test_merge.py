@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planit import Chain, Node, Parallel, PlanError, Step
+from planit import Chain, Node, Parallel, PlanError, Step, Sweep
 from planit.graph import Branch, lower, merge
 from planit.nodes import check_unique_names, tasks
 from planit.views.plan_tree import tree_text
@@ -38,6 +38,24 @@ def test_equal_steps_at_the_front_run_once() -> None:
         "train[x=1]",
         "report[x=1]",
     ]
+
+
+def test_each_step_has_the_swept_values_of_its_branch_and_its_name_without_it() -> None:
+    inner = Sweep("train", nothing, CPU, over={"fold": [1]})
+    rows = [("0.1", "a"), ("0.1", "b"), ("1e-3", "c")]
+    branches = [
+        Branch({"lr": lr, "data": data}, Chain(step("get"), step("split", lr), inner, step("end")))
+        for lr, data in rows
+    ]
+    found = {
+        task.name: (task.base, task.values) for task, _ in tasks(merge(branches, join=["end"]))
+    }
+    alone = {"lr": 0.001, "data": "c"}
+    assert found["get"] == ("get", {})
+    assert found["end"] == ("end", {})
+    assert found["split[lr=0.1]"] == ("split", {"lr": 0.1})
+    assert found["train[fold=1][lr=0.1]"] == ("train", {"lr": 0.1, "fold": 1})
+    assert found["train[fold=1][lr=1e-3,data=c]"] == ("train", {**alone, "fold": 1})
 
 
 def test_nothing_is_shared_when_sharing_is_off() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -18,12 +20,12 @@ from planit import Command, SlurmArgs, Step
 from planit.graph import lower
 from planit.job.call import call_of
 from planit.nodes import Task
-from planit.record import tickets
+from planit.record import tickets, trust
 from planit.record.frozen_code import CodeUsed
 from planit.record.jobs import JobRef
 from planit.record.run_dir import CHECKPOINT, RunDir
 from planit.record.stage_dir import After
-from planit.record.task_files import TaskFiles
+from planit.record.task_files import TaskFiles, read_result
 from planit.submit import prepare
 from tests.helpers import ROOT, mode_of
 
@@ -105,6 +107,10 @@ def lambda_result() -> Callable[[], None]:
     return lambda: None
 
 
+def pair() -> tuple[int, float]:
+    return 1, math.nan
+
+
 def mask_and_file(path: str) -> str:
     Path(path).write_text("x")
     mask = os.umask(0)
@@ -137,6 +143,66 @@ def test_exit_code_and_marker_say_how_a_step_ended(
     assert (marker["outcome"], marker["exit_code"]) == (outcome, code)
     assert (marker["error"] or {}).get("type") == said
     assert len(json.dumps(marker["error"])) < 150_000
+
+
+def returned(files: TaskFiles) -> bytes:
+    with trust.opened(files.run_path) as run:
+        return read_result(run, files, 0, 0)[1]
+
+
+def test_plain_return_value_is_in_the_end_marker_alone(tmp_path: Path) -> None:
+    process, files = begin(tmp_path, Step("s", dict, ARGS, loss=0.5, tags=["a"]))
+    assert end(process, files)["result"] == {"loss": 0.5, "tags": ["a"]}
+    assert returned(files) == b""
+
+
+def test_what_is_more_than_its_json_is_pickled_too(tmp_path: Path) -> None:
+    process, files = begin(tmp_path, Step("s", pair, ARGS))
+    assert repr(end(process, files)["result"]) == "[1, nan]"
+    assert repr(pickle.loads(returned(files))) == "(1, nan)"
+
+
+def test_other_return_values_are_pickled_as_ever(tmp_path: Path) -> None:
+    process, files = begin(tmp_path, Step("s", set, ARGS, [1]))
+    assert end(process, files)["result"] is None
+    assert pickle.loads(returned(files)) == {1}
+
+
+@pytest.mark.parametrize(
+    ("shell", "result", "said"),
+    [
+        ("echo '{\"loss\": 0.5, \"n\": NaN}' > $PLANIT_RESULT", {"loss": 0.5, "n": math.nan}, ""),
+        ("echo 3 > out; mv out $PLANIT_RESULT", 3, ""),
+        ("true", None, ""),
+        ("echo oops > $PLANIT_RESULT", None, "is not JSON: Expecting value: line 1 column 1"),
+        (": > $PLANIT_RESULT", None, "is empty"),
+        (
+            "printf '[%065536d]' 0 | tr 0 1 > $PLANIT_RESULT", None,
+            "has more than 65,536 bytes",
+        ),
+        ("printf '%05000d' 1 | tr 0 1 > $PLANIT_RESULT", None, "is not JSON: "),
+        ("printf '%09000d' 0 | tr 0 [ > $PLANIT_RESULT", None, "is not JSON: "),
+        ("mkdir $PLANIT_RESULT", None, "cannot be read: Is a directory"),
+        ("mkfifo $PLANIT_RESULT", None, "is empty"),
+    ],
+)  # fmt: skip
+def test_what_a_command_writes_to_planit_result_is_its_result(
+    tmp_path: Path, shell: str, result: Any, said: str
+) -> None:
+    """If it is none, the log says so, and the step has succeeded all the same."""
+    process, files = begin(tmp_path, Command("s", shell, ARGS, cwd=tmp_path))
+    marker = end(process, files)
+    assert (marker["outcome"], repr(marker["result"])) == ("succeeded", repr(result))
+    assert (f"planit: $PLANIT_RESULT {said}" if said else "") in marker["out"]
+    assert bool(said) == ("PLANIT_RESULT" in marker["out"])
+    assert not RunDir(files.run_path).step_dir("s").exists() or "mkdir" in shell
+    assert sorted(path.name for path in files.folder.glob("0*")) == ["0.0.json"]
+
+
+def test_a_command_that_fails_has_no_result_and_leaves_no_file(tmp_path: Path) -> None:
+    process, files = begin(tmp_path, Command("s", "echo 3 > $PLANIT_RESULT; exit 1", ARGS))
+    assert end(process, files)["result"] is None
+    assert not RunDir(files.run_path).step_dir("s").exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

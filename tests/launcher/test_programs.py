@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 import signal
 import subprocess
 import sys
@@ -77,10 +76,21 @@ def test_the_sweep_is_one_run_that_planit_shows(swept: Swept) -> None:
 
 def test_the_record_keeps_the_values_and_nothing_of_the_sweepers(swept: Swept) -> None:
     with trust.opened(only_run(swept.folder)) as run:
-        pickled = read_result(run, files_of(run.path, "train-1"), 0, 0)
+        end, pickled = read_result(run, files_of(run.path, "train-1"), 0, 0)
     score = json.loads((outputs(swept.folder) / "1/score.json").read_text())["loss"]
-    assert pickle.loads(pickled) == score
+    assert end is not None
+    assert (end.result, pickled) == (score, b"")
     assert all_below(only_run(swept.folder) / "steps") == []
+
+
+def test_the_results_of_the_jobs_are_a_table(swept: Swept) -> None:
+    done = swept.planit("results", "--json")
+    found = json.loads(done.out)
+    assert found["step"] == "train"
+    for number, row in enumerate(found["rows"]):
+        score = json.loads((outputs(swept.folder) / f"{number}/score.json").read_text())
+        assert (row["step"], row["result"]) == (f"train-{number}", score["loss"])
+        assert row["values"] == {"optimizer.lr": (0.1, 0.2)[number]}
 
 
 def test_a_failed_job_fails_the_sweep_when_all_have_ended_and_is_resumed(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from planit import Parallel, PlanError, Step, Sweep
+from planit.nodes.sweep import swept_value
 from tests.helpers import CPU, nothing, step
 
 
@@ -30,6 +31,36 @@ def test_a_sweep_is_a_parallel_of_one_step_per_combination() -> None:
         ("positional",),
         {"epochs": 3, "lr": 0.001, "model": "bert"},
     )
+
+
+@pytest.mark.parametrize(
+    "sweep",
+    [
+        Sweep("t", nothing, CPU, over={"lr": [1e-3], "model": ["bert"]}),
+        Sweep(func=nothing, slurm_args=CPU, over={"lr": [1e-3], "model": ["bert"]}).named("t"),
+    ],
+    ids=["with a name", "named by the plan"],
+)
+def test_each_step_of_a_sweep_says_what_it_is_a_branch_of(sweep: Sweep) -> None:
+    (child,) = sweep.children
+    assert isinstance(child, Step)
+    assert (child.name, child.base) == ("t[lr=0.001,model=bert]", "t")
+    assert child.values == {"lr": 0.001, "model": "bert"}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("0.001", 0.001), ("1e-3", 0.001), ("-3", -3), ("0", 0), ("true", True), ("null", None),
+        ("gpu_a100", "gpu_a100"), ("'1'", "1"), ("007", "007"), ("[1,2]", "[1,2]"), ("", ""),
+        ("'", "'"), ("inf", float("inf")), ("0x1", "0x1"), ("True", "True"),
+    ],
+)  # fmt: skip
+def test_a_value_of_the_command_line_is_the_number_or_word_that_it_says(
+    text: str, value: Any
+) -> None:
+    found = swept_value(text)
+    assert (type(found), found) == (type(value), value)
 
 
 def test_zip_takes_the_values_together() -> None:

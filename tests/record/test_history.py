@@ -61,10 +61,16 @@ def first(run: RunDir) -> None:
 
 def test_the_steps_are_in_the_order_of_the_plan(run: RunDir) -> None:
     found = history.read(run)
-    assert found.leaves == [Leaf(name, f"{name}-slug", "5") for name in "abcd"]
+    assert found.leaves == [Leaf(name, f"{name}-slug", "5", name) for name in "abcd"]
     assert (found.placements, found.parents, found.last_submission) == ({}, {}, 0)
     assert not found.incomplete
     assert not found.was_cancelled("a")
+
+
+def test_a_step_of_a_branch_has_its_values(tmp_path: Path) -> None:
+    run = RunDir.create(tmp_path, "p")
+    run.write_manifest({"plan": "p", "tree": leaf("t[lr=1]", base="t", values={"lr": 1})})
+    assert history.read(run).leaves == [Leaf("t[lr=1]", "t[lr=1]-slug", "5", "t", {"lr": 1})]
 
 
 def test_each_step_is_where_the_submission_put_it(run: RunDir) -> None:
@@ -226,6 +232,8 @@ DAMAGED: list[tuple[str, dict[str, Any]]] = [
     ("has targets that are not texts", {"tree": leaf("x", targets=[3])}),
     ("has an origin that is none", {"tree": leaf("x", origin={"stepp": "a"})}),
     ("has an origin that is none", {"tree": leaf("x", origin={"own": []})}),
+    ("has a name without its branch that is not text", {"tree": leaf("x", base=3)}),
+    ("has swept values that are not an object", {"tree": leaf("x", values=[3])}),
     ("3 is not the time of a step", {"tree": leaf("x", slurm={"time": 3})}),
     ("'soon' is not the time of a step", {"tree": leaf("x", slurm={"time": "soon"})}),
 ]

@@ -46,6 +46,7 @@ ENDED = EndMarker(
     error=StepError("ValueError", "broken", "Traceback ..."),
     peak_memory_bytes=10**9,
     peak_gpu_memory_bytes=10**8,
+    result={"loss": 0.5, "tags": ["a", None]},
 )
 WORDS = st.sampled_from(["", "succeeded", "message", "1.0", "\u00e9\n"])
 JSON = st.recursive(
@@ -85,7 +86,8 @@ def test_report_becomes_the_record_with_what_the_step_returned(files: TaskFiles)
     files.end_with_report(0)
     assert files.end(0) == replace(ENDED, ranks=1)
     with trust.opened(files.run_path) as run:
-        assert read_result(run, files, 0, 0) == b"a pickle\nof two lines"
+        pickled = read_result(run, files, 0, 0)
+    assert pickled == (replace(ENDED, ranks=1), b"a pickle\nof two lines")
     assert list_records(files.run_path, 1, 2) == {3: [0]}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import uuid
 from pathlib import Path
@@ -27,3 +28,14 @@ def overlap(path: str, number: int) -> None:
         file.write(f"{len(list(room.iterdir()))}\n")
     time.sleep(0.7)
     me.unlink()
+
+
+def scored(lr: float, needs: str) -> dict[str, float]:
+    """What a training returns; one that has gone wrong needs a file."""
+    if lr == 2 and not Path(needs).exists():
+        raise ValueError("not mended yet")
+    return {"accuracy": lr / 2}
+
+
+def rank() -> dict[str, int]:
+    return {"rank": int(os.environ["SLURM_PROCID"])}

@@ -11,6 +11,7 @@ _HELP = {
     "submit": "",
     "runs": "the runs, newest first",
     "status": "[RUN]: the state of every step; --watch, --json, --all",
+    "results": "[RUN] [STEP]: what the branches returned; --sort, --where, --csv, --json",
     "logs": "[RUN] STEP: what a step wrote; --follow, --tail N, --path",
     "wait": "[RUN]: block until all is final",
     "cancel": "[RUN] [STEP...]: cancel what is not final, and what is behind it",

@@ -44,13 +44,16 @@ def count(text: str) -> int:
     return int(text)
 
 
-def run_and_steps(base: Path, words: list[str], *, whole: bool = False) -> tuple[RunDir, list[str]]:
+def run_and_steps(
+    base: Path, words: list[str], *, whole: bool = False, branches: bool = False
+) -> tuple[RunDir, list[str]]:
     """Read ``[RUN] [STEP...]``: words that all are steps of the latest run, else the first a run.
 
     Args:
         base: folder of the runs.
         words: as typed.
         whole: the beginning of an id is not enough for a run.
+        branches: a step may be named without its branch.
 
     Raises:
         RunError: the first word is neither.
@@ -59,7 +62,9 @@ def run_and_steps(base: Path, words: list[str], *, whole: bool = False) -> tuple
         return index.latest(base), []
     try:
         newest = index.latest(base)
-        steps = [leaf.name for leaf in histories.leaves(newest.manifest["tree"])]
+        leaves = list(histories.leaves(newest.manifest["tree"]))
+        steps = [leaf.name for leaf in leaves]
+        steps += dict.fromkeys(leaf.base for leaf in leaves) if branches else ()
     except RunError:  # none, or not readable: then only a run can be meant
         return index.find(base, words[0], whole=whole), words[1:]
     unknown = [word for word in words if word not in steps]

@@ -12,6 +12,7 @@ _HELP = {
     "runs": "the runs, newest first",
     "status": "[RUN]: the state of every step; --watch, --json, --all",
     "results": "[RUN] [STEP]: what the branches returned; --sort, --where, --csv, --json",
+    "show": "[RUN] STEP: everything about one step; --config",
     "logs": "[RUN] STEP: what a step wrote; --follow, --tail N, --path",
     "wait": "[RUN]: block until all is final",
     "cancel": "[RUN] [STEP...]: cancel what is not final, and what is behind it",

@@ -20,8 +20,9 @@ def run(words: list[str]) -> int:
         "results",
         "What the branches of a sweep returned, a row for each: swept parameters, state, result,"
         " elapsed time. STEP is a step's name, with its branch or without, or a pattern; by default"
-        " the last step of the branches of which one has a result, and in a plan without a sweep every step."
-        " Only plain data are shown: numbers, text, booleans, lists and mappings of at most 64 KB, and"
+        " the last step of the branches of which one has a result, and in a plan without a sweep"
+        " every step. Only plain data are shown: numbers, text, booleans, lists and mappings of at"
+        " most 64 KB, and"
         " the JSON that a Command wrote to $PLANIT_RESULT.",
     )
     parser.add_argument("words", nargs="*", metavar="[RUN] [STEP]", help=command_line.STEP_HELP)

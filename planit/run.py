@@ -38,7 +38,7 @@ class Run:
 
     @classmethod
     def open(cls, run: str | None = None, *, base: str | Path = index.DEFAULT_BASE) -> Run:
-        """A run by id, the beginning of an id, plan name or path; by default the latest.
+        """A run by id, a part of one that no other has, plan name or path; by default the latest.
 
         Raises:
             RunError: there is none, or there are several.

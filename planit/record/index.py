@@ -16,6 +16,7 @@ DEFAULT_BASE = Path("planit_runs")
 
 _TIME = re.compile(r"\d{8}-\d{6}(-\d{3}(?=-))?")  # what a run id begins with
 _MAX_NAMED = 5
+_MIN_PART = 4  # characters
 
 
 def all_runs(base: Path) -> list[RunDir]:
@@ -47,30 +48,30 @@ def latest(base: Path) -> RunDir:
     return runs[0]
 
 
-def find(base: Path, word: str | None = None, *, whole: bool = False) -> RunDir:
+def find(base: Path, word: str | None = None) -> RunDir:
     """The run that `word` means; see `lookup`. Without a word, the latest.
 
     Raises:
         RunError: there is none, or there are several.
     """
-    found = latest(base) if word is None else lookup(base, word, whole=whole)
+    found = latest(base) if word is None else lookup(base, word)
     if found is None:
         hint = f"{did_you_mean(str(word), names(base))}planit runs lists them"
         raise RunError(f"no run {word!r} in {base}", hint=hint)
     return found
 
 
-def lookup(base: Path, word: str, *, whole: bool = False) -> RunDir | None:
+def lookup(base: Path, word: str) -> RunDir | None:
     """The run that `word` means, or None.
 
     Args:
         base: folder of the runs.
-        word: a run's id, also as ``plan/id``; the beginning of one; a plan's name, for its latest
-            run; or the path of a run directory.
-        whole: the beginning of an id is not enough: what changes a run asks for that.
+        word: a run's id, also as ``plan/id``; a part of one, of at least 4 characters and with a
+            digit, that only one id has; a plan's whole name, for its latest run; or the path of a
+            run directory.
 
     Raises:
-        RunError: it means several, or is a beginning where that is not enough.
+        RunError: it means several.
     """
     if ("/" in word or word in (".", "..")) and is_run(Path(word)):
         return RunDir(Path(word).absolute())
@@ -80,16 +81,22 @@ def lookup(base: Path, word: str, *, whole: bool = False) -> RunDir | None:
     if exact := _exact(runs, word):
         mine = [run for run in exact if _is_mine(run)]
         return _only(mine or exact, word, "type plan/id")
-    begun = [run for run in runs if _ids(run)["/" in word].startswith(word)]
-    if begun and whole:
-        raise RunError(f"{word!r} is only the beginning of {_listed(begun)}: type the whole id")
-    return _only(begun, word, "type more of the id") if begun else None
+    alike = [run for run in runs if _has_part(run, word)]
+    return _only(alike, word, "type more of the id") if alike else None
 
 
 def names(base: Path) -> list[str]:
     """What could be typed for a run: the ids, and the names of the plans."""
     runs = all_runs(base)
     return [*(run.run_id for run in runs), *dict.fromkeys(run.path.parent.name for run in runs)]
+
+
+def _has_part(run: RunDir, word: str) -> bool:
+    """Whether an id has this part; a word without a digit is rather a step or a plan."""
+    plan, slash, part = word.rpartition("/")
+    if len(part) < _MIN_PART or not any(character.isdigit() for character in part):
+        return False
+    return part in run.run_id and (not slash or plan == run.path.parent.name)
 
 
 def _ids(run: RunDir) -> tuple[str, str]:

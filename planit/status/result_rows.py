@@ -13,6 +13,7 @@ from planit.record.bulk import uncollected
 from planit.record.history import History, Leaf
 from planit.record.records import RunRecords
 from planit.record.run_dir import RunDir
+from planit.record.step_names import steps_named
 from planit.status.cache import CachedStates
 from planit.status.run_status import run_status
 from planit.status.states import RunStatus, State, StepStatus
@@ -89,12 +90,12 @@ def run_results(run: RunDir, client: Client, step: str | None = None) -> RunResu
 
 
 def _named(history: History, step: str) -> dict[str | None, list[Leaf]]:
-    """The step of this name, or else the branches of it."""
-    for key in ("name", "base"):
-        if found := [leaf for leaf in history.leaves if getattr(leaf, key) == step]:
-            return {found[0].base: found}
-    names = dict.fromkeys(leaf.base for leaf in history.leaves)
-    raise RunError(f"no step {step!r} in the run", hint=suggest(step, names))
+    """The step of this name, or else the branches of it, or what fits the pattern."""
+    found = steps_named(history.leaves, step)
+    if not found:
+        names = dict.fromkeys(leaf.base for leaf in history.leaves)
+        raise RunError(f"no step {step!r} in the run", hint=suggest(step, names))
+    return {found[0].base if len({leaf.base for leaf in found}) == 1 else None: found}
 
 
 def _of_branches(history: History) -> dict[str | None, list[Leaf]]:

@@ -102,10 +102,10 @@ def _is_open(step: StepStatus, history: History) -> bool:
 
 def refuse_unknown(history: History, names: Collection[str]) -> None:
     """Raise RunError for a name that is not a step of the run."""
-    steps = [leaf.name for leaf in history.leaves]
+    steps = dict.fromkeys(leaf.name for leaf in history.leaves)
     for name in names:
         if name not in steps:
-            shown = steps[:_MAX_LISTED]
+            shown = list(steps)[:_MAX_LISTED]
             raise RunError(f"no step {name!r} in this run", hint=suggest(name, shown))
 
 

@@ -81,39 +81,34 @@ def base(tmp_path: Path) -> Path:
 
 def test_a_word_is_an_id_a_plan_or_a_path(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(base / "train")
-    for whole in (False, True):
-        assert found(base, whole=whole) == "train_big/20261125-000000-000-0000"
-        assert found(base, "train", whole=whole) == "train/20261124-135919-413-ac0a"
-        for word in (
-            "20261124-135919-412-ac0a",
-            "train/20261124-135919-412-ac0a",
-            str(base / "train" / "20261124-135919-412-ac0a"),
-            "./20261124-135919-412-ac0a",
-        ):
-            assert found(base, word, whole=whole) == "train/20261124-135919-412-ac0a"
-
-
-def test_the_beginning_of_an_id_is_enough_to_look_and_too_little_to_change(base: Path) -> None:
-    assert found(base, "20261125") == "train_big/20261125-000000-000-0000"
-    assert found(base, "train/20261124-135919-412") == "train/20261124-135919-412-ac0a"
-    assert "'20261124' means 2 runs: train/20261124-135919-413-ac0a" in refusal(base, "20261124")
-    for word, means in (
-        ("20261125", "run train_big/20261125-000000-000-0000"),
-        ("train/20261124-135919-412", "run train/20261124-135919-412-ac0a"),
-        ("2026", "3 runs: train_big/20261125-000000-000-0000, train/20261124-135919-413-ac0a,"),
+    assert found(base) == "train_big/20261125-000000-000-0000"
+    assert found(base, "train") == "train/20261124-135919-413-ac0a"
+    for word in (
+        "20261124-135919-412-ac0a",
+        "train/20261124-135919-412-ac0a",
+        str(base / "train" / "20261124-135919-412-ac0a"),
+        "./20261124-135919-412-ac0a",
     ):
-        said = refusal(base, word, whole=True)
-        assert said.startswith(f"{word!r} is only the beginning of {means}")
-        assert said.endswith("type the whole id")
+        assert found(base, word) == "train/20261124-135919-412-ac0a"
 
 
-@pytest.mark.parametrize("whole", [False, True])
-def test_the_beginning_of_a_plans_name_means_nothing(base: Path, whole: bool) -> None:
+def test_a_part_of_an_id_is_enough_if_no_other_has_it(base: Path) -> None:
+    for word in ("20261125", "-000000-", "0-0000", "train_big/1125"):
+        assert found(base, word) == "train_big/20261125-000000-000-0000"
+    for word in ("train/20261124-135919-412", "412-ac0a", "-412"):
+        assert found(base, word) == "train/20261124-135919-412-ac0a"
+    means = "means 2 runs: train/20261124-135919-413-ac0a, train/20261124-135919-412-ac0a"
+    for word in ("20261124", "ac0a", "train/2026"):
+        assert refusal(base, word) == f"{word!r} {means} (type more of the id)"
+    for word in ("412", "-", "-ac", "train_b/1125", "rain/20261124-135919-412-ac0a"):
+        assert refusal(base, word).startswith(f"no run {word!r}")
+
+
+def test_the_beginning_of_a_plans_name_means_nothing(base: Path) -> None:
     for word in ("tra", "train_", "train_bi"):
-        said = refusal(base, word, whole=whole)
-        assert said.startswith(f"no run {word!r} in ")
-    assert "did you mean train_big?" in refusal(base, "train_bi", whole=whole)
-    assert "an empty word is not a run" in refusal(base, "", whole=whole)
+        assert refusal(base, word).startswith(f"no run {word!r} in ")
+    assert "did you mean train_big?" in refusal(base, "train_bi")
+    assert "an empty word is not a run" in refusal(base, "")
 
 
 def test_plans_whose_names_share_a_folder_are_told_apart(base: Path) -> None:
@@ -162,4 +157,4 @@ def test_what_somebody_else_planted_is_never_the_default(base: Path, tmp_path: P
     assert found(base, "train") == "train/20261124-135919-413-ac0a"
     assert found(base, "train_big") == mine
     assert index.all_runs(base)[0].path.name == "20991231-000000-002-0000"
-    assert found(base, "train/20991231-000000-000-0000", whole=True)  # asked for by name
+    assert found(base, "train/20991231-000000-000-0000")  # asked for by name

@@ -12,6 +12,7 @@ _HELP = {
     "runs": "the runs, newest first",
     "status": "[RUN]: the state of every step; --watch, --json, --all",
     "results": "[RUN] [STEP]: what the branches returned; --sort, --where, --csv, --json",
+    "show": "[RUN] STEP: everything about one step; --config",
     "logs": "[RUN] STEP: what a step wrote; --follow, --tail N, --path",
     "current": "inside a step: its folder, swept values and parents; --json",
     "wait": "[RUN]: block until all is final",

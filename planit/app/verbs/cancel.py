@@ -11,11 +11,10 @@ def run(words: list[str]) -> int:
     parser = command_line.parser(
         "cancel", "Cancel steps and everything behind them; without a step, the whole run."
     )
-    parser.add_argument(
-        "words", nargs="*", metavar="[RUN] [STEP]", help=command_line.WHOLE_RUN_HELP
-    )
+    parser.add_argument("words", nargs="*", metavar="[RUN] [STEP]", help=command_line.STEP_HELP)
     options = parser.parse_args(words)
-    found, names = command_line.run_and_steps(options.runs_dir, options.words, whole=True)
+    found, said = command_line.run_and_steps(options.runs_dir, options.words)
+    names = command_line.steps_of(found, said)
     done = Run(found.path).cancel(*names)
     if done.cleared:
         print(f"Cleared an incomplete submission of run {found.run_id}: {_listed(done.cleared)}")

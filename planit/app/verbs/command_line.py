@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NoReturn
 
-from planit.errors import ConfigError, RunError, did_you_mean
+from planit.errors import ConfigError, RunError, did_you_mean, suggest
 from planit.record import history as histories
 from planit.record import index
 from planit.record.run_dir import RunDir
+from planit.record.step_names import known_names, steps_named
+from planit.status.states import printable
 
-RUN_HELP = "id of a run, the beginning of one, a plan's name or a path; by default the latest run"
-WHOLE_RUN_HELP = "whole id of a run, plan/id, a plan's name or a path; by default the latest run"
+RUN_HELP = (
+    "id of a run, a part of one (4 characters or more, with a digit) that no other has, a plan's"
+    " name or a path; by default the latest run"
+)
+STEP_HELP = (
+    f"RUN: {RUN_HELP}. STEP: a step's name; without its branch, all branches (train); or a pattern"
+    " in quotes, such as 'train[lr=0.1*]', where * is any text, ? any character, and [ ] are the"
+    " brackets of the name. An exact name wins. A first word that means steps of the latest run is"
+    " never a RUN: type the run's id for another one."
+)
+_MAX_LISTED = 30  # steps in a hint
 
 
 class Parser(argparse.ArgumentParser):
@@ -44,37 +57,59 @@ def count(text: str) -> int:
     return int(text)
 
 
-def run_and_steps(
-    base: Path, words: list[str], *, whole: bool = False, branches: bool = False
-) -> tuple[RunDir, list[str]]:
-    """Read ``[RUN] [STEP...]``: words that all are steps of the latest run, else the first a run.
+def run_and_steps(base: Path, words: list[str]) -> tuple[RunDir, list[str]]:
+    """Read ``[RUN] [STEP...]``: if the first word means steps of the latest run, all words do.
+
+    Otherwise the first word is a run. So no word picks another run that could be a step.
 
     Args:
         base: folder of the runs.
         words: as typed.
-        whole: the beginning of an id is not enough for a run.
-        branches: a step may be named without its branch.
+
+    Returns:
+        The run, and the words for its steps, which may mean nothing if a run was named.
 
     Raises:
-        RunError: the first word is neither.
+        RunError: the first word is neither, or a later one is not a step of the latest run.
     """
     if not words:
         return index.latest(base), []
     try:
         newest = index.latest(base)
-        leaves = list(histories.leaves(newest.manifest["tree"]))
-        steps = [leaf.name for leaf in leaves]
-        steps += dict.fromkeys(leaf.base for leaf in leaves) if branches else ()
+        known = list(histories.leaves(newest.manifest["tree"]))
     except RunError:  # none, or not readable: then only a run can be meant
-        return index.find(base, words[0], whole=whole), words[1:]
-    unknown = [word for word in words if word not in steps]
+        return index.find(base, words[0]), words[1:]
+    unknown = [word for word in words if not steps_named(known, word)]
     if not unknown:
         return newest, words
-    found = index.lookup(base, words[0], whole=whole)
+    found = index.lookup(base, words[0]) if unknown[0] == words[0] else None
     if found is None:
-        raise RunError(
-            f"no step {unknown[0]!r} in the latest run {newest.run_id}, and no run {words[0]!r}",
-            hint=f"{did_you_mean(unknown[0], [*steps, *index.names(base)])}"
-            "planit status shows the steps, planit runs lists the runs",
-        )
+        what = f"no step {unknown[0]!r} in the latest run {newest.run_id}"
+        what += f", and no run {words[0]!r}" if unknown[0] == words[0] else ""
+        near = did_you_mean(unknown[0], [*known_names(known), *index.names(base)])
+        hint = f"{near}planit status shows the steps, planit runs lists the runs"
+        raise RunError(what, hint=hint)
     return found, words[1:]
+
+
+def steps_of(run: RunDir, words: Iterable[str]) -> list[str]:
+    """The names of the steps that words mean, each once; says on stderr how many those are.
+
+    Raises:
+        RunError: a word means none.
+    """
+    words = list(words)
+    known = list(histories.leaves(run.manifest["tree"])) if words else []
+    names: dict[str, None] = {}
+    for word in words:
+        found = [leaf.name for leaf in steps_named(known, word)]
+        if not found:
+            raise RunError(
+                f"no step {word!r} in this run",
+                hint=suggest(word, known_names(known)[:_MAX_LISTED]),
+            )
+        if found != [word]:
+            line = f"{word}: {len(found)} step(s) of run {run.run_id}"
+            print(printable(line), file=sys.stderr)
+        names |= dict.fromkeys(found)
+    return list(names)

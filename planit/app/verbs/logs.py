@@ -13,15 +13,19 @@ from planit.record.history import History, Leaf
 from planit.record.run_dir import RunDir
 from planit.run import Run
 from planit.status.states import State
-from planit.submit.cancellation import refuse_unknown
+
+_TAIL = 20  # lines
+_MAX_FAILED = 10
 
 
 def run(words: list[str]) -> int:
-    """Print logs; of the failed steps if none is named."""
+    """Print logs; the ends of the failed steps' if none is named."""
     parser = command_line.parser(
-        "logs", "What steps wrote; without a step, what the failed ones of the run wrote."
+        "logs",
+        "What steps wrote; without a step, the ends of the logs of those that failed"
+        f" ({_TAIL} lines of each of the first {_MAX_FAILED}; --tail N for more lines).",
     )
-    parser.add_argument("words", nargs="*", metavar="[RUN] STEP", help=command_line.RUN_HELP)
+    parser.add_argument("words", nargs="*", metavar="[RUN] STEP", help=command_line.STEP_HELP)
     parser.add_argument("--follow", "-f", action="store_true", help="go on until the step ends")
     parser.add_argument(
         "--tail", "-n", type=command_line.count, metavar="N", help="only the last N lines"
@@ -29,17 +33,32 @@ def run(words: list[str]) -> int:
     parser.add_argument("--path", action="store_true", help="print where the log is")
     parser.add_argument("--older", action="store_true", help="the logs of earlier jobs too")
     options = parser.parse_args(words)
-    found, names = command_line.run_and_steps(options.runs_dir, options.words)
+    found, said = command_line.run_and_steps(options.runs_dir, options.words)
     history = histories.read(found)
-    refuse_unknown(history, names)
+    names = command_line.steps_of(found, said)
     opened = Run(found.path)
     chosen = set(names) or _failed(opened)
+    if not names and not options.follow and not options.path:
+        options.tail = _TAIL if options.tail is None else options.tail
+        _show_ends(opened, found, history, chosen, options)
+        return 0
     leaves = [leaf for leaf in history.leaves if leaf.name in chosen]
     if options.follow and len(leaves) != 1:
         raise RunError("--follow needs one step", hint="planit logs --follow STEP")
     for leaf in leaves:
         _show(opened, found, history, leaf, options, alone=len(leaves) == 1)
     return 0
+
+
+def _show_ends(
+    opened: Run, found: RunDir, history: History, failed: set[str], options: object
+) -> None:
+    """The ends of the logs of failed steps, each headed."""
+    leaves = [leaf for leaf in history.leaves if leaf.name in failed]
+    for leaf in leaves[:_MAX_FAILED]:
+        _show(opened, found, history, leaf, options, alone=False)
+    if (more := len(leaves) - _MAX_FAILED) > 0:
+        print(f"and {more} more failed: planit logs [RUN] STEP")
 
 
 def _failed(opened: Run) -> set[str]:

@@ -19,12 +19,13 @@ def run(words: list[str]) -> int:
     parser = command_line.parser(
         "results",
         "What the branches of a sweep returned, a row for each: swept parameters, state, result,"
-        " elapsed time. STEP is a step's name, with its branch or without; by default the last step"
-        " of the branches of which one has a result, and in a plan without a sweep every step. Only"
-        " plain data are shown: numbers, text, booleans, lists and mappings of at most 64 KB, and"
+        " elapsed time. STEP is a step's name, with its branch or without, or a pattern; by default"
+        " the last step of the branches of which one has a result, and in a plan without a sweep"
+        " every step. Only plain data are shown: numbers, text, booleans, lists and mappings of at"
+        " most 64 KB, and"
         " the JSON that a Command wrote to $PLANIT_RESULT.",
     )
-    parser.add_argument("words", nargs="*", metavar="[RUN] [STEP]", help=command_line.RUN_HELP)
+    parser.add_argument("words", nargs="*", metavar="[RUN] [STEP]", help=command_line.STEP_HELP)
     parser.add_argument(
         "--sort", action="append", default=[], metavar="[-]COLUMN",
         help="by this column, with - the largest first; what is missing is last",
@@ -37,7 +38,7 @@ def run(words: list[str]) -> int:
     form.add_argument("--csv", action="store_true", help="print CSV, numbers in full")
     form.add_argument("--json", action="store_true", help="print JSON (schema: see the README)")
     options = parser.parse_args(_with_signs(words))
-    found, names = command_line.run_and_steps(options.runs_dir, options.words, branches=True)
+    found, names = command_line.run_and_steps(options.runs_dir, options.words)
     if len(names) > 1:
         parser.error(f"one step is enough, not {' '.join(names)}")
     results = run_results(found, Run(found.path).backend.client, names[0] if names else None)

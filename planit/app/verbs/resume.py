@@ -23,11 +23,10 @@ def run(words: list[str]) -> int:
         " slurm.time=08:00:00, cpu.mem_gb=16 or plan.steps.STEP.slurm.time=... change the"
         " resources of what is rerun; ~slurm.FIELD unsets a field. backend.KEY=VALUE"
         " changes a setting of the backend: on this machine, backend.cpus=8 and the"
-        " like change what the steps can have.",
+        " like change what the steps can have. STEP is a step's name, without its branch for all"
+        " branches, or a pattern in quotes: 'train[lr=0.1*]'.",
     )
-    parser.add_argument(
-        "words", nargs="*", metavar="[RUN] [KEY=VALUE]", help=command_line.WHOLE_RUN_HELP
-    )
+    parser.add_argument("words", nargs="*", metavar="[RUN] [KEY=VALUE]", help=command_line.RUN_HELP)
     parser.add_argument(
         "--from", dest="start_from", action="append", default=[], metavar="STEP",
         help="rerun STEP and everything behind it, done or not",
@@ -48,7 +47,7 @@ def run(words: list[str]) -> int:
     names = [word for word in options.words if word not in overrides]
     if len(names) > 1:
         parser.error(f"one run is enough, not {' '.join(names)}")
-    found = index.find(options.runs_dir, names[0] if names else None, whole=True)
+    found = index.find(options.runs_dir, names[0] if names else None)
     opened = Run(found.path)
     own = [word for word in overrides if word.startswith("backend.")]
     overrides = [word for word in overrides if word not in own]
@@ -64,8 +63,8 @@ def run(words: list[str]) -> int:
 
         changes = Changes(found.manifest, overrides)
     decisions = opened.resume(
-        start_from=options.start_from,
-        only=options.only,
+        start_from=command_line.steps_of(found, options.start_from),
+        only=command_line.steps_of(found, options.only),
         resources=changes,
         dry_run=options.dry_run,
         frozen_code=options.frozen_code,

@@ -1,0 +1,158 @@
+"""Everything about one step of a run, on one screen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from planit.nodes.walltime import clock
+from planit.record.history import History, Leaf
+from planit.record.log_files import log_files
+from planit.record.markers import Attempt, EndMarker, Tries
+from planit.record.records import RunRecords
+from planit.record.run_dir import RunDir
+from planit.record.stage_dir import StageDir
+from planit.status.states import RunStatus, printable
+from planit.views.run_tree import step_text
+
+_MAX_VALUE = 300  # characters
+_MAX_PARENTS = 10
+_TRACEBACK_LINES = 12
+_NOT_ARGUMENTS = ("kind", "name", "slug", "slurm", "base", "values", "origin", "targets")
+
+
+def frozen_step(tree: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """What a run's manifest has of a step: its function, arguments and swept values.
+
+    Plain values are as they are; others are shown by their repr, of at most 500 characters.
+    """
+    stack = [tree]
+    while stack:
+        node = stack.pop()
+        stack.extend(node.get("children", ()))
+        if "children" not in node and node["name"] == name:
+            own = {key: item for key, item in node.items() if key not in _NOT_ARGUMENTS}
+            return {**own, "values": node["values"]} if node.get("values") else own
+    return {}
+
+
+def step_page(run: RunDir, history: History, leaf: Leaf, status: RunStatus) -> str:
+    """The step's call, resources asked for and used, attempts, parents, files, result or error."""
+    records = RunRecords(run, history)
+    tries = records.tries(leaf.name) if records.count(leaf.name) else Tries()
+    end = tries.ends.get(tries.last) if tries.last is not None else None
+    place = history.placements.get(leaf.name)
+    rows = [
+        ("step", f"{leaf.name} of run {run.run_id}"),
+        ("state", step_text(status.step(leaf.name))),
+        *_call(frozen_step(run.manifest["tree"], leaf.name)),
+        ("asked for", _pairs({} if place is None else place.options)),
+        ("used", _used(end)),
+        *(("attempt", text) for text in _attempts(tries)),
+        ("jobs", ", ".join(_jobs(history, leaf)) or "none"),
+        *_parents(history, leaf, status),
+        *_files(run, history, leaf),
+    ]
+    if end is not None and end.error is None and end.result is not None:
+        rows.append(("result", _value(end.result)))
+    width = max(len(key) for key, _ in rows)
+    lines, before = [], ""
+    for key, text in rows:
+        lines.append(f"{'' if key == before else key:<{width}}  {printable(text)}".rstrip())
+        before = key
+    return "\n".join([*lines, *_error(end)])
+
+
+def _call(frozen: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    names = {"func": "function", "app": "program"}
+    for key, item in frozen.items():
+        if key == "args":
+            yield from (("argument", _value(value)) for value in item)
+        elif key == "kwargs":
+            yield from (("argument", f"{name} = {_value(value)}") for name, value in item.items())
+        elif key == "values":
+            yield "swept", _pairs(item)
+        elif item is not None and item not in ([], {}):
+            yield names.get(key, key), item if isinstance(item, str) else _value(item)
+
+
+def _value(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= _MAX_VALUE else f"{text[:_MAX_VALUE]}..."
+
+
+def _pairs(values: Mapping[str, Any]) -> str:
+    given = {key: value for key, value in values.items() if value is not None}
+    return ", ".join(f"{key}={_value(value)}" for key, value in given.items()) or "-"
+
+
+def _used(end: EndMarker | None) -> str:
+    if end is None:
+        return "- (it has not ended)"
+    parts = []
+    if end.elapsed_s is not None:
+        parts.append(f"{clock(timedelta(seconds=round(end.elapsed_s)))} elapsed")
+    if end.peak_memory_bytes is not None:
+        parts.append(f"{end.peak_memory_bytes / 2**30:.2f} GB memory at its peak")
+    if end.peak_gpu_memory_bytes is not None:
+        parts.append(f"{end.peak_gpu_memory_bytes / 2**30:.2f} GB of a GPU's memory")
+    return ", ".join(parts) or "-"
+
+
+def _attempts(tries: Tries) -> Iterator[str]:
+    attempts: list[Attempt] = sorted({*tries.starts, *tries.ends})
+    for attempt in attempts:
+        end = tries.ends.get(attempt)
+        job = end.job if end is not None else tries.starts[attempt].job
+        where = job.node or job.host
+        outcome = "started" if end is None else f"{end.outcome.value}, exit code {end.exit_code}"
+        yield f"{attempt}: job {job.job_id or '-'}{f' on {where}' if where else ''}, {outcome}"
+
+
+def _jobs(history: History, leaf: Leaf) -> Iterator[str]:
+    """The ids of all jobs that were submitted for the step, the newest last."""
+    newest = history.placements.get(leaf.name)
+    for submission, stage, index in history.places.get(leaf.name, ()):
+        if newest is not None and (submission, stage) == (newest.submission, newest.stage):
+            job = newest.key
+        else:
+            ref = history.jobs.get((submission, stage))
+            job = None if ref is None else f"{ref.job_id} (task {index})"
+        if job is not None:
+            yield job
+
+
+def _parents(history: History, leaf: Leaf, status: RunStatus) -> Iterator[tuple[str, str]]:
+    parents = history.parents.get(leaf.name, ())
+    states = {step.name: step.state.value for step in status.steps}
+    shown = sorted(parents, key=lambda name: states[name] == "DONE")  # what is not done first
+    for name in shown[:_MAX_PARENTS]:
+        yield "parent", f"{name}  {states[name]}"
+    if len(parents) > _MAX_PARENTS:
+        done = sum(states[name] == "DONE" for name in parents)
+        yield "parent", f"and {len(parents) - _MAX_PARENTS} more; {done} of {len(parents)} are DONE"
+
+
+def _files(run: RunDir, history: History, leaf: Leaf) -> Iterator[tuple[str, str]]:
+    place = history.placements.get(leaf.name)
+    if place is not None:
+        yield "script", _path(StageDir(run.path, place.submission, place.stage).script)
+    logs = log_files(run, history, leaf)
+    yield from (("log", _path(log)) for log in logs)
+    yield "folder", _path(run.step_dir(leaf.slug))
+
+
+def _path(path: Path) -> str:
+    path = path.absolute()
+    return str(path) if path.exists() else f"{path} (not there)"
+
+
+def _error(end: EndMarker | None) -> list[str]:
+    if end is None or end.error is None:
+        return []
+    trace = end.error.traceback.rstrip().splitlines()[-_TRACEBACK_LINES:]
+    lines = trace or [f"{end.error.type}: {end.error.message}"]
+    return ["error", *(f"  {printable(line)}" for line in lines)]

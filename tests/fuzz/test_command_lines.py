@@ -21,7 +21,18 @@ FILES = {
     "config.yaml": "defaults: [_self_, plan: fine, slurm: cpu, backend: debug,"
     " optional experiment: null]\nlr: 1\naction: describe\nruns_dir: planit_runs\n",
 }
-VERBS = ["describe", "submit", "runs", "status", "logs", "wait", "cancel", "resume", "help"]
+VERBS = [
+    "describe",
+    "submit",
+    "runs",
+    "status",
+    "logs",
+    "wait",
+    "cancel",
+    "resume",
+    "clean",
+    "help",
+]
 KEYS = [
     "plan", "slurm", "slurm@cpu", "backend", "experiment", "lr", "action", "runs_dir", "sweep.join",
     "sweep.share", "share", "plan.name", "plan.root", "plan.steps", "plan.steps.a",
@@ -45,8 +56,8 @@ FLAGS = [
     "--experimental-rerun", "--hydra-help", "--shell-completion", "-sc", "--detach", "--nope",
     "--mult", "-x", "--", "-", "--tail", "-n", "-1", "3", "--follow", "--path", "--json", "--all",
     "--runs-dir", "x" * 300, ESCAPE, "--dry-run",
-    "--from", "--only", "--older", "nothing", ".", "/",
-    "",
+    "--from", "--only", "--older", "--older-than", "30d", "--keep-last",
+    "--failed", "nothing", ".", "/", "",
 ]  # fmt: skip
 # What shows itself until it is stopped, or starts a server of processes, is no input to be refused.
 WORDS = st.one_of(

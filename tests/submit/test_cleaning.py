@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -136,23 +137,28 @@ def test_a_reader_sees_a_whole_run_or_none(
     slurm: MemoryScheduler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = ended(slurm, tmp_path)
-    whole = sum(1 for _ in run.path.rglob("*"))
-    unlink, rmtree = os.unlink, shutil.rmtree
+    whole = set(run.path.rglob("*"))
+    unlink, listdir = os.unlink, os.listdir
+    rmtree: Any = shutil.rmtree
     seen = []
 
     def look() -> None:
-        there = sum(1 for _ in run.path.rglob("*"))
-        seen.append(bool(index.all_runs(tmp_path / "runs")) and there < whole)
+        is_whole = whole <= set(run.path.rglob("*"))
+        seen.append(bool(index.all_runs(tmp_path / "runs")) and not is_whole)
 
-    def unlinked(*args: object, **more: object) -> None:
+    def unlinked(*args: Any, **more: Any) -> None:
         look()
         unlink(*args, **more)
 
-    def cleared(*args: object, **more: object) -> None:
+    def cleared(*args: Any, **more: Any) -> None:
         look()
         rmtree(*args, **more)
 
+    def listed(folder: Any) -> list[str]:
+        return sorted(listdir(folder), key=lambda name: name == MANIFEST)
+
     monkeypatch.setattr(os, "unlink", unlinked)
+    monkeypatch.setattr(os, "listdir", listed)
     monkeypatch.setattr(shutil, "rmtree", cleared)
     delete(removable(run, slurm), slurm)
     assert len(seen) > 4

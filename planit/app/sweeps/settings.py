@@ -17,7 +17,7 @@ def sweep_settings(config: DictConfig) -> dict[str, Any]:
     """``sweep.share``, ``.join`` and ``.max_concurrent`` of a configuration.
 
     Raises:
-        ConfigError: they are not a switch, a list of names and a number, or there is another setting.
+        ConfigError: a value is of the wrong kind, or there is another setting.
     """
     content: Any = config.get("sweep") or {}
     if isinstance(content, DictConfig):

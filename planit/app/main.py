@@ -67,6 +67,8 @@ sweeps (-m or --multirun):
   KEY=A,B              a branch for each value, and each combination of several keys
   'sweep.join=[STEP]'  run this last step once, after every branch
   sweep.share=false    do not share equal first steps
+  sweep.max_concurrent=N
+                       at most N branches under way at once
 
 exit codes: 0 all well, 1 steps failed or will not start, 2 wrong input, 3 Slurm refused the
   submission, 4 Slurm does not answer, 5 no such run, or it is locked

@@ -80,12 +80,16 @@ class _Lowering:
     ) -> list[_Exit]:
         """Lower branches of which only `limit` may run at once.
 
-        Branches of one shape become arrays with a limit of their own, and where one array does
-        not hold them all, each block waits for the end of the one before. Other branches go in
+        Single steps of one shape become an array with that limit. Branches of several steps go in
+        blocks of `limit`, for Slurm limits each array alone: then each step position of a block is
+        an array, and a block waits for the end of the one before. So do arrays that are too small
+        for all single steps. Other branches go in
         `limit` lanes, each of which runs one branch after another.
         """
         if len(groups) == 1:
             size = self.max_array_size(self.cluster_of(children[0]))
+            if not isinstance(children[0], Task):  # a limit for each array is none for the branches
+                size = min(size, limit)
             parts = [children[i : i + size] for i in range(0, len(children), size)]
             lanes = 1
         else:

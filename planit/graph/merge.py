@@ -47,23 +47,46 @@ def label_of(values: Mapping[str, str]) -> str:
     return ",".join(f"{key}={value}" for key, value in values.items())
 
 
-def merge(branches: Sequence[Branch], *, share: bool = True, join: Collection[str] = ()) -> Node:
+def merge(
+    branches: Sequence[Branch],
+    *,
+    share: bool = True,
+    join: Collection[str] = (),
+    max_concurrent: int | None = None,
+) -> Node:
     """One tree for all branches.
 
     Args:
         branches: at least one; each with the same swept overrides.
         share: run equal steps at the front of the branches once.
         join: names of trailing steps that run once, after every branch.
+        max_concurrent: the most branches between their first step's start and their last one's
+            end at once, without the steps that run once for all.
 
     Raises:
-        PlanError: a step to join is not at the end of every branch, or differs between branches.
+        PlanError: a step to join is not at the end of every branch, or differs between branches;
+            or branches are limited of which only some share a step.
     """
     rows = [_Row(branch.values, _sequence(branch.root), branch.hydra) for branch in branches]
     tail = _take_tail(rows, set(join))
     body = _trie(rows, share=share)
+    if max_concurrent is not None:
+        body = [_limited(node, len(rows), max_concurrent) for node in body]
     if len(body) == 1 and not tail:
         return body[0]
     return Chain(*body, *tail)
+
+
+def _limited(node: Node, count: int, limit: int) -> Node:
+    """The Parallel of the branches with its limit; a step that all share as it is."""
+    if not isinstance(node, Parallel) or not node.label or not node.label.startswith(f"{count} br"):
+        return node
+    if len(node.children) < count:
+        raise PlanError(
+            "sweep.max_concurrent counts branches, and some of them share steps that others do not",
+            hint="sweep.share=false runs every branch on its own",
+        )
+    return Parallel(*node.children, max_concurrent=limit, label=node.label)
 
 
 @dataclass

@@ -79,7 +79,7 @@ def lookup(base: Path, word: str) -> RunDir | None:
         raise RunError("an empty word is not a run", hint="planit runs lists them")
     runs = _mine_first(all_runs(base))
     if exact := _exact(runs, word):
-        mine = [run for run in exact if _is_mine(run)]
+        mine = [run for run in exact if is_mine(run)]
         return _only(mine or exact, word, "type plan/id")
     alike = [run for run in runs if _has_part(run, word)]
     return _only(alike, word, "type more of the id") if alike else None
@@ -107,7 +107,7 @@ def _exact(runs: Sequence[RunDir], word: str) -> list[RunDir]:
     """The runs of this id, and the first one of the plan of this name."""
     found = {run.path: run for run in runs if word in _ids(run)}
     folder = [run for run in runs if run.path.parent.name == slug_of(word)]
-    named = next((run for run in folder if _plan_of(run) == word), None)
+    named = next((run for run in folder if plan_of(run) == word), None)
     if named is None and folder and folder[0].path.parent.name == word:
         named = folder[0]
     if named is not None:
@@ -115,7 +115,7 @@ def _exact(runs: Sequence[RunDir], word: str) -> list[RunDir]:
     return list(found.values())
 
 
-def _plan_of(run: RunDir) -> str | None:
+def plan_of(run: RunDir) -> str | None:
     """The plan's name; plans of different names may share a folder."""
     try:
         return str(run.manifest.get("plan"))
@@ -137,10 +137,10 @@ def _listed(runs: Sequence[RunDir]) -> str:
 
 def _mine_first(runs: Sequence[RunDir]) -> list[RunDir]:
     """This user's runs before others': what somebody else put there is nobody's default."""
-    return sorted(runs, key=lambda run: not _is_mine(run))
+    return sorted(runs, key=lambda run: not is_mine(run))
 
 
-def _is_mine(run: RunDir) -> bool:
+def is_mine(run: RunDir) -> bool:
     """Whether the run, and a link that leads to it, belong to this user."""
     plan = run.path.parent
     paths = [run.path, plan] if plan.is_symlink() else [run.path]

@@ -22,7 +22,7 @@ from planit.errors import RunError
 from planit.record import fields
 from planit.record.files import open_file, told_of
 
-_NAME = "lock"
+NAME = "lock"  # of the file in a run directory
 SIGN_OF_LIFE_S = 15.0
 DEAD_AFTER_S = 120.0
 
@@ -35,7 +35,7 @@ class RunLock:
     """
 
     def __init__(self, run_path: Path) -> None:
-        self._path = run_path / _NAME
+        self._path = run_path / NAME
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -91,7 +91,7 @@ class RunLock:
 
         A plain rename could hit the fresh lock of somebody who was quicker.
         """
-        old = self._path.with_name(f"{_NAME}.dead.{dead.identity}")
+        old = self._path.with_name(f"{NAME}.dead.{dead.identity}")
         with contextlib.suppress(OSError):
             os.link(self._path, old)
             self._path.unlink()
@@ -154,5 +154,5 @@ def _read(path: Path) -> _Found | None:
 
 def owner_of(run_path: Path) -> str | None:
     """Who works on a run at this moment, or None."""
-    found = _read(run_path / _NAME)
+    found = _read(run_path / NAME)
     return found.name if found is not None and found.is_alive else None

@@ -104,7 +104,7 @@ BAD: list[tuple[str, str, str | None]] = [
     ("--config-dir nowhere plan=thesis", "--config-dir nowhere: no such folder", None),
     ("plan=thesis sweep.jion=[plot]", "sweep.jion is unknown", "did you mean join?"),
     ("-m plan=thesis lr=1,2 sweep.jion=[plot]", "sweep.jion is unknown", "did you mean join?"),
-    ("-m plan=thesis lr=1,2 +sweep.jion=[plot]", "sweep.jion is unknown", "known: join, share"),
+    ("-m plan=thesis lr=1,2 +sweep.jion=[plot]", "sweep.jion is unknown", "max_concurrent, share"),
     # flags
     ("plan=fine --nope", "unrecognized arguments: --nope", "planit --hydra-help"),
     ("plan=fine --multrun", "unrecognized arguments: --multrun", "did you mean --multirun?"),
@@ -125,6 +125,7 @@ BAD: list[tuple[str, str, str | None]] = [
     ("plan=null -m", "plan=null: a config group takes a name", "~GROUP"),
     ("plan=fine,null -m", "plan=fine,null: a config group takes a name", "~GROUP"),
     ("plan=fine slurm=cpu,null -m", "slurm=cpu,null: a config group takes a name", "~GROUP"),
+    ("-m plan=fine sweep.max_concurrent=0", "sweep.max_concurrent must be a whole number", None),
     ("-m plan=fine sweep.join=[[a]]", "sweep.join must be a list of steps", None),
     # a folder whose name is too long
     (f"submit plan=fine runs_dir={'x' * 300}", "File name too long", None),

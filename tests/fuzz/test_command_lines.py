@@ -21,7 +21,7 @@ FILES = {
     "config.yaml": "defaults: [_self_, plan: fine, slurm: cpu, backend: debug,"
     " optional experiment: null]\nlr: 1\naction: describe\nruns_dir: planit_runs\n",
 }
-VERBS = "describe submit runs status results show logs wait cancel resume help".split()
+VERBS = "describe submit runs status results show logs wait cancel resume clean help".split()
 KEYS = [
     "plan", "slurm", "slurm@cpu", "backend", "experiment", "lr", "action", "runs_dir", "sweep.join",
     "sweep.share", "share", "plan.name", "plan.root", "plan.steps", "plan.steps.a",
@@ -45,8 +45,8 @@ FLAGS = [
     "--experimental-rerun", "--hydra-help", "--shell-completion", "-sc", "--detach", "--nope",
     "--mult", "-x", "--", "-", "--tail", "-n", "-1", "3", "--follow", "--path", "--json", "--all",
     "--runs-dir", "x" * 300, ESCAPE, "--dry-run",
-    "--from", "--only", "--config", "--older", "nothing", ".", "/",
-    "",
+    "--from", "--only", "--config", "--older", "--older-than", "30d", "--keep-last",
+    "--failed", "nothing", ".", "/", "",
 ]  # fmt: skip
 # What shows itself until it is stopped, or starts a server of processes, is no input to be refused.
 WORDS = st.one_of(

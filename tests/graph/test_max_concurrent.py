@@ -39,7 +39,7 @@ def test_a_limit_that_no_plan_reaches_changes_nothing() -> None:
 def test_blocks_beyond_the_largest_array_wait_for_each_other() -> None:
     branches = [Chain(step(f"a{i}"), step(f"b{i}", GPU)) for i in range(5)]
     graph = lower(Parallel(*branches, max_concurrent=2), max_array_size=lambda _: 3)
-    assert [len(stage.tasks) for stage in graph.stages] == [3, 3, 2, 2]
+    assert [len(stage.tasks) for stage in graph.stages] == [2, 2, 2, 2, 1, 1]
     assert graph.stages[2].edges[0].kind is EdgeKind.AFTERANY
     assert {edge.parent for edge in graph.stages[2].edges} == {0, 1}
 
@@ -53,8 +53,36 @@ def test_what_follows_waits_for_success_not_just_for_the_end() -> None:
 @given(st.lists(st.sampled_from(["cpu", "gpu", "both", "empty"]), max_size=8), st.integers(1, 4))
 def test_never_more_branches_at_once_than_the_limit(forms: list[str], limit: int) -> None:
     branches = [_branch(form, i) for i, form in enumerate(forms)]
-    graph = lower(Parallel(*branches, max_concurrent=limit), stack=False)
+    sets = [{f"{n}{i}" for n in "ab"} for i in range(len(forms))]
+    for stack in (False, True):
+        graph = lower(Parallel(*branches, max_concurrent=limit), stack=stack)
+        assert _under_way(graph, sets) <= limit
     assert _most_at_once(graph, [{f"{n}{i}" for n in "ab"} for i in range(len(forms))]) <= limit
+
+
+def _under_way(graph: Graph, branches: list[set[str]]) -> int:
+    """The most branches that had started and not ended, with the first to start ending first."""
+    tracker: Tracker[Task] = Tracker(graph.stages)
+    known = {task.name for stage in graph.stages for task in stage.tasks}
+    started: set[str] = set()
+    ended: set[str] = set()
+    running: list[Task] = []
+    most = 0
+    while tracker.open:
+        running += iter(tracker.next, None)
+        started |= {task.name for task in running}
+        left = [branch & known for branch in branches]
+        most = max(most, sum(1 for b in left if b & started and not b <= ended))
+        ended.add(running[0].name)
+        tracker.end(running.pop(0), succeeded=True)
+    return most
+
+
+def test_equal_branches_of_two_steps_are_limited_as_branches() -> None:
+    branches = [Chain(step(f"a{i}"), step(f"b{i}", GPU)) for i in range(20)]
+    graph = lower(Parallel(*branches, max_concurrent=8))
+    assert [len(stage.tasks) for stage in graph.stages] == [8, 8, 8, 8, 4, 4]
+    assert _under_way(graph, [{f"a{i}", f"b{i}"} for i in range(20)]) == 8
 
 
 def _branch(form: str, number: int) -> Node:

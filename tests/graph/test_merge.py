@@ -58,6 +58,19 @@ def test_each_step_has_the_swept_values_of_its_branch_and_its_name_without_it() 
     assert found["train[fold=1][lr=1e-3,data=c]"] == ("train", {**alone, "fold": 1})
 
 
+def test_a_limit_is_over_branches_behind_what_all_share() -> None:
+    roots = [Chain(step("get"), step("train", i), step("test")) for i in range(5)]
+    root = merge(sweep(*roots), max_concurrent=2)
+    assert [getattr(node, "max_concurrent", None) for node in root.children] == [None, 2]
+    some = [Chain(step("get", i % 2), step("train", i)) for i in range(4)]
+    with pytest.raises(PlanError, match="counts branches") as caught:
+        merge(sweep(*some), max_concurrent=2)
+    assert caught.value.hint == "sweep.share=false runs every branch on its own"
+    alone = merge(sweep(*some), share=False, max_concurrent=2)
+    assert isinstance(alone, Parallel)
+    assert alone.max_concurrent == 2
+
+
 def test_nothing_is_shared_when_sharing_is_off() -> None:
     roots = [Chain(step("get"), step("train", i)) for i in range(2)]
     found = names(merge(sweep(*roots), share=False))

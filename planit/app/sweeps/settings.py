@@ -10,14 +10,14 @@ from omegaconf import DictConfig, OmegaConf
 from planit.errors import ConfigError, PlanError, suggest
 from planit.graph import Branch, merge
 
-_SETTINGS: dict[str, Any] = {"share": True, "join": []}
+_SETTINGS: dict[str, Any] = {"share": True, "join": [], "max_concurrent": None}
 
 
 def sweep_settings(config: DictConfig) -> dict[str, Any]:
-    """``sweep.share`` and ``sweep.join`` of a configuration.
+    """``sweep.share``, ``.join`` and ``.max_concurrent`` of a configuration.
 
     Raises:
-        ConfigError: they are not a switch and a list of names, or there is another setting.
+        ConfigError: a value is of the wrong kind, or there is another setting.
     """
     content: Any = config.get("sweep") or {}
     if isinstance(content, DictConfig):
@@ -35,12 +35,22 @@ def sweep_settings(config: DictConfig) -> dict[str, Any]:
     join = settings["join"]
     if not isinstance(join, list) or not all(isinstance(name, str) for name in join):
         raise ConfigError(f"sweep.join must be a list of steps, not {settings['join']!r}")
+    limit = settings["max_concurrent"]
+    if limit is not None and (type(limit) is not int or limit < 1):
+        raise ConfigError(
+            f"sweep.max_concurrent must be a whole number of at least 1, not {limit!r}"
+        )
     return settings
 
 
 def merge_rows(rows: Sequence[Branch], settings: Mapping[str, Any]) -> Any:
     """One tree for all branches. Raises ConfigError."""
     try:
-        return merge(rows, share=settings["share"], join=settings["join"])
+        return merge(
+            rows,
+            share=settings["share"],
+            join=settings["join"],
+            max_concurrent=settings["max_concurrent"],
+        )
     except PlanError as error:
         raise ConfigError(error.message, hint=error.hint) from error

@@ -18,6 +18,7 @@ _HELP = {
     "wait": "[RUN]: block until all is final",
     "cancel": "[RUN] [STEP...]: cancel what is not final, and what is behind it",
     "resume": "[RUN]: submit again what is not done; --from, --only, --dry-run, slurm.time=...",
+    "clean": "[RUN...]: delete runs; --older-than 30d, --keep-last N, --failed, --yes",
 }
 
 

@@ -27,7 +27,7 @@ from planit.app.config.refusals import (
 )
 from planit.app.config.yaml_files import unreadable
 from planit.errors import ConfigError
-from planit.job.hydra.internals import VERSION_BASE, flags_and_overrides
+from planit.job.hydra.internals import VERSION_BASE, flags_and_overrides, register_resolver
 from planit.nodes.step_folder import placeholder
 
 if TYPE_CHECKING:
@@ -209,7 +209,7 @@ def _folders_by_name() -> Iterator[None]:
     """``${dir:STEP}`` in a configuration, which stands for a step's folder until submission."""
     before = OmegaConf.has_resolver("dir")
     if not before:
-        OmegaConf.register_new_resolver("dir", placeholder)
+        register_resolver("dir", placeholder)
     try:
         yield
     finally:

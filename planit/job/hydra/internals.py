@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from inspect import signature
 from typing import Any, NoReturn
 
 import hydra
@@ -35,6 +36,13 @@ VERSION_BASE: dict[str, Any] = {"version_base": "1.3"} if _IS_1_3 else {}
 def callbacks_of(config: DictConfig) -> Any:
     """The callbacks that ``hydra.callbacks`` describes, built."""
     return Callbacks(config)
+
+
+def register_resolver(name: str, resolver: Callable[..., Any]) -> None:
+    """Register a resolver: OmegaConf 2.4 renamed the function, to the name of an old one of 2.3."""
+    renamed = "replace" in signature(OmegaConf.register_resolver).parameters
+    register = OmegaConf.register_resolver if renamed else OmegaConf.register_new_resolver
+    register(name, resolver)
 
 
 def apply_values(overrides: list[Override], config: DictConfig) -> None:

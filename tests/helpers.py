@@ -79,12 +79,14 @@ def planit_here(*words: str, cwd: Path | None = None) -> Done:
 
 
 def run_python(
-    *words: str, cwd: Path, env: Mapping[str, str] | None = None, timeout_s: float = 60
+    *words: str, cwd: Path, env: Mapping[str, str | None] | None = None, timeout_s: float = 60
 ) -> Done:
+    """Python as a process of its own; a variable that is None is taken out of its environment."""
+    variables = {**os.environ, "PYTHONPATH": HERE, **(env or {})}
     done = subprocess.run(
         [sys.executable, *words],
         cwd=cwd,
-        env={**os.environ, "PYTHONPATH": HERE, **(env or {})},
+        env={name: value for name, value in variables.items() if value is not None},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -64,7 +64,9 @@ def add_sweeper(folder: Path) -> dict[str, str]:
 
 def train(folder: Path, *words: str, env: dict[str, str] | None = None) -> Done:
     """``python train.py -m`` in a copy of the project, with the record in the same folder."""
-    runs = {"PLANIT_RUNS_DIR": str(folder / "planit_runs"), **(env or {})}
+    # Under coverage Hydra takes itself to be debugged, and shows a traceback for each error.
+    untraced = {name: None for name in os.environ if name.startswith("COVERAGE_")}
+    runs = {"PLANIT_RUNS_DIR": str(folder / "planit_runs"), **untraced, **(env or {})}
     return run_python("train.py", "-m", *words, cwd=folder, env=runs)
 
 

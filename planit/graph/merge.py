@@ -69,24 +69,10 @@ def merge(
     """
     rows = [_Row(branch.values, _sequence(branch.root), branch.hydra) for branch in branches]
     tail = _take_tail(rows, set(join))
-    body = _trie(rows, share=share)
-    if max_concurrent is not None:
-        body = [_limited(node, len(rows), max_concurrent) for node in body]
+    body = _trie(rows, share=share, max_concurrent=max_concurrent)
     if len(body) == 1 and not tail:
         return body[0]
     return Chain(*body, *tail)
-
-
-def _limited(node: Node, count: int, limit: int) -> Node:
-    """The Parallel of the branches with its limit; a step that all share as it is."""
-    if not isinstance(node, Parallel) or not node.label or not node.label.startswith(f"{count} br"):
-        return node
-    if len(node.children) < count:
-        raise PlanError(
-            "sweep.max_concurrent counts branches, and some of them share steps that others do not",
-            hint="sweep.share=false runs every branch on its own",
-        )
-    return Parallel(*node.children, max_concurrent=limit, label=node.label)
 
 
 @dataclass
@@ -129,7 +115,11 @@ def _take_tail(rows: Sequence[_Row], join: set[str]) -> list[Node]:
 
 
 def _trie(
-    rows: Sequence[_Row], *, share: bool, named: Mapping[str, str] | None = None
+    rows: Sequence[_Row],
+    *,
+    share: bool,
+    named: Mapping[str, str] | None = None,
+    max_concurrent: int | None = None,
 ) -> list[Node]:
     """The nodes of these branches, to run one after another.
 
@@ -142,7 +132,7 @@ def _trie(
     if len(groups) == 1 and len(groups[0]) > 1:
         first = groups[0][0].nodes[0]
         shared.append(_renamed(first, named or {}))
-        return shared + _trie(_rest(rows), share=share, named=named)
+        return shared + _trie(_rest(rows), share=share, named=named, max_concurrent=max_concurrent)
     children = []
     for group in groups:
         values = group[0].values if len(group) == 1 else _common(group, groups)
@@ -151,10 +141,15 @@ def _trie(
         else:
             nodes = _trie(group, share=share, named=values)
         if nodes:
-            label = label_of(values) or None
             alone = len(nodes) == 1 and isinstance(nodes[0], Task)
-            children.append(nodes[0] if alone else Chain(*nodes, label=label))
-    shared.append(Parallel(*children, label=f"{len(rows)} branches over {_swept(rows)}"))
+            children.append(nodes[0] if alone else Chain(*nodes, label=label_of(values) or None))
+    if max_concurrent is not None and len(children) < len(rows):
+        raise PlanError(
+            "sweep.max_concurrent counts branches, and some of them share steps that others do not",
+            hint="sweep.share=false runs every branch on its own",
+        )
+    label = f"{len(rows)} branches over {_swept(rows)}"
+    shared.append(Parallel(*children, max_concurrent=max_concurrent, label=label))
     return shared
 
 

@@ -15,6 +15,7 @@ from hydra.core.utils import JobReturn, JobStatus, configure_log, filter_overrid
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from planit.app.config.written import as_written
 from planit.app.launch_settings import LaunchSettings
 from planit.app.submitting import run_here, see_through, show_progress, start
 from planit.app.sweeps.swept_rows import swept_rows
@@ -153,7 +154,7 @@ def _submitted(batch: _Batch, settings: LaunchSettings) -> list[JobReturn]:
         base=settings.base,
         backend=settings.backend,
         source={
-            "config": _written(config),
+            "config": as_written(config),
             "overrides": [job.overrides for job in batch.jobs.values()],
         },
         progress=show_progress,
@@ -243,9 +244,3 @@ class _NotWaitedFor(JobReturn):
 
 def _not_waited_for(_name: str, before: JobReturn) -> JobReturn:
     return _NotWaitedFor(before.overrides, before.cfg, before.hydra_cfg, task_name=before.task_name)
-
-
-def _written(config: DictConfig) -> Any:
-    """The configuration as plain data that is not resolved, without Hydra's own part."""
-    keys = [str(key) for key in config if key != "hydra"]
-    return OmegaConf.to_container(OmegaConf.masked_copy(config, keys), enum_to_str=True)

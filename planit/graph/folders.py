@@ -14,7 +14,7 @@ from planit.graph.ancestry import PLAN, TreePlace, called, plain_name
 from planit.nodes import Command, HydraApp, Node, Step, Task
 from planit.nodes.arguments import Unbuilt
 from planit.nodes.step_folder import OPEN, mentions_folder, readable, text_with_paths, with_paths
-from planit.nodes.tree import in_step
+from planit.nodes.tree import bottom_up, in_step
 
 FolderOf = Callable[[str], Path]
 """Gives the folder of the step of a name."""
@@ -66,12 +66,7 @@ def _mentions(task: Task) -> bool:
 
 def _rebuilt(root: Node, made: dict[int, Node]) -> Node:
     """The tree with some nodes replaced; from the leaves up, without recursion."""
-    order, stack = [], [root]
-    while stack:
-        node = stack.pop()
-        order.append(node)
-        stack.extend(node.children)
-    for node in reversed(order):
+    for node in bottom_up(root):
         if any(id(child) in made for child in node.children):
             children = [made.get(id(child), child) for child in node.children]
             made[id(node)] = node.with_children(children)  # type: ignore[attr-defined]

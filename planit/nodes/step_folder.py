@@ -89,6 +89,15 @@ class StepFolder:
         )
 
 
+def folder_of(name: str, kind: str) -> StepFolder:
+    """The folder of the step or sweep of a name. Raises PlanError if it has none yet."""
+    if not name:
+        raise PlanError(
+            f"a {kind.lower()} without a name has no dir", hint=f"name it: {kind}(name, ...)"
+        )
+    return StepFolder(name)
+
+
 Paths: TypeAlias = Callable[[str], Path | list[Path]]
 """Gives the folder of the step of a name; a list where it has several branches."""
 

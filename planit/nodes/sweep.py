@@ -11,7 +11,7 @@ from typing import Any
 from planit.errors import PlanError
 from planit.nodes.functions import Function
 from planit.nodes.slurm_args import SlurmSpec
-from planit.nodes.step_folder import StepFolder, readable
+from planit.nodes.step_folder import StepFolder, folder_of, readable
 from planit.nodes.tree import Parallel, Step, in_step
 
 _IS_ID = re.compile(r"[+-]?0[\d_]")  # ``subject=007``, which Hydra reads as text too
@@ -73,9 +73,7 @@ class Sweep(Parallel):
         Raises:
             PlanError: the sweep has no name yet.
         """
-        if not self.name:
-            raise PlanError("a sweep without a name has no dir", hint="name it: Sweep(name, ...)")
-        return StepFolder(self.name)
+        return folder_of(self.name, "Sweep")
 
     def _call(self, name: str) -> None:
         self.name = name

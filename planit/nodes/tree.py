@@ -15,7 +15,7 @@ from planit.nodes.arguments import Making, refuse_inside
 from planit.nodes.functions import Function, check_function
 from planit.nodes.resources import Resources
 from planit.nodes.slurm_args import SlurmSpec, resources_of
-from planit.nodes.step_folder import OPEN, StepFolder, readable
+from planit.nodes.step_folder import OPEN, StepFolder, folder_of, readable
 
 
 class Node:
@@ -98,9 +98,7 @@ class Task(Node):
         Raises:
             PlanError: the step has no name yet.
         """
-        if not self.name:
-            raise PlanError("a step without a name has no dir", hint="name it: Step(name, ...)")
-        return StepFolder(self.name)
+        return folder_of(self.name, "Step")
 
     def renamed(self, name: str, hydra: Any = None) -> Self:
         """The same step under another name, with a configuration of its own."""
@@ -295,6 +293,16 @@ def tasks(root: Node) -> Iterator[tuple[Task, str]]:
         prefix = f"{place}.{kind}" if place else kind
         count = len(node.children)
         stack.extend((node.children[i], f"{prefix}[{i}]") for i in range(count - 1, -1, -1))
+
+
+def bottom_up(root: Node) -> Iterator[Node]:
+    """All nodes of a tree, each behind those in it; any depth."""
+    order, stack = [], [root]
+    while stack:
+        node = stack.pop()
+        order.append(node)
+        stack.extend(node.children)
+    return reversed(order)
 
 
 def check_unique_names(root: Node) -> None:

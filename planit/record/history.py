@@ -11,6 +11,7 @@ from planit.errors import PlanError, RunError
 from planit.nodes import walltime
 from planit.record import fields, submissions
 from planit.record.jobs import JobRef
+from planit.record.manifest_tree import leaves_of
 from planit.record.run_dir import MANIFEST, RunDir
 from planit.record.submissions import SubmittedStage
 
@@ -134,17 +135,12 @@ def read(run: RunDir) -> History:
 
 def leaves(tree: dict[str, Any]) -> Iterator[Leaf]:
     """The steps of a manifest's tree, in order."""
-    stack = [tree]
-    while stack:
-        node = stack.pop()
-        if "children" in node:
-            stack.extend(reversed(node["children"]))
-        else:
-            time = node["slurm"].get("time")
-            if not _is_wall_time(time):
-                raise RunError(f"{MANIFEST} is damaged: {time!r} is not the time of a step")
-            values = fields.mapping(node, "values")
-            yield Leaf(node["name"], node["slug"], time, node.get("base", node["name"]), values)
+    for leaf in leaves_of(tree):
+        time = leaf["slurm"].get("time")
+        if not _is_wall_time(time):
+            raise RunError(f"{MANIFEST} is damaged: {time!r} is not the time of a step")
+        values = fields.mapping(leaf, "values")
+        yield Leaf(leaf["name"], leaf["slug"], time, leaf.get("base", leaf["name"]), values)
 
 
 def _fits(stage: SubmittedStage, steps: Collection[str]) -> bool:
@@ -162,11 +158,8 @@ def _is_wall_time(value: Any) -> bool:
 def functions(tree: dict[str, Any]) -> Iterator[str]:
     """The dotted paths of the functions in a manifest's tree, each once; not of its scripts."""
     seen: set[str] = set()
-    stack = [tree]
-    while stack:
-        node = stack.pop()
-        stack.extend(node.get("children", ()))
-        path = node.get("func") or node.get("app")
+    for leaf in leaves_of(tree):
+        path = leaf.get("func") or leaf.get("app")
         if isinstance(path, str) and path not in seen and "<" not in path:
             seen.add(path)
             yield path
@@ -174,13 +167,7 @@ def functions(tree: dict[str, Any]) -> Iterator[str]:
 
 def has_program(tree: dict[str, Any]) -> bool:
     """Whether a step of a manifest's tree is a Hydra program."""
-    stack = [tree]
-    while stack:
-        node = stack.pop()
-        stack.extend(node.get("children", ()))
-        if node.get("kind") == "HydraApp":
-            return True
-    return False
+    return any(leaf.get("kind") == "HydraApp" for leaf in leaves_of(tree))
 
 
 def _apply(history: History, event: dict[str, Any]) -> None:

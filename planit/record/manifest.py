@@ -9,13 +9,15 @@ import platform
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
 from planit.nodes import Chain, Command, Group, HydraApp, Node, Origin, Parallel, Step, Task
 from planit.nodes.arguments import Unbuilt, targets
 from planit.nodes.functions import dotted_path, is_dotted_path
+from planit.nodes.tree import bottom_up
+from planit.record.manifest_tree import leaves_of
 from planit.record.plain_data import plain_data
 
 _PACKAGES = ("planit-slurm", "submitit", "hydra-core", "omegaconf", "cloudpickle")
@@ -52,12 +54,7 @@ def _user() -> str:
 def tree_of(root: Node, slugs: Mapping[str, str]) -> dict[str, Any]:
     """The tree as plain data; built from the leaves up, without recursion."""
     made: dict[int, dict[str, Any]] = {}
-    order, stack = [], [root]
-    while stack:
-        node = stack.pop()
-        order.append(node)
-        stack.extend(node.children)
-    for node in reversed(order):
+    for node in bottom_up(root):
         if isinstance(node, Task):
             made[id(node)] = _leaf(node, slugs[node.name])
         else:
@@ -110,7 +107,7 @@ def pickled_by_value(tree: Mapping[str, Any]) -> set[str]:
     """The steps of a manifest's tree whose functions cannot be imported again."""
     return {
         leaf["name"]
-        for leaf in _leaves(tree)
+        for leaf in leaves_of(tree)
         if leaf["kind"] == Step.__name__ and not is_dotted_path(leaf.get("func"))
     }
 
@@ -119,17 +116,8 @@ def origins(tree: Mapping[str, Any]) -> dict[str, Origin | None]:
     """Where the run's configuration has each step of a manifest's tree, by name."""
     return {
         leaf["name"]: Origin(**leaf["origin"]) if "origin" in leaf else None
-        for leaf in _leaves(tree)
+        for leaf in leaves_of(tree)
     }
-
-
-def _leaves(tree: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    stack = [tree]
-    while stack:
-        node = stack.pop()
-        stack.extend(node.get("children", ()))
-        if "children" not in node:
-            yield node
 
 
 def _short(value: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 from planit.nodes.walltime import clock
 from planit.record.history import History, Leaf
 from planit.record.log_files import log_files
+from planit.record.manifest_tree import leaves_of
 from planit.record.markers import Attempt, EndMarker, Tries
 from planit.record.records import RunRecords
 from planit.record.run_dir import RunDir
@@ -29,14 +30,9 @@ def frozen_step(tree: Mapping[str, Any], name: str) -> dict[str, Any]:
 
     Plain values are as they are; others are shown by their repr, of at most 500 characters.
     """
-    stack = [tree]
-    while stack:
-        node = stack.pop()
-        stack.extend(node.get("children", ()))
-        if "children" not in node and node["name"] == name:
-            own = {key: item for key, item in node.items() if key not in _NOT_ARGUMENTS}
-            return {**own, "values": node["values"]} if node.get("values") else own
-    return {}
+    leaf = next(leaf for leaf in leaves_of(tree) if leaf["name"] == name)
+    own = {key: item for key, item in leaf.items() if key not in _NOT_ARGUMENTS}
+    return {**own, "values": leaf["values"]} if leaf.get("values") else own
 
 
 def step_page(run: RunDir, history: History, leaf: Leaf, status: RunStatus) -> str:

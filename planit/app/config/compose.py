@@ -27,6 +27,7 @@ from planit.app.config.refusals import (
 )
 from planit.app.config.yaml_files import unreadable
 from planit.errors import ConfigError
+from planit.job.hydra.hydra_config import put_back_after
 from planit.job.hydra.internals import VERSION_BASE, flags_and_overrides, register_resolver
 from planit.nodes.step_folder import placeholder
 
@@ -95,7 +96,7 @@ def run_app(task: TaskFunction, arguments: Sequence[str], config_dir: str | None
     with (
         _argv([sys.argv[0], *own, *words]),
         _errors_reach_us(),
-        _hydra_config_restored(),
+        put_back_after(),
         _folders_by_name(),
         _project_importable(),
     ):
@@ -193,15 +194,6 @@ def _argv(arguments: list[str]) -> Iterator[None]:
         yield
     finally:
         sys.argv = before
-
-
-@contextmanager
-def _hydra_config_restored() -> Iterator[None]:
-    before = HydraConfig.instance().cfg
-    try:
-        yield
-    finally:
-        HydraConfig.instance().cfg = before
 
 
 @contextmanager

@@ -56,7 +56,8 @@ class Written:
 def as_written(config: DictConfig) -> Any:
     """A configuration as plain data that is not resolved, without Hydra's own part."""
     keys = [str(key) for key in config if key != "hydra"]
-    return OmegaConf.to_container(OmegaConf.masked_copy(config, keys), resolve=False)
+    masked = OmegaConf.masked_copy(config, keys)
+    return OmegaConf.to_container(masked, resolve=False, enum_to_str=True)
 
 
 def whole_reference(value: Any) -> str | None:

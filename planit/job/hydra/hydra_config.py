@@ -89,14 +89,12 @@ class StepHydra:
         from hydra.core.utils import setup_globals
         from omegaconf import open_dict, read_write
 
-        from planit.job.hydra.internals import apply_values, name_branch, parsed
+        from planit.job.hydra.internals import set_branch
 
         setup_globals()
         config = self.base.load()
-        if self.late:
-            apply_values(parsed(self.late), config)
         if self.overrides is not None:
-            name_branch(config.hydra, parsed(self.overrides), self.number)
+            set_branch(config, self.late, self.overrides, self.number)
         with read_write(config.hydra), open_dict(config.hydra):
             config.hydra.job.id = job_id()
             config.hydra.runtime.output_dir = os.environ.get("PLANIT_STEP_DIR", str(Path.cwd()))
@@ -141,6 +139,18 @@ def leave_to_job(hydra: Any, number: int | None = None) -> None:
 
 
 @contextmanager
+def put_back_after() -> Iterator[None]:
+    """Put `HydraConfig` back as it was before."""
+    from hydra.core.hydra_config import HydraConfig
+
+    before = HydraConfig.instance().cfg
+    try:
+        yield
+    finally:
+        HydraConfig.instance().cfg = before
+
+
+@contextmanager
 def in_place(step: StepHydra | None) -> Iterator[None]:
     """`HydraConfig` of a step, now or as soon as something imports Hydra."""
     if step is None:
@@ -150,14 +160,9 @@ def in_place(step: StepHydra | None) -> Iterator[None]:
         sys.meta_path.insert(0, _AfterHydra(step))
         yield
         return
-    from hydra.core.hydra_config import HydraConfig
-
-    before = HydraConfig.instance().cfg
-    step.set_up()
-    try:
+    with put_back_after():
+        step.set_up()
         yield
-    finally:
-        HydraConfig.instance().cfg = before
 
 
 class _AfterHydra(MetaPathFinder):

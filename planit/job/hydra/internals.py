@@ -107,6 +107,22 @@ def is_decorated(function: Any) -> bool:
     return False
 
 
+def set_branch(
+    config: DictConfig, late: Sequence[str], overrides: Sequence[str], number: int | None
+) -> None:
+    """Make what branches have in common the configuration of one of them.
+
+    Args:
+        config: a composed configuration with its hydra node, which is changed.
+        late: overrides of values that it lacks.
+        overrides: all overrides of the branch.
+        number: its number in the sweep; None where there is no sweep.
+    """
+    if late:
+        apply_values(parsed(late), config)
+    name_branch(config.hydra, parsed(overrides), number)
+
+
 def with_number(sweep: Override, value: float, text: str) -> Override:
     """What Hydra's parser makes of `text`, the override of a sweep by one of its numbers.
 

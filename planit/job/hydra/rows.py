@@ -27,7 +27,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from planit.job.hydra.internals import apply_values, name_branch, parsed
+from planit.job.hydra.internals import apply_values, set_branch
 from planit.job.hydra.program import Row
 
 
@@ -67,10 +67,8 @@ def compose_rows(
 def configuration(base: bytes, row: Row) -> tuple[DictConfig, Any]:
     """The configuration of a step, with Hydra's own part, and what `GlobalHydra` holds, or None."""
     config, hydra = pickle.loads(base)
-    if row.late:
-        apply_values(parsed(row.late), config)
     if row.late or row.num is not None:
-        name_branch(config.hydra, parsed(row.overrides), row.num)
+        set_branch(config, row.late, row.overrides, row.num)
     return config, hydra
 
 

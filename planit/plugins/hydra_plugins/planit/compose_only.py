@@ -7,28 +7,15 @@ from typing import Any
 
 from hydra.errors import HydraException
 from hydra.plugins.sweeper import Sweeper
-from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+
+from hydra_plugins.planit.handed_over import HandedOver
 
 
-class ComposeOnly(Sweeper):
+class ComposeOnly(HandedOver, Sweeper):
     """Composes what planit asks for, and ends the process: the program itself never runs."""
 
     def __init__(self, **_: Any) -> None:
         """Take whatever the program sets for its own sweeper."""
-        self.hydra_context: HydraContext | None = None
-        self.config: DictConfig | None = None
-
-    def setup(
-        self,
-        *,
-        hydra_context: HydraContext,
-        task_function: TaskFunction,
-        config: DictConfig,
-    ) -> None:
-        """Keep what Hydra hands over."""
-        self.hydra_context = hydra_context
-        self.config = config
 
     def sweep(self, arguments: list[str]) -> None:
         """Compose, and end the process.

@@ -17,8 +17,10 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import CompactHydraException
 from hydra.plugins.launcher import Launcher
-from hydra.types import HydraContext, TaskFunction
+from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
+
+from hydra_plugins.planit.handed_over import HandedOver
 
 
 @dataclass
@@ -89,7 +91,7 @@ ConfigStore.instance().store(
 _OF_PLANS = ("_target_", "runs_dir", "objective")  # what can be set in planit's own app
 
 
-class PlanitLauncher(Launcher):
+class PlanitLauncher(HandedOver, Launcher):
     """Runs each batch of configurations as one run.
 
     Args:
@@ -98,21 +100,6 @@ class PlanitLauncher(Launcher):
 
     def __init__(self, **settings: Any) -> None:
         self.settings = {name: _plain(value) for name, value in settings.items()}
-        self.hydra_context: HydraContext | None = None
-        self.task_function: Any = None
-        self.config: DictConfig | None = None
-
-    def setup(
-        self,
-        *,
-        hydra_context: HydraContext,
-        task_function: TaskFunction,
-        config: DictConfig,
-    ) -> None:
-        """Keep what Hydra hands over."""
-        self.hydra_context = hydra_context
-        self.task_function = task_function
-        self.config = config
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int

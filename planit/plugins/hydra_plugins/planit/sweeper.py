@@ -9,8 +9,8 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException
 from hydra.plugins.sweeper import Sweeper
-from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+
+from hydra_plugins.planit.handed_over import HandedOver
 
 
 @dataclass
@@ -30,26 +30,11 @@ ConfigStore.instance().store(
 )
 
 
-class PlanitSweeper(Sweeper):
+class PlanitSweeper(HandedOver, Sweeper):
     """Composes every branch, fast, and hands all of them to planit's app at once."""
 
     def __init__(self, params: Any = None) -> None:
         self.params: dict[str, str] = dict(params or {})
-        self.hydra_context: HydraContext | None = None
-        self.task_function: Any = None
-        self.config: DictConfig | None = None
-
-    def setup(
-        self,
-        *,
-        hydra_context: HydraContext,
-        task_function: TaskFunction,
-        config: DictConfig,
-    ) -> None:
-        """Keep what Hydra hands over."""
-        self.hydra_context = hydra_context
-        self.task_function = task_function
-        self.config = config
 
     def sweep(self, arguments: list[str]) -> None:
         """Build one plan of all branches, and describe or submit it.

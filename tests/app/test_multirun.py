@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import all_below, planit_here, run_planit, write
+from tests.sweepers import halving
 
 _PLAN = """\
 # @package _global_
@@ -35,39 +36,6 @@ def train(lr, seed):
 def score(lr, seed):
     sys.stdout.write(f"score {lr} {seed}" + chr(10))
     return (float(lr) - 0.3) ** 2
-"""
-_SWEEPER = """\
-from dataclasses import dataclass
-
-from hydra.core.config_store import ConfigStore
-from hydra.plugins.sweeper import Sweeper
-
-
-@dataclass
-class HalvingConf:
-    _target_: str = "hydra_plugins.halving.HalvingSweeper"
-
-
-ConfigStore.instance().store(group="hydra/sweeper", name="halving", node=HalvingConf)
-
-
-class HalvingSweeper(Sweeper):
-    '''Two batches: the second around the better value of the first.'''
-
-    def setup(self, *, hydra_context, task_function, config):
-        from hydra.core.plugins import Plugins
-
-        self.launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=hydra_context, task_function=task_function, config=config
-        )
-
-    def sweep(self, arguments):
-        values = {}
-        for batch in ([0.1, 0.9], [0.2, 0.35]):
-            rows = [[*arguments, f"lr={lr}"] for lr in batch]
-            done = self.launcher.launch(rows, initial_job_idx=len(values))
-            values.update({lr: one.return_value for lr, one in zip(batch, done)})
-        print("best", min(values, key=values.get), "of", len(values))
 """
 
 
@@ -172,7 +140,7 @@ def test_a_sweep_node_takes_hydras_syntax(project: Path) -> None:
 
 
 def test_the_launcher_lets_another_sweeper_drive_plans(project: Path) -> None:
-    write(project / "plugins/hydra_plugins/halving.py", _SWEEPER)
+    write(project / "plugins/hydra_plugins/halving.py", halving("lr"))
     from tests.helpers import HERE
 
     done = run_planit(
@@ -189,8 +157,8 @@ def test_another_sweeper_reads_plain_values_from_the_record(project: Path) -> No
     from tests.helpers import HERE
 
     shows = "print([one.return_value for one in done])\n            values.update("
-    sweeper = _SWEEPER.replace("values.update(", shows)
-    sweeper = sweeper.replace("one.return_value for lr,", "max(one.return_value) for lr,")
+    sweeper = halving("lr").replace("values.update(", shows)
+    sweeper = sweeper.replace(": one.return_value", ": max(one.return_value)")
     write(project / "plugins/hydra_plugins/halving.py", sweeper)
     returns = "return {lr} if float(lr) == 0.9 else ((float(lr) - 0.3) ** 2,)"
     write(project / "mini.py", _CODE.replace("return (float(lr) - 0.3) ** 2", returns))

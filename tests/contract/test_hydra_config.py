@@ -12,6 +12,7 @@ import pytest
 from planit import Run
 from tests.helpers import run_planit, run_python, write
 from tests.slurm.tools import settled
+from tests.sweepers import halving
 
 CODE = """\
 import json
@@ -61,33 +62,6 @@ plan:
       slurm_args: *args
       command: "echo '${hydra:job.num} ${hydra:runtime.output_dir}' >command-${hydra:job.num}"
   root: {_target_: planit.Chain, _args_: [prepare, train, command]}
-"""
-SWEEPER = """\
-from dataclasses import dataclass
-
-from hydra.core.config_store import ConfigStore
-from hydra.core.plugins import Plugins
-from hydra.plugins.sweeper import Sweeper
-
-
-@dataclass
-class TwiceConf:
-    _target_: str = "hydra_plugins.twice.TwiceSweeper"
-
-
-ConfigStore.instance().store(group="hydra/sweeper", name="twice", node=TwiceConf)
-
-
-class TwiceSweeper(Sweeper):
-    def setup(self, *, hydra_context, task_function, config):
-        self.launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=hydra_context, task_function=task_function, config=config
-        )
-
-    def sweep(self, arguments):
-        for first in (0, 2):
-            rows = [[*arguments, f"lr={first + i}"] for i in range(2)]
-            [one.return_value for one in self.launcher.launch(rows, initial_job_idx=first)]
 """
 PROGRAM = """\
 import hydra
@@ -191,8 +165,8 @@ def test_a_command_has_what_only_its_job_knows(noted: Path) -> None:
 
 
 def test_another_sweepers_branches_are_numbered_throughout(project: Path) -> None:
-    write(project / "hydra_plugins/twice.py", SWEEPER)
-    words = ("hydra/sweeper=twice", "hydra/launcher=planit", "backend=debug")
+    write(project / "hydra_plugins/halving.py", halving("lr", [0, 1], [2, 3]))
+    words = ("hydra/sweeper=halving", "hydra/launcher=planit", "backend=debug")
     done = run_planit("submit", "-m", *words, cwd=project)
     assert done.code == 0, done
     found = branches(project)

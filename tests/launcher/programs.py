@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from tests.helpers import ROOT, Done, run_python, write
+from tests.sweepers import halving
 
 LOCAL = ("hydra/launcher=planit", "hydra.launcher.backend=local")
 FIXED = (ROOT / "tests/project/vision/model.py").read_text()
@@ -17,38 +18,6 @@ BROKEN = FIXED.replace(
     1,
 )
 
-# Two batches: the second around the better value of the first.
-SWEEPER = """\
-from dataclasses import dataclass
-
-from hydra.core.config_store import ConfigStore
-from hydra.core.plugins import Plugins
-from hydra.plugins.sweeper import Sweeper
-
-
-@dataclass
-class HalvingConf:
-    _target_: str = "hydra_plugins.halving.HalvingSweeper"
-
-
-ConfigStore.instance().store(group="hydra/sweeper", name="halving", node=HalvingConf)
-
-
-class HalvingSweeper(Sweeper):
-    def setup(self, *, hydra_context, task_function, config):
-        self.launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=hydra_context, task_function=task_function, config=config
-        )
-
-    def sweep(self, arguments):
-        values = {}
-        for batch in ([0.1, 0.9], [0.2, 0.35]):
-            rows = [[*arguments, f"optimizer.lr={lr}"] for lr in batch]
-            done = self.launcher.launch(rows, initial_job_idx=len(values))
-            values.update({lr: one.return_value for lr, one in zip(batch, done)})
-        print("best", min(values, key=values.get), "of", len(values))
-"""
-
 
 def project(folder: Path) -> Path:
     """A copy of the test project."""
@@ -57,7 +26,7 @@ def project(folder: Path) -> Path:
 
 def add_sweeper(folder: Path) -> dict[str, str]:
     """Add the sweeper to a project; the environment that it is found in."""
-    write(folder / "plugins/hydra_plugins/halving.py", SWEEPER)
+    write(folder / "plugins/hydra_plugins/halving.py", halving("optimizer.lr"))
     path = [str(ROOT), str(ROOT / "planit/plugins"), str(folder / "plugins")]
     return {"PYTHONPATH": os.pathsep.join(path)}
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.helpers import HERE, Done, planit_here
+from tests.helpers import HERE, Done, planit_here, write
 from tests.slurm.tools import until
 
 WORK = Path(__file__).with_name("work.py")
@@ -28,6 +28,17 @@ def chain(*nodes: Any) -> dict[str, Any]:
 
 def parallel(*nodes: Any, **more: Any) -> dict[str, Any]:
     return {"_target_": "planit.Parallel", "_args_": list(nodes), **more}
+
+
+def submit_sweep(folder: Path, plan: str, module: str, lr: str) -> tuple[Project, Done]:
+    """A project whose plan p was swept over `lr` and two seeds, and joined by its step compare."""
+    project = Project(folder)
+    config = "defaults: [slurm@cpu: cpu, backend: local, plan: p, _self_]\nlr: 0\nseed: 0\n"
+    write(folder / "conf/config.yaml", config)
+    write(folder / "conf/plan/p.yaml", plan)
+    write(folder / "mine.py", module)
+    words = [f"lr={lr}", "seed=0,1", "sweep.join=[compare]", "sweep.share=false"]
+    return project, project.planit("submit", "-m", "cpu.cpus_per_task=1", *words)
 
 
 @dataclass

@@ -11,7 +11,7 @@ import pytest
 
 from planit import Run
 from tests.helpers import Done, planit_here, write
-from tests.local.project import Project
+from tests.local.project import Project, submit_sweep
 
 PLAN = """\
 _target_: planit.Plan
@@ -47,14 +47,7 @@ def compare():
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """Four branches, one of which failed, so that the join did not run."""
-    folder = tmp_path_factory.mktemp("results")
-    project = Project(folder)
-    config = "defaults: [slurm@cpu: cpu, backend: local, plan: p, _self_]\nlr: 0\nseed: 0\n"
-    write(folder / "conf/config.yaml", config)
-    write(folder / "conf/plan/p.yaml", PLAN)
-    write(folder / "mine.py", MODULE)
-    words = ["lr=0.5,1", "seed=0,1", "sweep.join=[compare]", "sweep.share=false"]
-    done = project.planit("submit", "-m", "cpu.cpus_per_task=1", *words)
+    project, done = submit_sweep(tmp_path_factory.mktemp("results"), PLAN, MODULE, "0.5,1")
     assert done.code == 1, done
     yield project
     project.clean()

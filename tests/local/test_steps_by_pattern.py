@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
-from tests.helpers import Done, planit_here, write
-from tests.local.project import Project
+from tests.helpers import Done, planit_here
+from tests.local.project import Project, submit_sweep
 
 PLAN = """\
 _target_: planit.Plan
@@ -35,14 +35,8 @@ def compare():
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """Four branches, two of which failed; a step is called like the plan."""
-    folder = tmp_path_factory.mktemp("patterns")
-    project = Project(folder)
-    config = "defaults: [slurm@cpu: cpu, backend: local, plan: p, _self_]\nlr: 0\nseed: 0\n"
-    write(folder / "conf/config.yaml", config)
-    write(folder / "conf/plan/p.yaml", PLAN)
-    write(folder / "mine.py", MODULE)
-    words = ["lr=0.1,0.5", "seed=0,1", "sweep.join=[compare]", "sweep.share=false"]
-    assert project.planit("submit", "-m", "cpu.cpus_per_task=1", *words).code == 1
+    project, done = submit_sweep(tmp_path_factory.mktemp("patterns"), PLAN, MODULE, "0.1,0.5")
+    assert done.code == 1, done
     yield project
     project.clean()
 

@@ -34,4 +34,4 @@ VERBS: dict[str, Callable[[list[str]], int]] = {verb: partial(_run, verb) for ve
 def summary() -> str:
     """The help lines of the verbs that work on runs."""
     lines = [f"  {verb:<11} {text}\n" for verb, text in _HELP.items() if text]
-    return "\nverbs that take a run:\n" + "".join(lines) if lines else ""
+    return "\nverbs about runs:\n" + "".join(lines)

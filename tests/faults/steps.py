@@ -40,8 +40,8 @@ class Line:
 
 
 def read(path: Path) -> Iterator[Line]:
-    """All lines so far, in their order."""
-    for text in path.read_text().splitlines() if path.exists() else ():
+    """All whole lines so far, in their order: the last one may be half written as it is read."""
+    for text in path.read_text().split("\n")[:-1] if path.exists() else ():
         name, what, job, pid, born, at = text.split("\t")
         yield Line(name, what, job, int(pid), born, float(at))
 

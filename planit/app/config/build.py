@@ -8,6 +8,7 @@ plain data until the job makes them, as `hydra.utils.instantiate` would.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -29,8 +30,11 @@ from planit.nodes import (
 )
 from planit.nodes.arguments import IN_JOB, TARGET, Making, Unbuilt, has_target
 from planit.nodes.functions import is_dotted_path
+from planit.nodes.named import not_named
 from planit.nodes.slurm_args import SlurmSpec
 from planit.plan import Plan
+
+logger = logging.getLogger("planit")
 
 MISSING = "???"  # how a configuration says that a value has to be given
 
@@ -86,6 +90,7 @@ class Builder:
     preset_keys: Mapping[str, str] = field(default_factory=dict)
     slurm: dict[str, SlurmArgs] = field(default_factory=dict)
     named: set[str] = field(default_factory=set)
+    told: set[str] = field(default_factory=set)
     made: dict[int, tuple[Any, Node]] = field(default_factory=dict)
     unbuilt: dict[int, Unbuilt] = field(default_factory=dict)
 
@@ -117,7 +122,7 @@ class Builder:
         self.refuse_half_steps()
         self.named = set()
         root = self.node(config["root"], "plan.root")
-        self.refuse_unnamed()
+        self.tell_unnamed()
         with _refusing("plan: "):
             return Plan(str(config["name"]), root)
 
@@ -128,16 +133,12 @@ class Builder:
             if name not in whole:
                 raise ConfigError(f"plan.steps has no step {name!r}", hint=suggest(name, whole))
 
-    def refuse_unnamed(self) -> None:
-        """A step that the root does not name would never run."""
-        unnamed = [name for name in self.steps if name not in self.named]
+    def tell_unnamed(self) -> None:
+        """Warn, once, of the steps that the root does not name: they are not run."""
+        unnamed = [name for name in self.steps if name not in self.named | self.told]
         if unnamed:
-            first, *others = unnamed
-            more = f", nor {', '.join(map(repr, others))}" if others else ""
-            raise ConfigError(
-                f"plan.root does not name the step {first!r} of plan.steps{more}",
-                hint=f"name it in plan.root, or take it out: ~plan.steps.{first}",
-            )
+            self.told.update(unnamed)
+            logger.warning("warning: %s", not_named(unnamed, "plan.root", "plan.steps"))
 
     def node(self, value: Any, where: str) -> Node:
         if isinstance(value, Node):

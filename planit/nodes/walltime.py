@@ -22,6 +22,9 @@ _DAYS = re.compile(
 _CLOCK = re.compile(r"(?:(?P<hours>\d+):)?(?P<minutes>\d+):(?P<seconds>\d+)", re.ASCII)
 _MINUTES = re.compile(r"(?P<minutes>\d+)", re.ASCII)
 
+PATTERN = "|".join(re.sub(r"\(\?P<\w+>", "(?:", form.pattern) for form in (_DAYS, _CLOCK, _MINUTES))
+"""A regular expression of the forms, as other languages have it too."""
+
 
 def parse(value: Any, field: str = "time") -> timedelta:
     """The duration that sbatch reads in `value`.

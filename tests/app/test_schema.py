@@ -1,4 +1,4 @@
-"""``planit schema``: what the JSON Schema of plan files accepts, and where it finds what is wrong."""
+"""``planit schema``: what the JSON Schema of plan files accepts, and where it finds a mistake."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ RIGHT = {
         steps:
           a: {func: "${pkg}.train", slurm_args: "${gpu}", _args_: "${list}", kwargs: "${more}"}
           b: {_target_: planit.Command, command: ["echo", "${dir:a}/x", 3], slurm_args: cpu,
-              slurm: {time: "${times.long}", mem_gb: "${mem}", mail_type: "${mails}"}, env: "${env}"}
+              slurm: {time: "${times.long}", mem_gb: "${mem}", mail_type: "${m}"}, env: "${env}"}
           c: {_target_: planit.Sweep, func: m.f, slurm_args: cpu, over: {lr: "range(0,10)",
               seed: "${seeds}"}, max_concurrent: "${most}", combine: "${how}"}
           d: ${vars.step}
@@ -132,8 +132,8 @@ RIGHT = {
         root:
           _target_: planit.nodes.Chain
           _args_:
-            - {_target_: planit.Step, name: a, func: m.f, slurm_args: {slurm_time: "10", slurm_qos: x,
-               gpus_per_node: 1, slurm_additional_parameters: {constraint: y}}}
+            - {_target_: planit.Step, name: a, func: m.f, slurm_args: {slurm_time: "10",
+               slurm_qos: x, gpus_per_node: 1, slurm_additional_parameters: {constraint: y}}}
             - {func: m.f, name: b, slurm_args: {time: 1-00, partition: p, mail_type: "END,FAIL"}}
             - {_target_: m.f, name: c, slurm_args: {time: "5"}, slurm: {partition: q}}
             - {_target_: planit.HydraApp, name: d, script: train.py, slurm_args: cpu}
@@ -183,7 +183,8 @@ WRONG = [
     (step("{slurm_args: cpu, lr: 1}"), "steps.c", "'func' is a required property"),
     (step("{func: train, slurm_args: cpu}"), "steps.c.func", "package.module.function"),
     (step("{func: my/train.py, slurm_args: cpu}"), "steps.c.func", "package.module.function"),
-    (step("{_target_: os.getcwd, func: os.getcwd, slurm_args: cpu}"), "steps.c.func", "a function in _target_ already"),
+    (step("{_target_: os.getcwd, func: os.getcwd, slurm_args: cpu}"),
+     "steps.c.func", "a function in _target_ already"),
     (step("{_target_: planit.Comand, command: ls, slurm_args: cpu}"),
      "steps.c._target_", "a node is one of planit.Step, planit.Command"),
     (step("{_target_: planit.Command, slurm_args: cpu}"),
@@ -205,9 +206,11 @@ WRONG = [
      "steps.c.combine", "'sum'"),
     (step("{func: os.getcwd, slurm_args: cpu, _convert_: some}"), "steps.c._convert_", "'some'"),
     (step("python train.py"), "steps.c", "a mapping: a step with func and slurm_args, or one of"),
-    (STEPS.replace("planit.Chain", "planit.Chian"), "root._target_", "a node is one of planit.Step"),
+    (STEPS.replace("planit.Chain", "planit.Chian"),
+     "root._target_", "a node is one of planit.Step"),
     (STEPS.replace("_target_: planit.Chain, ", ""), "root", "'_target_' is a required property"),
-    (STEPS.replace("_args_: [a, b]", "_args_: [a, b], max_concurrent: 2"), "root", "'max_concurrent'"),
+    (STEPS.replace("_args_: [a, b]", "_args_: [a, b], max_concurrent: 2"),
+     "root", "'max_concurrent'"),
     (STEPS.replace("_args_: [a, b]", "nodes: [a, b]"), "root", "'nodes' was unexpected"),
     (STEPS.replace("planit.Chain, _args_: [a", "planit.Parallel, max_concurrent: 0, _args_: [a"),
      "root.max_concurrent", "0 is less than the minimum of 1"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -37,13 +38,16 @@ class Parameters:
     def of(cls, function: Callable[..., Any]) -> Parameters | None:
         """The parameters of a function or class; None if Python does not know them."""
         try:
-            signature = _signature(function)
+            signature = inspect.signature(function)
         except (TypeError, ValueError):
             return None
         docs = {**argument_docs(function), **argument_docs(getattr(function, "__init__", None))}
         named = [one for one in signature.parameters.values() if one.kind in _KEYWORDS]
         return cls(
-            {one.name: _schema(one, docs.get(one.name)) for one in named},
+            {
+                one.name: _schema(one, _evaluated(one.annotation, function), docs.get(one.name))
+                for one in named
+            },
             tuple(one.name for one in named if one.default is one.empty),
             any(one.kind is one.VAR_KEYWORD for one in signature.parameters.values()),
         )
@@ -105,20 +109,28 @@ def _needs(parameters: Parameters, otherwise: tuple[str, ...]) -> Schema:
     return when({"not": has_any(otherwise)}, has(*needed)) if needed else {}
 
 
-def _signature(function: Callable[..., Any]) -> inspect.Signature:
-    try:
-        return inspect.signature(function, eval_str=True)
-    except Exception:  # an annotation names what is imported for type checkers only
-        return inspect.signature(function)
-
-
-def _schema(parameter: inspect.Parameter, doc: str | None) -> Schema:
-    annotation, default = parameter.annotation, parameter.default
+def _schema(parameter: inspect.Parameter, annotation: Any, doc: str | None) -> Schema:
     made: Schema = {}
     if annotation is not parameter.empty:
-        made = schema_of(annotation, or_null=default is None)
+        made = schema_of(annotation, or_null=parameter.default is None)
     shown = inspect.Parameter(parameter.name, parameter.kind, annotation=annotation)
     made["description"] = f"{shown}: {doc}" if doc else str(shown)
+    default = parameter.default
     if type(default) in _PLAIN and not (isinstance(default, float) and not math.isfinite(default)):
         made["default"] = default
     return made
+
+
+def _evaluated(annotation: Any, function: Callable[..., Any]) -> Any:
+    """An annotation that may be text; none if it names what only type checkers import."""
+    if not isinstance(annotation, str):
+        return annotation
+
+    def holder() -> None: ...
+
+    holder.__annotations__ = {"it": annotation}
+    module = sys.modules.get(inspect.unwrap(function).__module__)
+    try:
+        return inspect.get_annotations(holder, globals=vars(module), eval_str=True)["it"]
+    except Exception:  # it is any expression of the user's
+        return inspect.Parameter.empty

@@ -14,7 +14,8 @@ from omegaconf import OmegaConf
 
 from planit import SlurmArgs
 from planit.app.config.node_keys import EVERY_LEAF, GROUPS, HYDRAS_OWN, LEAVES, PLAN_KEYS
-from planit.app.json_schema import plan_nodes, slurm_fields
+from planit.app.json_schema import slurm_fields
+from planit.app.json_schema.leaf_keys import KEYS
 from planit.app.json_schema.plan_file import PlanFacts, document
 from planit.nodes.resources import KNOWN_OPTIONS
 from tests.helpers import ROOT, planit_here, run_python, write
@@ -260,10 +261,9 @@ def test_every_field_and_key_has_a_schema_and_a_description() -> None:
         assert {"type", "anyOf"} & set(made), name
     of_leaves = [key for needed, more in LEAVES.values() for key in (*needed, *more)]
     of_groups = [key for keys in GROUPS.values() for key in keys]
-    described = plan_nodes.keys()
     for key in (*of_leaves, *of_groups, *EVERY_LEAF, *HYDRAS_OWN):
-        assert set(described[key]) > {"description"} or "$ref" in described[key], key
-    assert set(described) == {*of_leaves, *of_groups, *EVERY_LEAF, *HYDRAS_OWN}
+        assert set(KEYS[key]) > {"description"} or "$ref" in KEYS[key], key
+    assert set(KEYS) == {*of_leaves, *of_groups, *EVERY_LEAF, *HYDRAS_OWN}
     plan = SCHEMA["definitions"]["plan"]["properties"]
     assert all(plan[key] for key in PLAN_KEYS)
     definitions = SCHEMA["definitions"]

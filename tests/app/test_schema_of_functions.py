@@ -97,7 +97,8 @@ RIGHT = [
     "data: '${dir:model}/x'", "data: null", "layers: [1, 2]", "layers: '${layers}'",
     "layers: ['${a}']", "fast: true", "fast: '${fast}'", "extra: {a: [1]}", "options: {a: 1}",
     "options: null", "seed: x", "seed: 3", "lr: {_target_: m.rate, base: 1}",
-    "model: {_target_: m.f}", "_convert_: all", "slurm: {time: '10'}", "kwargs: {epochs: 3}", "epochs: '???'",
+    "model: {_target_: m.f}", "_convert_: all", "slurm: {time: '10'}", "kwargs: {epochs: 3}",
+    "epochs: '???'",
 ]  # fmt: skip
 
 

@@ -18,8 +18,8 @@ from tests.fuzz.test_plan_files import KEYS, PLAN, WORTH
 from tests.fuzz.tools import fuzzed, places, replaced
 
 VALIDATOR = jsonschema.Draft7Validator(document(PlanFacts()))
-# Of these planit takes the text of anything, what is empty for what is not there, and as a word of a
-# command true for "True": an editor had better mark that.
+# planit takes the text of anything for a name, what is empty for what is not there, and the word
+# true of a command for "True": an editor had better mark that.
 ODD = ("name", "_target_")
 
 

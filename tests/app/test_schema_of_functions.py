@@ -76,6 +76,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write(folder / "work.py", CODE)
     write(folder / "conf/plan/mine.yaml", PLAN)
     write(folder / "conf/slurm/big.yaml", '{time: "10", partition: big}')
+    write(folder / "conf/slurm/site/huge.yaml", '{time: "10", partition: huge}')
     gone = "{name: gone, root: a, steps: {a: {func: not_there.f, slurm_args: cpu, x: 1}}}"
     write(folder / "conf/plan/gone.yaml", gone)
     return folder
@@ -180,7 +181,8 @@ def test_an_editor_shows_types_defaults_and_what_the_docstring_says(schema: Any)
     assert parameters["epochs"]["default"] == 3
     assert parameters["seed"]["description"] == "seed: int | str"
     definitions = schema["definitions"]
-    assert "big" in definitions["slurm_args_of_step"]["examples"]
+    presets = definitions["slurm_args_of_step"]["examples"]
+    assert {"${slurm}", "big", "site/huge", "cpu"} <= set(presets)
     assert definitions["node"]["examples"][:2] == ["fit", "anything"]
 
 
@@ -208,6 +210,17 @@ def test_help_says_how_an_editor_uses_it() -> None:
     assert "# yaml-language-server: $schema=" in done.out
     assert '"yaml.schemas"' in done.out
     assert done.code == 0
+
+
+def test_the_line_for_the_editor_stands_below_hydras_own(tmp_path: Path) -> None:
+    """Hydra stops looking for ``# @package`` at the first other comment."""
+    said = planit_here("schema", "--help").out
+    (line,) = [line.strip() for line in said.splitlines() if "yaml-language-server:" in line]
+    text = "rate: 1\nplan: {name: mine, root: a, steps: {a: {func: m.f, slurm_args: cpu}}}\n"
+    write(tmp_path / "conf/plan/mine.yaml", f"# @package _global_\n{line}\n{text}")
+    assert "Plan: mine" in planit_here("plan=mine", cwd=tmp_path).out
+    write(tmp_path / "conf/plan/mine.yaml", f"{line}\n# @package _global_\n{text}")
+    assert planit_here("plan=mine", cwd=tmp_path).code == 2
 
 
 @pytest.mark.parametrize(

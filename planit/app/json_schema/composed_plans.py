@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.object_type import ObjectType
 from omegaconf import DictConfig
 
 from planit.app.config.plans import Composed, resolved
@@ -56,7 +58,7 @@ class Gathering:
         return PlanFacts(known, self._steps, self._presets)
 
     def _take(self, plan: Mapping[str, Any]) -> None:
-        self._presets = GlobalHydra.instance().config_loader().get_group_options("slurm")
+        self._presets = list(_names_in("slurm", GlobalHydra.instance().config_loader()))
         steps = plan.get("steps")
         for name, content in steps.items() if isinstance(steps, Mapping) else ():
             self._steps[str(name)] = _function_of(content)
@@ -74,6 +76,13 @@ class Gathering:
         if found is None:
             self.problems.append(f"{path}: Python does not know its parameters")
         return found
+
+
+def _names_in(group: str, loader: ConfigLoader) -> Iterator[str]:
+    """The names of the configs of a group, with those in folders: ``vsc/wice_a100``."""
+    yield from loader.get_group_options(group)
+    for folder in loader.get_group_options(group, ObjectType.GROUP):
+        yield from (f"{folder}/{name}" for name in _names_in(f"{group}/{folder}", loader))
 
 
 def _function_of(content: Any) -> str | None:

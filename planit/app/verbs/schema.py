@@ -20,12 +20,13 @@ so that an editor completes keys, shows what they mean, and marks what is wrong.
       knows the parameters of the functions of this plan, too, with their types: it imports them.
       -m plan=mine,other knows those of several. Make it anew when they have changed.
 
-In VS Code, with the extension YAML (redhat.vscode-yaml), a file's first line says its schema, from
-the file's own folder:
+In VS Code, with the extension YAML (redhat.vscode-yaml), a comment at the top of a file says its
+schema, from the file's own folder:
 
   # yaml-language-server: $schema=../../planit.schema.json
 
-or .vscode/settings.json says it for all of them:
+It stands below `# @package ...`, if there is that: Hydra finds it only above other comments. Or
+.vscode/settings.json says it for all files:
 
   {"yaml.schemas": {"planit.schema.json": ["conf/plan/**/*.yaml", "conf/slurm/**/*.yaml"]},
    "yaml.yamlVersion": "1.1"}

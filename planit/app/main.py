@@ -43,6 +43,8 @@ usage: planit [VERB] [ARGUMENTS]
 verbs that take a plan (Hydra overrides: key=value):
   describe    show the plan (the default); the same as action=describe
   submit      submit the plan; the same as action=submit
+  schema      print a JSON Schema of plan files for editors; of plan=NAME with its functions'
+              parameters; planit schema --help says how to use it
 {more}
 where things come from:
   plan=NAME                        conf/plan/NAME.yaml

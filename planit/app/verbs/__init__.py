@@ -9,6 +9,7 @@ from functools import partial
 _HELP = {
     "describe": "",
     "submit": "",
+    "schema": "",
     "runs": "the runs, newest first",
     "status": "[RUN]: the state of every step; --watch, --json, --all",
     "results": "[RUN] [STEP]: what the branches returned; --sort, --where, --csv, --json",

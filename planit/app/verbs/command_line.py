@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from planit.errors import ConfigError, RunError, did_you_mean, suggest
 from planit.graph.step_names import known_names, steps_named
@@ -30,7 +30,11 @@ _MAX_LISTED = 30  # steps in a hint
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are planit's."""
+    """An argument parser whose errors are planit's; options may stand anywhere among the words."""
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """``RUN --from STEP KEY=VALUE`` too, which argparse takes only if it is told to."""
+        return self.parse_intermixed_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of printing the usage and leaving."""

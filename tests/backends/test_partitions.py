@@ -21,15 +21,18 @@ def recorded(what: str, version: str) -> str:
     return (RECORDED / f"{what}-{version}.txt").read_text(encoding="utf-8")
 
 
-@pytest.fixture(scope="module", params=["22.05", "26.05"])
-def site(request: pytest.FixtureRequest) -> dict[str, Partition]:
+def recorded_site(version: str) -> dict[str, Partition]:
     """The partitions of the recorded site, by name."""
-    version = request.param
     found = partitions.from_records(
         parse.records(recorded("partitions", version), "PartitionName"),
         parse.records(recorded("nodes", version), "NodeName"),
     )
     return {one.name: one for one in found}
+
+
+@pytest.fixture(scope="module", params=["22.05", "26.05"])
+def site(request: pytest.FixtureRequest) -> dict[str, Partition]:
+    return recorded_site(request.param)
 
 
 def test_the_partitions_are_in_slurms_order(site: dict[str, Partition]) -> None:

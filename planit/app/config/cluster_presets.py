@@ -71,7 +71,10 @@ def unusable(partition: Partition) -> str | None:
 
 
 def presets_of(
-    partitions: Iterable[Partition], accounts: Sequence[str] = (), cluster: str | None = None
+    partitions: Iterable[Partition],
+    accounts: Sequence[str] = (),
+    cluster: str | None = None,
+    prefix: str = "",
 ) -> list[ClusterPreset]:
     """A preset for each partition that takes jobs, and one more for each kind of its GPUs.
 
@@ -82,21 +85,28 @@ def presets_of(
         partitions: of one cluster.
         accounts: those of the user, the default one first; none if that is not known.
         cluster: its name, if the presets should name it.
+        prefix: of the presets' names, before that of the partition.
 
     Returns:
         The presets in the partitions' order, with names that differ.
     """
     usable = [one for one in partitions if unusable(one) is None]
-    found = [preset for one in usable for preset in _of_partition(one, accounts, cluster)]
+    makers = [_Maker(one, accounts, cluster, prefix) for one in usable]
+    found = [preset for maker in makers for preset in _of_partition(maker)]
     return _with_names_that_differ(found)
 
 
-def choose(presets: Sequence[ClusterPreset]) -> tuple[ClusterPreset, ClusterPreset]:
-    """The presets of a plan's main and of its light steps: with and without GPUs, if there are."""
+def choose(
+    presets: Sequence[ClusterPreset], prefix: str = ""
+) -> tuple[ClusterPreset, ClusterPreset]:
+    """The presets of a plan's main and of its light steps: with and without GPUs, if there are.
+
+    Where every node has GPUs, the second is a new one, called `prefix` and "cpu".
+    """
     main = _best([one for one in presets if one.has_gpus]) or _best(presets)
     assert main is not None, "no presets"
     light = _best([one for one in presets if not one.has_gpus])
-    return main, light or _without_gpus(main, presets)
+    return main, light or _without_gpus(main, presets, prefix)
 
 
 def choice_name(text: str) -> str:
@@ -107,14 +117,12 @@ def choice_name(text: str) -> str:
     return name
 
 
-def _of_partition(
-    partition: Partition, accounts: Sequence[str], cluster: str | None
-) -> list[ClusterPreset]:
-    kinds = [kind for kind in partition.kinds if kind.usable] or list(partition.kinds)
+def _of_partition(make: _Maker) -> list[ClusterPreset]:
+    every = make.partition.kinds
+    kinds = [kind for kind in every if kind.usable] or list(every)
     without = [kind for kind in kinds if not kind.gpus]
     having = [kind for kind in kinds if kind.gpus]
     types = list(dict.fromkeys(name for kind in having for name, _ in kind.gpus))
-    make = _Maker(partition, accounts, cluster)
     found = [make.for_cpus(without) if without else make.for_gpus(having, None)]
     if without or len(types) > 1:
         found += [
@@ -131,6 +139,7 @@ class _Maker:
     partition: Partition
     accounts: Sequence[str]
     cluster: str | None
+    prefix: str
 
     def for_cpus(self, kinds: Sequence[NodeKind]) -> ClusterPreset:
         smallest = min(self._cpus(kind) for kind in kinds)
@@ -173,7 +182,7 @@ class _Maker:
         usable = sum(kind.usable for kind in kinds)
         weight = 0 if refused or self.partition.min_nodes > 1 else usable
         return ClusterPreset(
-            f"{self.cluster}_{name}" if self.cluster else name,
+            self.prefix + name,
             fields,
             self._notes(kinds, refused=refused),
             weight * (1000 if self.partition.is_default else 1),
@@ -198,6 +207,10 @@ class _Maker:
         longest = f"jobs of up to {walltime.clock(limit)}" if limit else "no limit on a job's time"
         notes = [f"Partition {self.partition.name}: {longest}. Its nodes, read from Slurm:"]
         notes += [f"  {_described(kind)}" for kind in kinds]
+        if self.partition.takes_whole_nodes:
+            notes += ["A job gets whole nodes."]
+        elif kinds[0].gpus:
+            notes += ["One GPU, with its share of a node's CPUs and memory:"]
         if refused:
             notes += ["None of your accounts may use it, as far as Slurm lists them."]
         return notes
@@ -210,16 +223,17 @@ def _described(kind: NodeKind) -> str:
     return f"{kind.nodes} with {kind.cpus} CPUs{memory}{gpus}{down}"
 
 
-def _without_gpus(main: ClusterPreset, presets: Sequence[ClusterPreset]) -> ClusterPreset:
+def _without_gpus(
+    main: ClusterPreset, presets: Sequence[ClusterPreset], prefix: str
+) -> ClusterPreset:
     """For light steps where every node has GPUs: at most the share of one, without it."""
     kept = ("time", "partition", "cluster", "account")
     of_gpu = main.fields["cpus_per_gpu"]
     cpus = min(_MAX_LIGHT_CPUS, of_gpu)
     mem_gb = main.mem_mb * cpus // of_gpu // _MIB_PER_GB
     fields = {name: main.fields[name] for name in kept if name in main.fields}
-    cluster = main.fields.get("cluster")
     light = ClusterPreset(
-        f"{cluster}_cpu" if cluster else "cpu",
+        f"{prefix}cpu",
         {**fields, "cpus_per_task": cpus, **_if_any("mem_gb", mem_gb)},
         ["For steps that need no GPU; every node here has some."],
     )

@@ -230,9 +230,6 @@ def test_where_there_are_several_clusters_presets_name_theirs_and_the_others_are
     odd_site: Tools,
 ) -> None:
     odd_site.answer("sacctmgr", "odd\nnew\n", call=1)
-    for call, what in ((2, "partitions"), (3, "nodes")):
-        odd_site.answer("scontrol", recorded(what, "22.05"), call=call)
-    odd_site.answer("scontrol", "Configuration data as of now\nClusterName = odd\n", call=1)
     done = planit_here("init")
     words = "planit init --cluster odd --cluster new reads all"
     assert f"presets are of cluster odd only; {words}" in done.out

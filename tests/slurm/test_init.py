@@ -8,7 +8,7 @@ import pytest
 
 from tests.app.test_overrides import steps_for
 from tests.cluster import Cluster
-from tests.helpers import Done, planit_here
+from tests.helpers import Done, planit_here, write
 from tests.slurm.tools import slurm_says
 
 PRESETS = ["batch", "cpu", "gpu_a100"]
@@ -75,10 +75,11 @@ def test_a_cluster_that_there_is_not_is_an_error_that_names_those_that_there_are
     assert done.err.splitlines()[1] == "  hint: known: alpha, beta"
 
 
-def test_tools_of_slurm_that_find_no_cluster_are_an_error_and_leave_nothing(
+def test_tools_of_slurm_that_fail_are_an_error_and_leave_nothing(
     slurm: Cluster, empty_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SLURM_CONF", str(empty_dir.parent / "none.conf"))
+    conf = write(empty_dir.parent / "slurm.conf", "NoSuchSetting=1\n")
+    monkeypatch.setenv("SLURM_CONF", str(conf))
     done = planit_here("init")
     assert (done.code, done.out, list(empty_dir.iterdir())) == (4, "", [])
     assert done.err.startswith("planit: error: scontrol: ")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from argparse import Namespace
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from planit.app.config import cluster_presets, new_project
@@ -14,6 +14,7 @@ from planit.app.verbs.command_line import Parser
 from planit.backends.slurm import partitions
 from planit.backends.slurm.client import SlurmClient
 from planit.backends.slurm.environment import default_cluster
+from planit.backends.slurm.partitions import Partition
 from planit.errors import ConfigError, SchedulerError, UnknownClusterError, suggest
 from planit.nodes.checks import check_cluster
 from planit.status.states import printable
@@ -115,36 +116,46 @@ def _examples(why: str) -> _Found:
 
 def _of_slurm(client: SlurmClient, clusters: Sequence[str]) -> _Found:
     """What Slurm shows of the clusters, or of the machine's own one if none is given."""
-    known = client.clusters()
-    if clusters:
-        read = [_of_cluster(client, name, name, f"{name}_") for name in dict.fromkeys(clusters)]
-    else:
-        here = default_cluster()
-        if len(known) > 1:  # some sites then refuse jobs that name none
-            here = here or client.setting("ClusterName", None)
-        read = [_of_cluster(client, here, here if len(known) > 1 else None, "")]
-    notes = [note for one in read for note in one.notes]
-    if not clusters and len(known) > 1:
-        words = " ".join(f"--cluster {name}" for name in known)
-        notes.append(f"presets are of cluster {here} only; planit init {words} reads all")
+    if not clusters:
+        return _of_default_cluster(client)
+    read = []
+    for name in dict.fromkeys(clusters):
+        try:
+            shown = partitions.of_cluster(client, name)
+        except UnknownClusterError as error:
+            hint = suggest(name, client.clusters())
+            raise ConfigError(f"--cluster {name}: {error.message}", hint=hint) from error
+        read.append(_found_in(shown, client.accounts(name), name, f"{name}_"))
     presets = [preset for one in read for preset in one.presets]
+    notes = [note for one in read for note in one.notes]
     return _Found(presets, read[0].main, read[0].light, notes)
 
 
-def _of_cluster(client: SlurmClient, cluster: str | None, named: str | None, prefix: str) -> _Found:
-    """What Slurm shows of one cluster, which presets call `named`."""
-    try:
-        read = partitions.of_cluster(client, cluster)
-    except UnknownClusterError as error:
-        hint = suggest(cluster, client.clusters())
-        raise ConfigError(f"--cluster {cluster}: {error.message}", hint=hint) from error
+def _of_default_cluster(client: SlurmClient) -> _Found:
+    """Where there are several clusters, some sites refuse jobs that name none."""
+    here = default_cluster()
+    shown = partitions.of_cluster(client, here)
+    known = client.clusters()
+    named = (here or client.setting("ClusterName", None)) if len(known) > 1 else None
+    found = _found_in(shown, client.accounts(here), named, "")
+    if named is None:
+        return found
+    words = " ".join(f"--cluster {name}" for name in known)
+    note = f"presets are of cluster {named} only; planit init {words} reads all"
+    return replace(found, notes=[*found.notes, note])
+
+
+def _found_in(
+    shown: Sequence[Partition], accounts: Sequence[str], cluster: str | None, prefix: str
+) -> _Found:
+    """The presets for one cluster's partitions, which name it if it has a name."""
     whose = f" of cluster {cluster}" if prefix else ""
     notes = [
         f"no preset for partition {one.name}{whose}: {why}"
-        for one in read
+        for one in shown
         if (why := cluster_presets.unusable(one)) is not None
     ]
-    made = cluster_presets.presets_of(read, client.accounts(cluster), named, prefix)
+    made = cluster_presets.presets_of(shown, accounts, cluster, prefix)
     if not made:
         raise SchedulerError(f"Slurm shows no partition{whose} that takes jobs")
     main, light = cluster_presets.choose(made, prefix)

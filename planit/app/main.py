@@ -34,6 +34,8 @@ planit: write the plan once, queue all of it or none.
 
 usage: planit [VERB] [ARGUMENTS]
 
+  planit init                                 begin: a plan, a primary config, and presets of this
+                                              cluster; planit init --help
   planit plan=thesis                          show the tree, its critical path and estimate
   planit submit plan=thesis slurm.time=04:00:00
                                               submit every step, or none

@@ -23,8 +23,8 @@ from planit.nodes.checks import (
     check_text,
     setup_lines,
 )
+from planit.nodes.flags import MEMORY, flags_of, on_top, refuse_contradictions
 from planit.nodes.flags import MORE as _MORE
-from planit.nodes.flags import on_top, refuse_contradictions
 from planit.nodes.resources import GENERIC, Resources, as_options, option_name
 
 
@@ -204,6 +204,8 @@ def changed(resources: Resources, fields: Mapping[str, Any]) -> Resources:
     valid = SlurmArgs.from_mapping({**needed, **own}).resources.options
     new = {name: value for name, value in valid.items() if name in names} | as_options(submitits)
     names |= set(map(option_name, submitits))
+    if MEMORY & flags_of(new).keys():  # sbatch takes one of them
+        names |= MEMORY
     before = {name: value for name, value in resources.options.items() if name not in names}
     more = {n: v for n, v in resources.options.get(_MORE, {}).items() if n not in names}
     options = on_top({**before, _MORE: _kept(more, fields)}, new)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 
 _HELP = {
+    "init": "",
     "describe": "",
     "submit": "",
     "schema": "",

@@ -43,7 +43,7 @@ class Run:
         Raises:
             RunError: there is none, or there are several.
         """
-        return cls(index.find(Path(base), run).path)
+        return cls(index.find([Path(base)], run).path)
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"

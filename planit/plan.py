@@ -14,12 +14,14 @@ from planit.nodes.tree import Named, not_a_node_hint
 from planit.views.plan_tree import tree_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
+    from pathlib import Path
 
     from submitit.core.core import Job
 
     from planit.backends.base import Backend
     from planit.backends.executors import ExecutorView
+    from planit.graph import Part
     from planit.run import Run
     from planit.submit.project import Freeze
 
@@ -87,6 +89,10 @@ class Plan:
         share: str | None = None,
         freeze: str = "tree",
         freeze_limit_mb: float = 100,
+        start_from: Collection[str] = (),
+        until: Collection[str] = (),
+        only: Collection[str] = (),
+        after: str | Path | None = None,
     ) -> list[Job[Any]]:
         """Submit all steps, or none; the "planit" logger tells the run at level INFO.
 
@@ -105,6 +111,12 @@ class Plan:
                 the project's files; "code", its Python sources, whose ``__file__`` still names the
                 original place; "off", nothing.
             freeze_limit_mb: the most that is frozen, in MB of 10^6 bytes.
+            start_from: run just these steps and everything behind them. A step's name without its
+                branch means all of its branches, and ``train[lr=0.1*]`` is a pattern.
+            until: run just these steps and everything that must succeed before them.
+            only: run just these steps.
+            after: the run in which the steps before them were done: its id or its folder. Where
+                steps name the folders of those, they are that run's.
 
         Returns:
             One submitit job per step, in the order of the plan.
@@ -112,23 +124,27 @@ class Plan:
         Raises:
             PlanError: the plan is wrong: a function, its arguments, an edge between two clusters, a
                 step that this machine has not enough for; or its code is too large to be frozen.
+            RunError: there is no run `after`, or a step that is needed is not done in it.
             ConfigError: `local` has a key or a value that the backend does not take.
             SubmissionError: Slurm refused a step; everything submitted before it was cancelled.
         """
         from planit.backends import executors, registry
         from planit.backends.in_process import InProcess
+        from planit.submit.earlier import PartAsked
         from planit.submit.project import Freeze
 
         view = executors.view(executor)
+        asked = PartAsked(_listed(start_from), _listed(until), _listed(only), after)
+        part = asked.part(self.root, view.folder)
         executors.tell_overruled(view.defaults, self.root)
         given = {"slurm": {"kill_on_invalid_dep": kill_on_invalid_dep}, "local": dict(local or {})}
         backend = registry.create(view.kind, {**view.settings, **given.get(view.kind, {})})
         if isinstance(backend, InProcess):
-            prepared = backend.prepare(self.name, self.root, view.folder)
+            prepared = backend.prepare(self.name, self.root, view.folder, part)
             self._wait, self.jobs = prepared.in_threads, list(prepared.jobs.values())
         else:
             wanted = Freeze(freeze, freeze_limit_mb)
-            self.jobs = self._submit_run(view, backend, share, wanted)
+            self.jobs = self._submit_run(view, backend, share, wanted, part)
         return self.jobs
 
     def wait(self) -> None:
@@ -143,7 +159,12 @@ class Plan:
         self._wait()
 
     def _submit_run(
-        self, view: ExecutorView, backend: Backend, share: str | None, freeze: Freeze
+        self,
+        view: ExecutorView,
+        backend: Backend,
+        share: str | None,
+        freeze: Freeze,
+        part: Part | None,
     ) -> list[Job[Any]]:
         from planit.record.run_bases import is_remembered
         from planit.run import Run
@@ -160,6 +181,7 @@ class Plan:
             max_pickle_gb=view.max_pickle_gb,
             share=share,
             freeze=freeze,
+            part=part,
         )
         started, jobs = new.start()
         self.run = Run(started.path, backend=backend)
@@ -178,6 +200,11 @@ class Plan:
         )
         logger.info(code_line(started.path, 1))
         return list(jobs)
+
+
+def _listed(names: str | Collection[str]) -> Collection[str]:
+    """Names of steps; a single one is not taken for its letters."""
+    return (names,) if isinstance(names, str) else names
 
 
 def _shows_info(source: logging.Logger) -> bool:

@@ -55,6 +55,13 @@ where things come from:
   --cfg job                        print the composed configuration
   --hydra-help                     what else Hydra's command line can do
 
+a part of a plan (describe, submit):
+  --from STEP          STEP and everything behind it; a name without its branch means all
+                       branches, 'train[lr=0.1*]' is a pattern
+  --until STEP         STEP and everything that must succeed before it
+  --only STEP          just STEP; each of these can be given several times
+  --after RUN          the rest is done in RUN: its folders and results are used
+
 where a plan runs:
   backend=auto         on Slurm where there is sbatch, else on this machine (the default)
   backend=slurm        on Slurm

@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -64,6 +64,16 @@ def every() -> list[Path]:
                 link.unlink()
                 link.parent.rmdir()
     return list(found)
+
+
+def each_once(bases: Iterable[Path]) -> list[Path]:
+    """Folders as one would type them here, each once, whatever links lead to it."""
+    found: dict[Path, Path] = {}
+    here = Path.cwd()
+    for base in bases:
+        short = base.relative_to(here) if base.is_relative_to(here) else base
+        found.setdefault(base.resolve(), short)
+    return list(found.values())
 
 
 def _all_targets() -> list[tuple[Path, Path]]:

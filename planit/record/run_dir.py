@@ -5,6 +5,7 @@
     <base>/<plan>/<run-id>/
         manifest.json            what was asked for: tree, configuration, command line, versions
         journal.jsonl            what was done, in order: intents, job ids, releases, cancellations
+        after.json               the earlier runs in which the rest of the plan was done, if any
         submissions/<n>.json     the stages of the n-th submission (1 is the first, then resumes)
         submissions/<n>.context.json
                                  what its workers need before they load a payload
@@ -60,6 +61,7 @@ RESULT = ".planit_result.json"  # in a step's folder: what a command writes; gon
 PARENTS = ".planit_parents.json"  # in a step's folder while its command runs: for PLANIT_PARENTS
 STANDING = ".planit_step.json"  # likewise where no record is kept: what else it knows of itself
 _JOURNAL, _STEPS = "journal.jsonl", "steps"
+_AFTER = "after.json"
 
 
 def new_run_id() -> str:
@@ -163,6 +165,15 @@ class RunDir:
 
     def write_manifest(self, manifest: dict[str, Any]) -> None:
         write_json(self.path / MANIFEST, {"format": FORMAT, **manifest})
+
+    @property
+    def after(self) -> list[Path]:
+        """The earlier runs that have what stands before this run's steps."""
+        listed = read_json(self.path / _AFTER)
+        return [Path(path) for path in listed] if isinstance(listed, list) else []
+
+    def write_after(self, runs: Iterable[Path]) -> None:
+        write_json(self.path / _AFTER, sorted(map(str, runs)))
 
     def stamp(self) -> list[int] | None:
         """What changes with whatever planit does to the run; None without manifest or journal.

@@ -13,7 +13,7 @@ from planit.app.config.changes import Changes
 from planit.errors import ConfigError, PlanError
 from planit.graph import Branch, merge
 from planit.nodes import Node, Resources, tasks
-from planit.record.manifest import describe_run
+from planit.record.manifest import describe_run, trees_of
 from tests.app.test_overrides import LIGHT, MAIN, plan_for
 from tests.helpers import CPU, nothing, write
 
@@ -37,7 +37,9 @@ def options_of(root: Node) -> Options:
 def change(root: Node, *words: str, rerun: set[str] | None = None, config: Any = CONFIG) -> Options:
     """The options of the steps that are rerun, after a resume of a run of this tree."""
     before = options_of(root)
-    manifest = describe_run("p", root, {name: name for name in before}, {"config": config})
+    manifest = describe_run(
+        "p", trees_of(root, root, {name: name for name in before}, None), {"config": config}
+    )
     now = {n: Resources(o) for n, o in before.items() if rerun is None or n in rerun}
     new = Changes(manifest, words)(now)
     return {name: resources.options for name, resources in new.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -217,3 +218,18 @@ def test_the_next_command_that_is_printed_finds_the_run(
         assert main(["submit", *words]) == 0
         see = f"See planit status{more}, planit logs{more} STEP, planit cancel{more}"
         assert see in capsys.readouterr().out.splitlines()
+
+
+def test_the_usual_folder_is_looked_in_too_where_the_key_may_be_another_programs(
+    copied: Path,
+) -> None:
+    (copied / "records").rename(copied / "planit_runs")
+    assert plans(copied / "src") == ["p"]
+
+
+def test_the_run_that_a_part_comes_after_is_found_as_well(place: Place) -> None:
+    words = ["plan.name=r", "--only", "say", "--after", "q"]
+    with contextlib.chdir(place.folder), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(place.state))
+        done = planit_here("describe", *words)
+    assert done.code == 0, done

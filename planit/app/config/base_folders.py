@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +48,9 @@ def here(compose: Compose | None = None) -> list[Path]:
             if not recorded:
                 raise
             own = None
-        if own is not None or recorded or is_here or _primary(folder):
-            return _each_once([folder / (own or default), *recorded], start)
+        if own or recorded or is_here or _primary(folder):
+            usual = [folder / default] if is_here or own is None else []
+            return run_bases.each_once([*([own] if own else []), *usual, *recorded])
     return [default]
 
 
@@ -120,12 +121,3 @@ def _variable(match: re.Match[str]) -> str:
     if default is None:
         return match[0]
     return "" if default == "null" else default.strip("'\"")
-
-
-def _each_once(bases: Iterable[Path], start: Path) -> list[Path]:
-    """Folders as one would type them, each once whatever links lead to it."""
-    found: dict[str, Path] = {}
-    for base in bases:
-        short = base.relative_to(start) if base.is_relative_to(start) else base
-        found.setdefault(os.path.realpath(base), short)
-    return list(found.values())

@@ -10,10 +10,10 @@ from typing import Any, NoReturn
 
 from planit.app.config import base_folders
 from planit.errors import ConfigError, RunError, did_you_mean, suggest
+from planit.graph.step_names import known_names, steps_named
 from planit.record import history as histories
 from planit.record import index
 from planit.record.run_dir import RunDir
-from planit.record.step_names import known_names, steps_named
 from planit.status.states import printable
 
 RUN_HELP = (

@@ -8,8 +8,8 @@ import yaml
 
 from planit.app.verbs import command_line
 from planit.errors import RunError, SchedulerError
+from planit.graph.step_names import steps_named
 from planit.record import history as histories
-from planit.record.step_names import steps_named
 from planit.run import Run
 from planit.status.run_status import run_status
 from planit.views.step_page import frozen_step, step_page

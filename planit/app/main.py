@@ -44,6 +44,8 @@ verbs that take a plan (Hydra overrides: key=value):
   describe    show the plan (the default); the same as action=describe
   submit      submit the plan; the same as action=submit
 {more}
+  completion  SHELL (bash, zsh, fish): print what makes it complete planit's words
+
 where things come from:
   plan=NAME                        conf/plan/NAME.yaml
   slurm=NAME, slurm.FIELD=VALUE    the preset of the main steps, conf/slurm/NAME.yaml

@@ -23,31 +23,33 @@ def run_paths(bases: Iterable[Path]) -> list[Path]:
     for base in bases:
         with suppress(FileNotFoundError, NotADirectoryError):
             base.stat()
-        for plan in _folders(base):
-            for run in _folders(plan):
+        for _, plan in _folders(str(base)):
+            for name, run in _folders(plan):
                 with suppress(OSError):  # no run, or removed at this moment
-                    found.append((_age(run), run))
-    return [run for _, run in sorted(found, key=lambda pair: pair[0], reverse=True)]
+                    found.append((_age(name, run), run))
+    return [Path(run) for _, run in sorted(found, key=lambda pair: pair[0], reverse=True)]
 
 
 def is_mine(run: Path) -> bool:
     """Whether a run, and a link that leads to it, belong to this user."""
-    plan = run.parent
-    paths = [run, plan] if plan.is_symlink() else [run]
+    plan, mine = os.path.dirname(run), os.geteuid()
     try:
-        return all(path.lstat().st_uid == os.geteuid() for path in paths)
+        return os.lstat(run).st_uid == mine and (
+            not os.path.islink(plan) or os.lstat(plan).st_uid == mine
+        )
     except OSError:
         return False
 
 
-def _folders(path: Path) -> Iterator[Path]:
+def _folders(path: str) -> Iterator[tuple[str, str]]:
+    """Names and paths."""
     with suppress(OSError), os.scandir(path) as entries:
         for entry in entries:
             if entry.is_dir():
-                yield path / entry.name
+                yield entry.name, entry.path
 
 
-def _age(run: Path) -> tuple[str, int]:
+def _age(name: str, run: str) -> tuple[str, int]:
     """Run ids begin with their time; the manifest is written when a run begins, never again."""
-    time = _TIME.match(run.name)
-    return (time[0] if time else "", (run / MANIFEST).stat().st_mtime_ns)
+    time = _TIME.match(name)
+    return (time[0] if time else "", os.stat(f"{run}/{MANIFEST}").st_mtime_ns)

@@ -10,7 +10,6 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from planit.errors import ConfigError
 from planit.record import run_bases
@@ -88,7 +87,7 @@ def _expanded(text: str) -> Path:
         return Path(text)
 
 
-def _written(folder: Path) -> Any:
+def _written(folder: Path) -> object:
     """The key of the primary config, if it is there; what cannot be read has none."""
     path = _primary(folder)
     try:

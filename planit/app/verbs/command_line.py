@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -30,15 +31,15 @@ _MAX_LISTED = 30  # steps in a hint
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are planit's.
-
-    Attributes:
-        where: the options that say where the runs are, of which one can be given.
-    """
+    """An argument parser whose errors are planit's."""
 
     def __init__(self, verb: str, what: str) -> None:
         super().__init__(prog=f"planit {verb}", description=what)
-        self.where = self.add_mutually_exclusive_group()
+
+    @cached_property
+    def where(self) -> Any:
+        """The options that say where the runs are, of which one can be given."""
+        return self.add_mutually_exclusive_group()
 
     def parse_args(self, *words: Any) -> Any:  # type: ignore[override]
         """Read the words; without ``--runs-dir``, look for the folders of the runs."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shlex
+import sys
 from typing import TYPE_CHECKING, Any
 
 from planit.errors import PlanError
@@ -12,9 +13,10 @@ from planit.nodes import Node, check_unique_names
 from planit.nodes.named import with_steps
 from planit.nodes.tree import Named, not_a_node_hint
 from planit.views.plan_tree import tree_text
+from planit.views.signs import for_streams
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from pathlib import Path
 
     from submitit.core.core import Job
@@ -76,9 +78,10 @@ class Plan:
         refuse_folders(self.root)
         text = tree_text(self.name, self.root)
         if _shows_info(logger):
-            logger.info(text)
+            streams = (getattr(handler, "stream", None) for handler in _handlers(logger))
+            logger.info(for_streams(text, streams))
         else:
-            print(text)
+            print(for_streams(text, [sys.stdout]))
 
     def submit(
         self,
@@ -211,9 +214,12 @@ def _shows_info(source: logging.Logger) -> bool:
     """Whether a record at level INFO reaches somebody."""
     if not source.isEnabledFor(logging.INFO):
         return False
+    return any(handler.level <= logging.INFO for handler in _handlers(source))
+
+
+def _handlers(source: logging.Logger) -> Iterator[logging.Handler]:
+    """All that get the records of a logger."""
     asked: logging.Logger | None = source
     while asked is not None:
-        if any(handler.level <= logging.INFO for handler in asked.handlers):
-            return True
+        yield from asked.handlers
         asked = asked.parent if asked.propagate else None
-    return False

@@ -34,6 +34,8 @@ planit: write the plan once, queue all of it or none.
 
 usage: planit [VERB] [ARGUMENTS]
 
+  planit init                                 begin: a plan, a primary config, and presets of this
+                                              cluster; planit init --help
   planit plan=thesis                          show the tree, its critical path and estimate
   planit submit plan=thesis slurm.time=04:00:00
                                               submit every step, or none
@@ -43,6 +45,8 @@ usage: planit [VERB] [ARGUMENTS]
 verbs that take a plan (Hydra overrides: key=value):
   describe    show the plan (the default); the same as action=describe
   submit      submit the plan; the same as action=submit
+  schema      print a JSON Schema of plan files for editors; of plan=NAME with its functions'
+              parameters; planit schema --help says how to use it
 {more}
   completion  SHELL (bash, zsh, fish): print what makes it complete planit's words
 

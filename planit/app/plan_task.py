@@ -78,7 +78,7 @@ class PlanTask:
         """A batch of another sweeper, run and waited for; see `planit.app.batch.run_batch`."""
         from planit.app.batch import run_batch
 
-        if self.asked != PartAsked():
+        if not self.asked.is_all:
             raise ConfigError(
                 "a part of a plan cannot be submitted with another sweeper, which runs whole plans",
                 hint="leave out --from, --until, --only and --after, or use planit's own sweeper",

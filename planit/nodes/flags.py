@@ -26,6 +26,7 @@ _NOT_SBATCH = frozenset(
         "use_srun",
     }
 )
+MEMORY = frozenset({"mem", "mem_per_cpu", "mem_per_gpu"})
 
 
 def flags_of(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,10 +79,20 @@ def on_top(before: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def refuse_contradictions(name: str, options: Mapping[str, Any]) -> None:
-    """Raise PlanError if additional parameters, called `name`, say something else than the rest."""
+    """Raise PlanError if additional parameters, called `name`, say something else than the rest.
+
+    And if there is more than one request for memory, of which sbatch takes one.
+    """
     for flag, value in (options.get(MORE) or {}).items():
         own = options.get(flag)
         if own is not None and value is not None and str(own) != str(value):
             raise PlanError(
                 f"{flag} is {own!r}, and {name} say {value!r}", hint=f"say once what {flag} is"
             )
+    flags = flags_of(options)
+    memory = sorted(flag for flag in MEMORY if flags.get(flag) is not None)
+    if len(memory) > 1:
+        raise PlanError(
+            f"{' and '.join(memory)} are both set, and sbatch takes one of them",
+            hint="leave one out, for instance by ~slurm.additional_params.mem_per_gpu",
+        )

@@ -23,8 +23,8 @@ from planit.nodes.checks import (
     check_text,
     setup_lines,
 )
+from planit.nodes.flags import MEMORY, flags_of, on_top, refuse_contradictions
 from planit.nodes.flags import MORE as _MORE
-from planit.nodes.flags import on_top, refuse_contradictions
 from planit.nodes.resources import GENERIC, Resources, as_options, option_name
 
 
@@ -44,6 +44,13 @@ class MailType(enum.StrEnum):
     TIME_LIMIT_80 = "TIME_LIMIT_80"
     TIME_LIMIT_50 = "TIME_LIMIT_50"
     ARRAY_TASKS = "ARRAY_TASKS"
+
+
+MINIMA = {
+    "gpus_per_node": 0, "nodes": 1, "cpus_per_task": 1, "cpus_per_gpu": 1, "mem_gb": 1,
+    "max_requeues": 0,
+}  # fmt: skip
+"""The smallest value of each field of `SlurmArgs` that is a number."""
 
 
 @dataclass(frozen=True)
@@ -95,12 +102,10 @@ class SlurmArgs:
                 check_text(name, getattr(self, name))
         if self.cluster is not None:
             check_cluster("cluster", self.cluster)
-        check_count("gpus_per_node", self.gpus_per_node, minimum=0)
-        check_count("nodes", self.nodes)
-        check_count("max_requeues", self.max_requeues, minimum=0)
-        for name in ("cpus_per_task", "cpus_per_gpu", "mem_gb"):
-            if getattr(self, name) is not None:
-                check_count(name, getattr(self, name))
+        for name, minimum in MINIMA.items():
+            value = getattr(self, name)
+            if value is not None or getattr(SlurmArgs, name) is not None:
+                check_count(name, value, minimum=minimum)
         object.__setattr__(self, "mail_type", _mail_types(self.mail_type))
         object.__setattr__(self, "setup", setup_lines("setup", self.setup))
         object.__setattr__(
@@ -199,6 +204,8 @@ def changed(resources: Resources, fields: Mapping[str, Any]) -> Resources:
     valid = SlurmArgs.from_mapping({**needed, **own}).resources.options
     new = {name: value for name, value in valid.items() if name in names} | as_options(submitits)
     names |= set(map(option_name, submitits))
+    if MEMORY & flags_of(new).keys():  # sbatch takes one of them
+        names |= MEMORY
     before = {name: value for name, value in resources.options.items() if name not in names}
     more = {n: v for n, v in resources.options.get(_MORE, {}).items() if n not in names}
     options = on_top({**before, _MORE: _kept(more, fields)}, new)

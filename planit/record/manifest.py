@@ -163,10 +163,16 @@ def pickled_by_value(tree: Mapping[str, Any]) -> set[str]:
     }
 
 
-def origins(tree: Mapping[str, Any]) -> dict[str, Origin | None]:
-    """Where the run's configuration has each step of a manifest's tree, by name."""
+def origins(tree: Mapping[str, Any]) -> dict[str, Origin]:
+    """Where the run's configuration has each step of a manifest's tree, by name.
+
+    A step that was made in Python is found as if a configuration had it under its name, with the
+    key ``slurm`` for its SLURM arguments.
+    """
     return {
-        leaf["name"]: Origin(**leaf["origin"]) if "origin" in leaf else None
+        leaf["name"]: Origin(**leaf["origin"])
+        if "origin" in leaf
+        else Origin(leaf.get("base", leaf["name"]), "slurm")
         for leaf in leaves_of(tree)
     }
 

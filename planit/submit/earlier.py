@@ -34,6 +34,11 @@ class PartAsked:
     only: Collection[str] = ()
     after: str | Path | None = None
 
+    @property
+    def is_all(self) -> bool:
+        """Whether nothing is said."""
+        return not (self.start_from or self.until or self.only) and self.after is None
+
     def part(self, root: Node, base: Path) -> Part | None:
         """What is run of a plan; None means all.
 

@@ -164,8 +164,10 @@ def test_slurm_means_every_step_of_a_run_made_from_python() -> None:
     new = change(root, "slurm.time='9'", "slurm.slurm_qos=high", "~slurm.mem_gb")
     assert new["b"] == {"time": "9", "qos": "high"}
     assert {new["a"]["time"], new["a"]["qos"]} == {"9", "high"}
+    new = change(root, "plan.steps.a.slurm.time='9'")
+    assert (new["a"]["time"], new["b"]["time"]) == ("9", "1")
     with pytest.raises(ConfigError, match=r"plan\.steps has no such step"):
-        change(root, "plan.steps.a.slurm.time='9'")
+        change(root, "plan.steps.c.slurm.time='9'")
 
 
 REFUSED = [

@@ -21,7 +21,7 @@ from tests.memory import MemoryScheduler
 from tests.record.test_index import made
 from tests.runs import a, submitted
 
-OF_PLANS = ("describe", "submit")
+OF_PLANS = ("describe", "submit", "schema")
 PRIMARY = """\
 defaults: [slurm: gpu_a100, slurm@cpu: cpu, backend: local, plan: "???", _self_]
 lr: 0.5

@@ -129,17 +129,6 @@ def test_a_vsc_preset_for_one_step_is_filled_in_for_that_step() -> None:
     assert options["additional_parameters"] == {"clusters": "wice"}
 
 
-PRESETS = ["wice_batch", "wice_a100", "wice_h100", "wice_a100_debug", "genius_batch", "genius_v100"]
-
-
-@pytest.mark.parametrize("preset", PRESETS)
-def test_each_vsc_preset_is_valid_once_it_is_filled_in(preset: str) -> None:
-    words = [f"slurm={preset}", "slurm.account=a", "slurm.mail_user=m"]
-    task = steps_for("plan=thesis", *words)["train_bert"]
-    assert task.resources.cluster == preset.partition("_")[0]
-    assert task.resources.options["mail_type"] == "END,FAIL"
-
-
 def test_a_parameter_of_one_step_reaches_its_function() -> None:
     steps = steps_for("plan=thesis", "plan.steps.train_bert.epochs=3", "lr=1e-2", "seed=7")
     bert, roberta = steps["train_bert"], steps["train_roberta"]

@@ -362,6 +362,39 @@ def test_a_field_that_additional_params_contradict_is_refused(
         resources_of({**RAW, **raw})
 
 
+@pytest.mark.parametrize(
+    "args",
+    [
+        {"mem_gb": 2, "additional_params": {"mem_per_gpu": "4G"}},
+        {"additional_params": {"mem-per-cpu": "1G", "mem_per_gpu": "4G"}},
+    ],
+)
+def test_memory_that_is_asked_for_in_two_ways_is_refused(args: dict[str, Any]) -> None:
+    with pytest.raises(PlanError, match=r"mem.* and mem_per_gpu are both set"):
+        SlurmArgs(**LEAST, **args)
+
+
+@pytest.mark.parametrize(
+    ("before", "fields", "memory"),
+    [
+        ({"additional_parameters": {"mem_per_gpu": "4G"}}, {"mem_gb": 2}, {"mem": "2GB"}),
+        ({"mem_per_cpu": "4G"}, {"mem_gb": 2}, {"mem": "2GB"}),
+        ({"mem": "4GB"}, {"slurm_mem_per_gpu": "2G"}, {"mem_per_gpu": "2G"}),
+        (
+            {"mem": "4GB"},
+            {"additional_params": {"mem_per_gpu": "2G"}},
+            {"mem_per_gpu": "2G"},
+        ),
+        ({"mem": "4GB"}, {"nodes": 2}, {"mem": "4GB"}),
+    ],
+)
+def test_new_memory_takes_the_place_of_memory_asked_for_in_another_way(
+    before: dict[str, Any], fields: dict[str, Any], memory: dict[str, Any]
+) -> None:
+    after = flags_of(changed(Resources({"time": "5", **before}), fields).options)
+    assert {name: value for name, value in after.items() if name.startswith("mem")} == memory
+
+
 def test_what_says_the_same_twice_is_taken() -> None:
     args = SlurmArgs(**LEAST, nodes=2, additional_params={"nodes": "2", "partition": "batch"})
     assert flags_of(args.resources.options)["nodes"] == "2"

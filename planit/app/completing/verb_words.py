@@ -58,8 +58,10 @@ _OF_PLAN = _made(
     },
 )
 _VERBS = {
+    "init": _made(OTHER, OTHER, "--dir=DIR --cluster=CLUSTER --no-slurm"),
     "describe": _OF_PLAN,
     "submit": _OF_PLAN,
+    "schema": _made(OVERRIDE, OVERRIDE, "--multirun -m --config-dir=DIR"),
     "runs": _made(OTHER, OTHER, "--runs-dir=DIR --all -n=N"),
     "status": _made(RUN, OTHER, "--runs-dir=DIR --json --watch --all"),
     "results": _made(RUN_OR_STEP, STEP, "--runs-dir=DIR --sort=COLUMN --where=COLUMN --csv --json"),

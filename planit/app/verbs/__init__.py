@@ -7,8 +7,10 @@ from collections.abc import Callable
 from functools import partial
 
 _HELP = {
+    "init": "",
     "describe": "",
     "submit": "",
+    "schema": "",
     "runs": "the runs, newest first",
     "status": "[RUN]: the state of every step; --watch, --json, --all",
     "results": "[RUN] [STEP]: what the branches returned; --sort, --where, --csv, --json",

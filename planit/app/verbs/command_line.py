@@ -31,19 +31,19 @@ _MAX_LISTED = 30  # steps in a hint
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are planit's."""
-
-    def __init__(self, verb: str, what: str) -> None:
-        super().__init__(prog=f"planit {verb}", description=what)
+    """An argument parser whose errors are planit's; options may stand anywhere among the words."""
 
     @cached_property
     def where(self) -> Any:
         """The options that say where the runs are, of which one can be given."""
         return self.add_mutually_exclusive_group()
 
-    def parse_args(self, *words: Any) -> Any:  # type: ignore[override]
-        """Read the words; without ``--runs-dir``, look for the folders of the runs."""
-        options = super().parse_args(*words)
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """``RUN --from STEP KEY=VALUE`` too, which argparse takes only if it is told to.
+
+        Where the folder of the runs is not said, those of this project are looked for.
+        """
+        options = self.parse_intermixed_args(args, namespace)
         if getattr(options, "runs_dir", ()) is None:
             options.runs_dir = base_folders.here(_composed)
         return options
@@ -61,7 +61,7 @@ def _composed(folder: Path) -> str | None:
 
 def parser(verb: str, what: str) -> Parser:
     """A parser for a verb, with the options that all of them have."""
-    made = Parser(verb, what)
+    made = Parser(prog=f"planit {verb}", description=what)
     made.where.add_argument(
         "--runs-dir",
         type=lambda text: [Path(text)],

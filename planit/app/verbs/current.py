@@ -12,8 +12,8 @@ from planit.views.current_step import current_text
 def run(words: list[str]) -> int:
     """Print it; outside of a step an error."""
     parser = Parser(
-        "current",
-        "Inside a step, such as in the script of a Command: its plan, run directory,"
+        prog="planit current",
+        description="Inside a step, such as in the script of a Command: its plan, run directory,"
         " name, folder, attempt, swept values and parents.",
     )
     parser.add_argument("--json", action="store_true", help="as JSON, with the parents' results")

@@ -15,7 +15,7 @@ def run(words: list[str]) -> int:
 
 def act(words: list[str], verb: str | None) -> int:
     """Compose the configuration and do what `verb` (or the configuration's ``action``) says."""
-    words, said = _take_options(words)
+    words, said = take_options(words)
     words = ["backend.detach=true" if word == "--detach" else word for word in words]
     asked = PartAsked(said["--from"], said["--until"], said["--only"], _last(said["--after"]))
     run_app(PlanTask(verb, asked), words, _last(said["--config-dir"]))
@@ -33,7 +33,7 @@ _OPTIONS = {
 }
 
 
-def _take_options(words: list[str]) -> tuple[list[str], dict[str, list[str]]]:
+def take_options(words: list[str]) -> tuple[list[str], dict[str, list[str]]]:
     """The words for Hydra, and what planit's own options say. Raises ConfigError."""
     rest: list[str] = []
     said: dict[str, list[str]] = {flag: [] for flag in _OPTIONS}

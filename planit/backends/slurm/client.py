@@ -7,6 +7,7 @@ public commands, so that a site needs nothing but its Slurm client.
 from __future__ import annotations
 
 import os
+import pwd
 import re
 import shutil
 import subprocess
@@ -170,6 +171,25 @@ class SlurmClient:
         except SchedulerError:
             return []
         return [line.strip() for line in shown.splitlines() if line.strip()]
+
+    def shown(self, what: str, cluster: str | None) -> list[dict[str, str]]:
+        """The fields of each "partition" or "node" of a cluster; raises as `queue` does."""
+        answer = self._ask(["scontrol", *_on(cluster), "-o", "show", what], cluster)
+        return parse.records(answer, f"{what.title()}Name")
+
+    def accounts(self, cluster: str | None) -> list[str]:
+        """The accounts that the user may charge on a cluster, the default one first.
+
+        None if slurmdbd does not answer, or if there is none.
+        """
+        try:
+            name = cluster or self.setting("ClusterName", None)
+            user = pwd.getpwuid(os.geteuid()).pw_name
+            command = ["sacctmgr", "-n", "-P", "show", "user", "where", f"name={user}"]
+            shown = self._ask([*command, "withassoc", "format=Cluster,DefaultAccount,Account"])
+        except (SchedulerError, KeyError):
+            return []
+        return parse.accounts(shown, name)
 
     def queue(self, cluster: str | None) -> dict[str, JobView]:
         """All of the user's jobs that slurmctld still has, by key; arrays task by task.

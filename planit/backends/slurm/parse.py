@@ -21,6 +21,7 @@ ACCOUNT_FIELDS = "JobID,State,ElapsedRaw,NodeList,Start"
 _ACCOUNT_HEADER = ACCOUNT_FIELDS.replace(",", "|")
 _CONFIG_HEADER = "Configuration data as of"
 
+_FIELD = re.compile(r"(?:^|\s)([A-Z]\w*)=(\S*)")
 _JOB_ID = re.compile(r"(\d+)(?:;(\S+))?")
 
 
@@ -96,6 +97,47 @@ def config(stdout: str) -> dict[str, str]:
     lines = _below_header("scontrol show config", stdout, _CONFIG_HEADER)
     pairs = (line.partition("=") for line in lines)
     return {name.strip(): value.strip() for name, equals, value in pairs if equals}
+
+
+def records(stdout: str, kind: str) -> list[dict[str, str]]:
+    """What ``scontrol -o show partition`` (or ``node``) prints: the fields of each, as text.
+
+    Of a value with spaces (a node's OS or Reason) the first word is kept, and of a field that is
+    there twice the first: a Reason, which is last, may hold any text.
+
+    Args:
+        stdout: a line for each.
+        kind: the field that each line begins with, for instance "PartitionName".
+
+    Raises:
+        SchedulerError: it is not a whole answer.
+    """
+    if stdout and not stdout.endswith("\n"):
+        raise SchedulerError("scontrol: its answer ends in the middle of a line")
+    lines = [line for line in stdout.splitlines() if line.startswith(f"{kind}=")]
+    if not lines and not re.search(r"^No (partitions|nodes) in the system", stdout, re.MULTILINE):
+        shown = f"but {stdout.strip()[:200]!r}" if stdout.strip() else "at all"
+        raise SchedulerError(f"scontrol printed no answer {shown}")
+    found = []
+    for line in lines:
+        fields: dict[str, str] = {}
+        for match in _FIELD.finditer(line):
+            fields.setdefault(match[1], match[2])
+        found.append(fields)
+    return found
+
+
+def accounts(stdout: str, cluster: str) -> list[str]:
+    """A user's accounts on a cluster, the default one first.
+
+    Args:
+        stdout: ``Cluster|DefaultAccount|Account`` lines of ``sacctmgr -n -P show user withassoc``.
+        cluster: its name.
+    """
+    rows = [line.split("|") for line in stdout.splitlines()]
+    own = [row for row in rows if len(row) == 3 and row[0] == cluster and row[2]]
+    names = [default for _, default, _ in own if default] + [account for *_, account in own]
+    return list(dict.fromkeys(names))
 
 
 def _below_header(tool: str, stdout: str, header: str) -> list[str]:

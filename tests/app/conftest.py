@@ -1,0 +1,5 @@
+"""Fixtures of the app's tests."""
+
+from tests.backends.tools import tools
+
+__all__ = ["tools"]

@@ -29,7 +29,7 @@ def latest(bases: Sequence[Path]) -> RunDir:
     """
     runs = _mine_first(all_runs(*bases))
     if not runs:
-        hint = "submit a plan first, or say where they are: --runs-dir DIR"
+        hint = "planit runs --all lists all of yours, --runs-dir DIR says where to look"
         raise RunError(f"no runs in {places(bases)}", hint=hint)
     return runs[0]
 

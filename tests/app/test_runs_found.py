@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 import submitit
 
-from planit import Plan, SlurmArgs, Step
+from planit import Plan, Run, RunError, SlurmArgs, Step
 from planit.app.main import main
+from planit.record import run_bases
 from tests.helpers import nothing, planit_here, write
 
 ARGS = SlurmArgs(time="5", partition="batch", cpus_per_task=1)
@@ -179,6 +180,15 @@ def test_every_run_of_the_user_is_found_from_anywhere(place: Place, tmp_path: Pa
     assert (done.code, "not allowed with" in done.err) == (2, True)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give files away")
+def test_runs_of_others_in_a_folder_that_is_used_are_not_the_users(copied: Path) -> None:
+    run_bases.remember(copied / "records")
+    assert plans(copied, "--all") == ["p"]
+    (run,) = (copied / "records/p").iterdir()
+    os.chown(run, 12345, -1)
+    assert plans(copied, "--all") == []
+
+
 def test_runs_that_were_deleted_drop_out(place: Place, tmp_path: Path) -> None:
     away = place.folder / "slurm_logs"
     away.rename(tmp_path / "away")
@@ -225,6 +235,17 @@ def test_the_usual_folder_is_looked_in_too_where_the_key_may_be_another_programs
 ) -> None:
     (copied / "records").rename(copied / "planit_runs")
     assert plans(copied / "src") == ["p"]
+
+
+def test_python_finds_them_in_the_same_folder(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place.folder)
+    monkeypatch.setenv("XDG_STATE_HOME", str(place.state))
+    assert Run.open().plan == "q"
+    assert Run.open("other").path.parents[1] == place.folder.parent / "far"
+    with pytest.raises(RunError):
+        Run.open("p", base="slurm_logs")
 
 
 def test_the_run_that_a_part_comes_after_is_found_as_well(place: Place) -> None:

@@ -48,6 +48,8 @@ verbs that take a plan (Hydra overrides: key=value):
   schema      print a JSON Schema of plan files for editors; of plan=NAME with its functions'
               parameters; planit schema --help says how to use it
 {more}
+  completion  SHELL (bash, zsh, fish): print what makes it complete planit's words
+
 where things come from:
   plan=NAME                        conf/plan/NAME.yaml
   slurm=NAME, slurm.FIELD=VALUE    the preset of the main steps, conf/slurm/NAME.yaml

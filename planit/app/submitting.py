@@ -14,6 +14,7 @@ from planit.app.config.written import as_written
 from planit.nodes import Node, tasks
 from planit.plan import Plan
 from planit.record.index import DEFAULT_BASE
+from planit.record.run_bases import is_remembered
 from planit.status.states import printable
 from planit.views.code_line import code_line
 
@@ -112,7 +113,8 @@ def start(new: NewRun, chosen: str) -> tuple[Run, StepJobs]:
         print(left_out(new.root, new.part))
     print(printable(f"Recorded in {run.path}"))
     print(printable(code_line(run.path, 1)))
-    elsewhere = f" --runs-dir {new.base}" if new.base != DEFAULT_BASE else ""
+    is_found = new.base == DEFAULT_BASE or is_remembered(run.path.parents[1])
+    elsewhere = "" if is_found else f" --runs-dir {new.base}"
     see = f"See planit status{elsewhere}, planit logs{elsewhere} STEP, planit cancel{elsewhere}"
     print(printable(see), flush=True)
     return Run(run.path, backend=new.backend), jobs

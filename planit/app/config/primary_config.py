@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
@@ -32,6 +33,7 @@ STORED = "planit_primary"
 
 _BASE = "planit_base"
 _GROUPS = ("plan", "slurm", "backend")
+_QUICK = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _AN_IMPORT = "planit: {imports: [my_project.conf]}"
 
 
@@ -54,7 +56,7 @@ class Primary:
     config: DictConfig
     content: Mapping[str, Any]
     lists: DefaultsLists
-    groups: Collection[str]
+    groups: frozenset[str]
     left_out: str | None = None
 
     @classmethod
@@ -145,11 +147,11 @@ class Primary:
 
     def _base(self) -> DictConfig:
         """What planit brings, without the choices that the user's config makes itself."""
-        config = OmegaConf.load(conf_dir() / f"{PLANITS}.yaml")
-        assert isinstance(config, DictConfig)
-        wanted = [one for one in config.defaults if _key(one) not in self.groups]
+        content = yaml.load(_own_file().read_bytes(), _QUICK)  # noqa: S506 (a safe one)
+        wanted = [one for one in content["defaults"] if one == SELF or not self.groups & set(one)]
         needs_plan = "plan" not in self.groups and not self.is_plan
-        config.defaults = [{"plan": "???"}, *wanted] if needs_plan else wanted
+        content["defaults"] = [{"plan": "???"}, *wanted] if needs_plan else wanted
+        config = OmegaConf.create(dict(content))
         OmegaConf.set_struct(config, False)  # a structured root takes planit's keys then
         return config
 
@@ -166,8 +168,8 @@ class Primary:
 
 
 def _read(path: Path) -> DictConfig:
-    """A file as it is written. Raises ConfigError."""
-    if not path.is_file():
+    """A file as it is written; empty if it is planit's own. Raises ConfigError."""
+    if path == _own_file() or not path.is_file():
         return OmegaConf.create()
     try:
         config = OmegaConf.load(path)
@@ -207,5 +209,5 @@ def _why_another(content: Mapping[str, Any], lists: DefaultsLists) -> str | None
     return f"it chooses {own[0]} for that program" if own else None
 
 
-def _key(entry: Any) -> str | None:
-    return str(next(iter(entry))) if isinstance(entry, DictConfig) else None
+def _own_file() -> Path:
+    return conf_dir() / f"{PLANITS}.yaml"

@@ -161,6 +161,26 @@ def test_what_the_primary_config_has_of_its_own_wins() -> None:
     assert options("+slurm=big", "+slurm@cpu=big")["prepare"] == {"time": "3", "partition": "own"}
 
 
+def test_what_a_plan_says_of_the_whole_configuration_wins_over_planits(module: str) -> None:
+    plan = "plan:\n" + "".join(f"  {line}\n" for line in _PLAN.splitlines())
+    head = "# @package _global_\nslurm: {time: '${hours:4}'}\nsweep: {max_concurrent: 3}\n"
+    write(Path("conf/plan/whole.yaml"), f"{head}planit: {{imports: [{module}]}}\n{plan}")
+    config = composed("plan=whole")
+    assert config.sweep.max_concurrent == 3
+    assert times(steps_for("plan=whole"))["train"] == "4:00:00"
+
+
+def test_a_key_that_may_be_another_programs_is_refused_with_the_way_out() -> None:
+    way_out = "write a conf/planit.yaml, which may be empty"
+    write(Path("conf/config.yaml"), "sweep: {method: bayes}\n")
+    assert_refused(planit_here("plan=mine"), "sweep.method is unknown", way_out)
+    write(Path("conf/config.yaml"), "backend: nccl\n")
+    done = planit_here("submit", "plan=mine")
+    assert_refused(done, "backend must be a mapping of settings, not 'nccl'", "defaults list")
+    write(Path("conf/planit.yaml"), "")
+    assert planit_here("plan=mine").code == 0
+
+
 def test_an_override_in_a_config_that_the_command_line_adds_still_works() -> None:
     write(Path("conf/config.yaml"), "defaults: [planit, {plan: mine}, _self_]\n")
     text = "# @package _global_\ndefaults:\n  - override /slurm: cpu\nsweep: {share: false}\n"

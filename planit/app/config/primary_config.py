@@ -32,7 +32,7 @@ STORED = "planit_primary"
 """Name of the user's primary config in the ConfigStore while planit composes."""
 
 _BASE = "planit_base"
-_GROUPS = ("plan", "slurm", "backend")
+_GROUPS = ("planit", "plan", "slurm", "backend")
 _QUICK = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _AN_IMPORT = "planit: {imports: [my_project.conf]}"
 
@@ -48,6 +48,7 @@ class Primary:
         content: the same as plain data.
         lists: what its defaults list and the command line choose.
         groups: the keys of what its defaults list chooses.
+        names_planit: whether it names something of planit's.
         left_out: why the file is not used: it is another program's.
     """
 
@@ -57,6 +58,7 @@ class Primary:
     content: Mapping[str, Any]
     lists: DefaultsLists
     groups: frozenset[str]
+    names_planit: bool
     left_out: str | None = None
 
     @classmethod
@@ -83,9 +85,9 @@ class Primary:
         if name is None and usual == "config" and (why := _why_another(content, lists)):
             config, content = OmegaConf.create(), {}
             lists = _lists(folder, content, overrides)
-        groups = frozenset(lists.groups)
+        groups, is_ours = frozenset(lists.groups), _names_planit(content, lists)
         lists.follow_given()
-        return cls(folder, path, config, content, lists, groups, why)
+        return cls(folder, path, config, content, lists, groups, is_ours, why)
 
     @property
     def has_plan(self) -> bool:
@@ -98,6 +100,11 @@ class Primary:
         """Whether the plan stands in the file itself."""
         plan = self.content.get("plan")
         return "root" in plan if isinstance(plan, Mapping) else plan is not None
+
+    @property
+    def may_be_anothers(self) -> bool:
+        """Whether it is used, but could be another program's."""
+        return self.path.stem == "config" and not self.names_planit
 
     @property
     def presets(self) -> set[str]:
@@ -150,7 +157,7 @@ class Primary:
         content = yaml.load(_own_file().read_bytes(), _QUICK)  # noqa: S506 (a safe one)
         wanted = [one for one in content["defaults"] if one == SELF or not self.groups & set(one)]
         needs_plan = "plan" not in self.groups and not self.is_plan
-        content["defaults"] = [{"plan": "???"}, *wanted] if needs_plan else wanted
+        content["defaults"] = [*wanted, {"plan": "???"}] if needs_plan else wanted
         config = OmegaConf.create(dict(content))
         OmegaConf.set_struct(config, False)  # a structured root takes planit's keys then
         return config
@@ -197,16 +204,19 @@ def _lists(folder: Path, content: Mapping[str, Any], overrides: Sequence[str]) -
 
 def _why_another(content: Mapping[str, Any], lists: DefaultsLists) -> str | None:
     """Why a config that names nothing of planit's is another program's; None if it may not be."""
-    if PLANITS in lists.configs or PLANITS in content or "plan" in content:
-        return None
-    chosen = lists.groups | lists.overridden
-    if not {key.partition("@")[0] for key in chosen}.isdisjoint(_GROUPS):
+    if _names_planit(content, lists):
         return None
     hydra = content.get("hydra")
     if lists.missing and not (isinstance(hydra, Mapping) and "searchpath" in hydra):
         return f"its defaults list has {lists.missing[0]}, which only that program knows"
     own = sorted(group for group in lists.overridden if group.startswith("hydra/"))
     return f"it chooses {own[0]} for that program" if own else None
+
+
+def _names_planit(content: Mapping[str, Any], lists: DefaultsLists) -> bool:
+    """Whether a config names something of planit's, so that it cannot be another program's."""
+    chosen = {key.partition("@")[0] for key in lists.groups | lists.overridden}
+    return PLANITS in lists.configs or not {*chosen, *content}.isdisjoint(_GROUPS)
 
 
 def _own_file() -> Path:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from planit.app.config.written import as_written
+from planit.errors import ConfigError
 from planit.nodes import Node, tasks
 from planit.plan import Plan
 from planit.record.index import DEFAULT_BASE
@@ -38,7 +39,13 @@ def chosen_backend(config: DictConfig) -> Backend | InProcess:
     from planit.backends import registry
     from planit.backends.in_process import InProcess
 
-    given = {str(k): v for k, v in (config.get("backend") or {}).items() if v is not None}
+    own = config.get("backend") or {}
+    if not isinstance(own, DictConfig | dict):
+        raise ConfigError(
+            f"backend must be a mapping of settings, not {own!r}",
+            hint="backend=NAME chooses one, or {backend: NAME} in the defaults list",
+        )
+    given = {str(k): v for k, v in own.items() if v is not None}
     given.pop("name", None)
     detach = given.pop("detach", False)
     backend = registry.create(_backend_name(config), given)

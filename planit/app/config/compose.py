@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -147,15 +148,19 @@ def _refusal_of(error: Exception, primary: Primary, words: Sequence[str]) -> Con
 
 
 def _explained(refusal: ConfigError, primary: Primary) -> ConfigError:
-    """A refusal that names the primary config, and says so if a key may lack that is in it."""
-    name = primary.path.stem
+    """A refusal that names the primary config, and what follows if that is another program's."""
+    name, path = primary.path.stem, primary.path
     message, hint = (
         refusal.message.replace(STORED, name),
         (refusal.hint or "").replace(STORED, name),
     )
     lacks_key = message.startswith("Could not override") or "nterpolation key" in message
     if primary.left_out is not None and lacks_key:
-        hint = f"{primary.path} is not used, as {primary.left_out}; {OTHER_PROGRAM}; {hint}"
+        hint = f"{path} is not used, as {primary.left_out}; {OTHER_PROGRAM}; {hint}"
+    elif primary.may_be_anothers and re.split(r"\W", message, maxsplit=1)[0] in primary.content:
+        hint = (
+            f"if {path} is another program's, write a conf/planit.yaml, which may be empty; {hint}"
+        )
     return type(refusal)(message, hint=hint.removesuffix("; ") or None)
 
 

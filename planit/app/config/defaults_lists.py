@@ -65,7 +65,7 @@ class DefaultsLists:
             group: that the file is in.
             package: where its content goes.
         """
-        if not group and isinstance(own := content.get("planit"), Mapping):
+        if not package and isinstance(own := content.get("planit"), Mapping):
             imports = own.get("imports") or []
             self.imports += imports if isinstance(imports, list) else [imports]
         defaults = content.get("defaults")

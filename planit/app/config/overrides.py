@@ -14,7 +14,9 @@ _FIELDS = tuple(field.name for field in fields(SlurmArgs))
 _INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 _OF_BACKENDS = ("name", "detach")
 _PLANITS_GROUPS = ("plan", "slurm", "slurm@cpu", "backend")
-_PLANITS_KEYS = ("action", "runs_dir", "share", "freeze", "freeze_limit_mb", "planit.imports")
+_PLANITS_KEYS = (
+    "action", "runs_dir", "share", "freeze", "freeze_limit_mb", "planit.imports", "slurm_defaults",
+)  # fmt: skip
 
 
 def refuse_flags(flags: Sequence[str], overrides: Sequence[str]) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
@@ -31,7 +32,8 @@ STORED = "planit_primary"
 """Name of the user's primary config in the ConfigStore while planit composes."""
 
 _BASE = "planit_base"
-_GROUPS = ("plan", "slurm", "backend")
+_GROUPS = ("planit", "plan", "slurm", "backend")
+_QUICK = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _AN_IMPORT = "planit: {imports: [my_project.conf]}"
 
 
@@ -46,6 +48,7 @@ class Primary:
         content: the same as plain data.
         lists: what its defaults list and the command line choose.
         groups: the keys of what its defaults list chooses.
+        names_planit: whether it names something of planit's.
         left_out: why the file is not used: it is another program's.
     """
 
@@ -54,7 +57,8 @@ class Primary:
     config: DictConfig
     content: Mapping[str, Any]
     lists: DefaultsLists
-    groups: Collection[str]
+    groups: frozenset[str]
+    names_planit: bool
     left_out: str | None = None
 
     @classmethod
@@ -81,9 +85,9 @@ class Primary:
         if name is None and usual == "config" and (why := _why_another(content, lists)):
             config, content = OmegaConf.create(), {}
             lists = _lists(folder, content, overrides)
-        groups = frozenset(lists.groups)
+        groups, is_ours = frozenset(lists.groups), _names_planit(content, lists)
         lists.follow_given()
-        return cls(folder, path, config, content, lists, groups, why)
+        return cls(folder, path, config, content, lists, groups, is_ours, why)
 
     @property
     def has_plan(self) -> bool:
@@ -96,6 +100,11 @@ class Primary:
         """Whether the plan stands in the file itself."""
         plan = self.content.get("plan")
         return "root" in plan if isinstance(plan, Mapping) else plan is not None
+
+    @property
+    def may_be_anothers(self) -> bool:
+        """Whether it is used, but could be another program's."""
+        return self.path.stem == "config" and not self.names_planit
 
     @property
     def presets(self) -> set[str]:
@@ -145,11 +154,11 @@ class Primary:
 
     def _base(self) -> DictConfig:
         """What planit brings, without the choices that the user's config makes itself."""
-        config = OmegaConf.load(conf_dir() / f"{PLANITS}.yaml")
-        assert isinstance(config, DictConfig)
-        wanted = [one for one in config.defaults if _key(one) not in self.groups]
+        content = yaml.load(_own_file().read_bytes(), _QUICK)  # noqa: S506 (a safe one)
+        wanted = [one for one in content["defaults"] if one == SELF or not self.groups & set(one)]
         needs_plan = "plan" not in self.groups and not self.is_plan
-        config.defaults = [{"plan": "???"}, *wanted] if needs_plan else wanted
+        content["defaults"] = [*wanted, {"plan": "???"}] if needs_plan else wanted
+        config = OmegaConf.create(dict(content))
         OmegaConf.set_struct(config, False)  # a structured root takes planit's keys then
         return config
 
@@ -166,8 +175,8 @@ class Primary:
 
 
 def _read(path: Path) -> DictConfig:
-    """A file as it is written. Raises ConfigError."""
-    if not path.is_file():
+    """A file as it is written; empty if it is planit's own. Raises ConfigError."""
+    if path == _own_file() or not path.is_file():
         return OmegaConf.create()
     try:
         config = OmegaConf.load(path)
@@ -195,10 +204,7 @@ def _lists(folder: Path, content: Mapping[str, Any], overrides: Sequence[str]) -
 
 def _why_another(content: Mapping[str, Any], lists: DefaultsLists) -> str | None:
     """Why a config that names nothing of planit's is another program's; None if it may not be."""
-    if PLANITS in lists.configs or PLANITS in content or "plan" in content:
-        return None
-    chosen = lists.groups | lists.overridden
-    if not {key.partition("@")[0] for key in chosen}.isdisjoint(_GROUPS):
+    if _names_planit(content, lists):
         return None
     hydra = content.get("hydra")
     if lists.missing and not (isinstance(hydra, Mapping) and "searchpath" in hydra):
@@ -207,5 +213,11 @@ def _why_another(content: Mapping[str, Any], lists: DefaultsLists) -> str | None
     return f"it chooses {own[0]} for that program" if own else None
 
 
-def _key(entry: Any) -> str | None:
-    return str(next(iter(entry))) if isinstance(entry, DictConfig) else None
+def _names_planit(content: Mapping[str, Any], lists: DefaultsLists) -> bool:
+    """Whether a config names something of planit's, so that it cannot be another program's."""
+    chosen = {key.partition("@")[0] for key in lists.groups | lists.overridden}
+    return PLANITS in lists.configs or not {*chosen, *content}.isdisjoint(_GROUPS)
+
+
+def _own_file() -> Path:
+    return conf_dir() / f"{PLANITS}.yaml"

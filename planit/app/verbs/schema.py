@@ -17,8 +17,9 @@ so that an editor completes keys, shows what they mean, and marks what is wrong.
 
   planit schema > planit.schema.json
   planit schema plan=mine > planit.schema.json
-      knows the parameters of the functions of this plan, too, with their types: it imports them.
-      -m plan=mine,other knows those of several. Make it anew when they have changed.
+      knows the parameters of the functions of this plan, too, with their types: it imports them;
+      and which SLURM arguments have to be set. -m plan=mine,other knows several plans. Make it
+      anew when functions have changed.
 
 In VS Code, with the extension YAML (redhat.vscode-yaml), a comment at the top of a file says its
 schema, from the file's own folder:

@@ -115,6 +115,24 @@ def test_a_primary_config_that_is_there_stays_the_one(no_slurm: Path, name: str)
     assert plan_for(*words.split()).name == "mine"
 
 
+@pytest.mark.parametrize(
+    ("text", "is_planits"),
+    [
+        ("defaults: [planit, {plan: x}, _self_]\n", True),
+        ("slurm_defaults: {account: x}\n", True),
+        ("defaults: [{slurm@cpu: x}, _self_]\n", True),
+        ("defaults: [base, {model: cnn}, _self_]\nlr: 0.1\n", False),
+        ("", False),
+        ("[1, 2]\n", False),
+        ("a: [\n", False),
+    ],
+)
+def test_a_config_is_planits_by_what_it_says(no_slurm: Path, text: str, is_planits: bool) -> None:
+    write(Path("conf/config.yaml"), text)
+    assert planit_here("init").code == 0
+    assert PRIMARY_FILE.exists() is not is_planits
+
+
 def test_the_plan_has_the_name_and_the_folder_that_were_given(no_slurm: Path) -> None:
     done = planit_here("init", "thesis", "--dir", "new/project")
     assert "Next, in new/project, planit describe shows the plan" in done.out

@@ -89,6 +89,13 @@ def test_what_is_shipped_is_accepted(name: str, text: str) -> None:
     assert errors(text) == []
 
 
+def test_what_init_writes_is_accepted(tmp_path: Path) -> None:
+    assert planit_here("init", "--no-slurm", cwd=tmp_path).code == 0
+    written = [*tmp_path.glob("conf/plan/*.yaml"), *tmp_path.glob("conf/slurm/*.yaml")]
+    assert len(written) > 2
+    assert [errors(path.read_text()) for path in written] == [[] for _ in written]
+
+
 RIGHT = {
     "interpolations": """
         _target_: planit.Plan

@@ -58,6 +58,8 @@ defaults:
   - plan: {name}
   - _self_
 """
+# Keys of a primary config, or entries of its defaults list, that planit alone has.
+_OWN_KEYS = frozenset({"plan", "planit", "slurm", "slurm@cpu", "slurm_defaults"})
 # Where there is no Slurm to read: to edit on the cluster. The first runs on any machine.
 EXAMPLES = (
     ClusterPreset(
@@ -80,7 +82,7 @@ def primary_of(conf: Path) -> Path | None:
     """The file of a conf/ folder that is planit's primary config already, if there is one."""
     for name in ("planit.yaml", "config.yaml"):
         path = conf / name
-        if path.exists() and (name == "planit.yaml" or _names_a_plan(path)):
+        if path.exists() and (name == "planit.yaml" or _is_planits(path)):
             return path
     return None
 
@@ -145,12 +147,17 @@ def _remove(files: Sequence[Path], folders: Sequence[Path]) -> None:
             folder.rmdir()
 
 
-def _names_a_plan(path: Path) -> bool:
+def _is_planits(path: Path) -> bool:
     """Whether a config.yaml is planit's, and not another Hydra program's."""
     try:
         loaded = OmegaConf.load(path)
-        defaults = loaded.get("defaults") if isinstance(loaded, DictConfig) else None
-        entries = OmegaConf.to_container(defaults) if OmegaConf.is_config(defaults) else []
     except Exception:  # whatever it is, planit cannot use it
         return False
-    return any("plan" in one for one in entries or () if isinstance(one, dict))
+    if not isinstance(loaded, DictConfig):
+        return False
+    content = OmegaConf.to_container(loaded)
+    assert isinstance(content, dict)
+    defaults = content.get("defaults")
+    entries = defaults if isinstance(defaults, list) else []
+    chosen = {str(key) for one in entries for key in (one if isinstance(one, dict) else [one])}
+    return not _OWN_KEYS.isdisjoint({*map(str, content), *chosen})

@@ -57,12 +57,12 @@ def facts_of(words: list[str]) -> tuple[PlanFacts, list[str]]:
     """What the schema can say of the plans of a command line, and what it cannot, and why."""
     from planit.app.config.compose import run_app
     from planit.app.json_schema.composed_plans import Gathering
-    from planit.app.verbs.submit import take_options
+    from planit.app.verbs.submit import take_options, take_place
 
     words, said = take_options(words)
-    config_dir = said.pop("--config-dir")
+    config_dir, config_name = take_place(said)
     for flag in (flag for flag, values in said.items() if values):
         raise ConfigError(f"planit schema takes no {flag}", hint="planit schema --help")
     gathering = Gathering()
-    run_app(gathering, words, config_dir[-1] if config_dir else None)
+    run_app(gathering, words, config_dir, config_name)
     return gathering.facts(), gathering.problems

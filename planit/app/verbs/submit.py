@@ -45,14 +45,14 @@ def take_options(words: list[str]) -> tuple[list[str], dict[str, list[str]]]:
     said: dict[str, list[str]] = {flag: [] for flag in _OPTIONS}
     upcoming = iter(words)
     for word in upcoming:
-        flag, equals, value = word.partition("=")
-        flag = _SHORT.get(flag, flag)
+        typed, equals, value = word.partition("=")
+        flag = _SHORT.get(typed, typed)
         if flag not in _OPTIONS:
             rest.append(word)
             continue
         found = value if equals else next(upcoming, None)
         if not found:
-            raise ConfigError(f"{flag} needs a value", hint=f"{flag} {_OPTIONS[flag]}")
+            raise ConfigError(f"{typed} needs a value", hint=f"{typed} {_OPTIONS[flag]}")
         said[flag].append(found)
     return rest, said
 

@@ -112,6 +112,7 @@ BAD: list[tuple[str, str, str | None]] = [
     ("plan=fine --cfg", "argument --cfg/-c: expected one argument", None),
     ("plan=fine --info", "--info needs a value", "defaults-tree, plugins"),
     ("-i -m plan=fine", "-i needs a value", "one of all, config"),
+    ("-sc query=bash plan=fine", "Hydra's shell completion", "planit completion bash"),
     ("--hydra-help plan=x", "--hydra-help stands alone: plan=x has no effect", None),
     ("plan=fine --config-path conf", "--config-path conf: Hydra would look", "--config-dir conf"),
     ("-cp", "-cp needs a value", "-cp DIR"),

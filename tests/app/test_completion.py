@@ -6,11 +6,12 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from planit import Chain, Parallel
+from planit import Chain, Parallel, Step
 from planit.app.completing import answer as answers
 from planit.app.completing.candidates import PathWanted, candidates
 from planit.app.completing.typed import Typed
@@ -19,7 +20,7 @@ from planit.app.verbs import VERBS
 from tests.helpers import HERE, planit_here, write
 from tests.memory import MemoryScheduler
 from tests.record.test_index import made
-from tests.runs import a, submitted
+from tests.runs import ARGS, a, submitted
 
 OF_PLANS = ("describe", "submit", "schema")
 PRIMARY = """\
@@ -50,7 +51,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write(folder / "conf/plan/wide.yaml", PLAN)
     write(folder / "conf/plan/narrow.yaml", PLAN)
     (folder / "planit_runs").symlink_to(folder / "runs")
-    branches = [a(f"say[lr={lr}]").of_branch("say", {"lr": lr}) for lr in (0.1, 0.2)]
+    says = [Step(f"say[lr={lr}]", time.sleep, ARGS, lr=lr) for lr in (0.1, 0.2)]
+    branches = [
+        step.of_branch("say", {"lr": lr}) for step, lr in zip(says, (0.1, 0.2), strict=True)
+    ]
     root = Chain(a("load"), Parallel(*branches), a("tell"))
     submitted(MemoryScheduler(), folder, root)
     made(folder / "runs", "old", "20200101-000000-000-0000")
@@ -158,6 +162,18 @@ def test_options_that_take_something_else_offer_nothing() -> None:
         ("plan=wide --from ", ["say", "tell"]),
         ("plan=wide --only=t", ["--only=tell"]),
         ("resume slurm.ti", ["slurm.time="]),
+        (
+            "resume p plan.st",
+            [
+                "plan.steps.load.slurm.",
+                "plan.steps.say.slurm.",
+                "plan.steps.say.lr=",
+                "plan.steps.tell.slurm.",
+            ],
+        ),
+        ("resume plan.steps.say.l", ["plan.steps.say.lr="]),
+        ("-cn nothing lr", []),
+        ("-cd conf lr", ["lr="]),
         ("resume plan.steps.say.slurm.par", ["plan.steps.say.slurm.partition="]),
     ],
 )

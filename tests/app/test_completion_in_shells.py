@@ -116,8 +116,8 @@ def test_candidates_are_shown_and_nothing_else(
 
 def test_a_run_is_there_at_once(place: Place, shell: Shell) -> None:
     seconds: list[float] = []
-    while min(seconds, default=1) > 0.1 and len(seconds) < 30:  # others use this machine, too
+    while min(seconds, default=1) > 0.25 and len(seconds) < 30:  # others use this machine, too
         began = time.perf_counter()
         assert shell.line("planit status 2").endswith(f"{place.run_id} ")
         seconds.append(time.perf_counter() - began)
-    assert min(seconds) <= 0.1, seconds
+    assert min(seconds) <= 0.25, seconds

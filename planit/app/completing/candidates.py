@@ -103,6 +103,7 @@ class _Line:
             from planit.app.completing.slurm_words import fields_behind
 
             yield from fields_behind(current)
+            yield from self._runs.keys(self._run)
         elif not any(self._runs.named(word) for word in self.words):
             yield from self._runs_found(current)
 
@@ -111,7 +112,8 @@ class _Line:
             return []
         from planit.app.completing.override_words import OverrideWords
 
-        found = OverrideWords(self.words, self._last("--config-dir"))
+        folder = self._last("--config-dir", "-cd", "--config-path", "-cp")
+        found = OverrideWords(self.words, folder, self._last("--config-name", "-cn"))
         return found.steps() if kind == verb_words.PLAN_STEP else found.overrides(current)
 
     @cached_property
@@ -119,8 +121,8 @@ class _Line:
         typed = self._last("--runs-dir")
         return RunWords([Path(typed).expanduser()] if typed else base_folders.here())
 
-    def _last(self, option: str) -> str | None:
-        return self.said[option][-1] if option in self.said else None
+    def _last(self, *options: str) -> str | None:
+        return next((self.said[name][-1] for name in options if name in self.said), None)
 
     @property
     def _run(self) -> Path | None:

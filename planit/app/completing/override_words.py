@@ -39,13 +39,15 @@ class OverrideWords:
 
     Args:
         words: the other overrides of the command line.
-        config_dir: ``--config-dir``, if it is typed.
+        config_dir, config_name: where the primary config is, if that is typed.
     """
 
-    def __init__(self, words: Sequence[str], config_dir: str | None) -> None:
+    def __init__(
+        self, words: Sequence[str], config_dir: str | None, config_name: str | None
+    ) -> None:
         given = [_unswept(word) for word in words if not word.startswith("hydra")]
         self._words = [word for word in given if "(" not in word]
-        self._config_dir = config_dir
+        self._place = config_dir, config_name
 
     def overrides(self, current: str) -> Found:
         """What begins with `current`, and more."""
@@ -64,7 +66,7 @@ class OverrideWords:
         task = _Task(find)
         for words in (self._words, [*self._words, _NO_PLAN], [_NO_PLAN], []):
             with suppress(Exception):  # something typed is wrong, or not typed yet
-                run_app(task, words, self._config_dir)
+                run_app(task, words, *self._place)
             if task.found is not None:
                 return task.found
         return []

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from planit.record import run_paths
 from planit.record.manifest_tree import leaves_of
@@ -23,7 +24,7 @@ class RunWords:
 
     def __init__(self, bases: Sequence[Path]) -> None:
         self._bases = bases
-        self._read: dict[Path, list[tuple[str, str]]] = {}
+        self._read: dict[Path, list[Mapping[str, Any]]] = {}
 
     @cached_property
     def _runs(self) -> list[Path]:
@@ -41,7 +42,7 @@ class RunWords:
 
     def steps(self, run: Path | None, current: str) -> Iterator[tuple[str, str]]:
         """The steps of a run, by default of the latest; branches once their bracket is typed."""
-        leaves = self._leaves(run or (self._runs[0] if self._runs else None))
+        leaves = [(leaf["name"], _base(leaf)) for leaf in self._leaves(run)]
         branches = Counter(base for name, base in leaves if name != base)
         for base in dict.fromkeys(base for _, base in leaves):
             yield base, f"{branches[base]} branches" if base in branches else "step"
@@ -62,12 +63,25 @@ class RunWords:
         found = [run for run in runs if part in run.name]
         return found[0] if len(found) == 1 else None
 
-    def _leaves(self, run: Path | None) -> list[tuple[str, str]]:
-        """Name, and name without the branch, of each step."""
+    def keys(self, run: Path | None) -> Iterator[tuple[str, str]]:
+        """The keys by which `resume` changes steps: their SLURM arguments and their parameters."""
+        for leaf in self._leaves(run):
+            step = f"plan.steps.{_base(leaf)}"
+            yield f"{step}.slurm.", "SLURM arguments of this step"
+            for name in leaf.get("kwargs", ()):
+                yield f"{step}.{name}=", "parameter"
+
+    def _leaves(self, run: Path | None) -> list[Mapping[str, Any]]:
+        """The steps of a run, by default of the latest, as its manifest has them."""
+        run = run or (self._runs[0] if self._runs else None)
         if run is None:
             return []
         if run not in self._read:
-            tree = json.loads((run / run_paths.MANIFEST).read_bytes())["tree"]
-            names = [(leaf["name"], leaf.get("base", leaf["name"])) for leaf in leaves_of(tree)]
-            self._read[run] = names
+            manifest = json.loads((run / run_paths.MANIFEST).read_bytes())
+            self._read[run] = list(leaves_of(manifest["tree"]))
         return self._read[run]
+
+
+def _base(leaf: Mapping[str, Any]) -> str:
+    """The name of a step without its branch."""
+    return str(leaf.get("base", leaf["name"]))

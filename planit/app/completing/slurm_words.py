@@ -8,7 +8,7 @@ from dataclasses import fields
 
 from planit.nodes import SlurmArgs
 
-_PRESET = re.compile(r"(~?(?:slurm|cpu|plan\.steps\.[^.=]+\.slurm)\.)[^.=]*")
+_PRESET = re.compile(r"(~?(?:slurm|cpu|slurm_defaults|plan\.steps\.[^.=]+\.slurm)\.)[^.=]*")
 
 
 def field_names() -> list[str]:

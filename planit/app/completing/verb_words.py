@@ -49,7 +49,8 @@ def _made(
 _OF_PLAN = _made(
     OVERRIDE,
     OVERRIDE,
-    "--multirun -m --detach --config-dir=DIR --config-path=DIR --config-name=NAME --cfg=WHAT"
+    "--multirun -m --detach --config-dir=DIR -cd=DIR --config-path=DIR -cp=DIR"
+    " --config-name=NAME -cn=NAME --cfg=WHAT -c=WHAT"
     " --from=PLAN_STEP --until=PLAN_STEP --only=PLAN_STEP --after=RUN --resolve --package=KEY"
     " --info=WHAT --hydra-help",
     {
@@ -61,7 +62,7 @@ _VERBS = {
     "init": _made(OTHER, OTHER, "--dir=DIR --cluster=CLUSTER --no-slurm"),
     "describe": _OF_PLAN,
     "submit": _OF_PLAN,
-    "schema": _made(OVERRIDE, OVERRIDE, "--multirun -m --config-dir=DIR"),
+    "schema": _made(OVERRIDE, OVERRIDE, "--multirun -m --config-dir=DIR -cd=DIR"),
     "runs": _made(OTHER, OTHER, "--runs-dir=DIR --all -n=N"),
     "status": _made(RUN, OTHER, "--runs-dir=DIR --json --watch --all"),
     "results": _made(RUN_OR_STEP, STEP, "--runs-dir=DIR --sort=COLUMN --where=COLUMN --csv --json"),

@@ -47,7 +47,7 @@ def here(compose: Compose | None = None) -> list[Path]:
             if not recorded:
                 raise
             own = None
-        if own or recorded or is_here or _primary(folder):
+        if own or recorded or is_here or (folder / "conf").is_dir():
             usual = [folder / default] if is_here or own is None else []
             return run_bases.each_once([*([own] if own else []), *usual, *recorded])
     return [default]
@@ -59,7 +59,7 @@ def _upward(start: Path) -> Iterator[Path]:
         if folder != start and (folder == home or folder.stat().st_uid != os.geteuid()):
             return
         yield folder
-        if _primary(folder) is not None or (folder / ".git").exists():
+        if (folder / "conf").is_dir() or (folder / ".git").exists():
             return
 
 

@@ -25,6 +25,9 @@ def refuse_flags(flags: Sequence[str], overrides: Sequence[str]) -> None:
         raise ConfigError(
             f"--hydra-help stands alone: {overrides[0]} has no effect", hint="planit --hydra-help"
         )
+    if {"--shell-completion", "-sc"} & set(flags):
+        hint = 'planit has its own: eval "$(planit completion bash)"; or zsh, fish'
+        raise ConfigError("Hydra's shell completion does not know planit's words", hint=hint)
     for flag, after in pairwise([*flags, "-"]):
         if flag in ("--info", "-i") and after.startswith("-"):
             hint = f"{flag} with one of {', '.join(_INFO)}"

@@ -11,7 +11,7 @@ _HELP = {
     "describe": "",
     "submit": "",
     "schema": "",
-    "runs": "the runs, newest first",
+    "runs": "the project's runs, newest first; --all: every run of yours",
     "status": "[RUN]: the state of every step; --watch, --json, --all",
     "results": "[RUN] [STEP]: what the branches returned; --sort, --where, --csv, --json",
     "show": "[RUN] STEP: everything about one step; --config",

@@ -20,7 +20,7 @@ def test_the_wheel_has_the_package_its_configuration_and_the_plugin(installed: I
     assert installed.wheel.name.startswith("planit_slurm-")
     for name in (
         "planit/py.typed",
-        "planit/conf/config.yaml",
+        "planit/conf/planit.yaml",
         "planit/conf/plan/thesis.yaml",
         "planit/conf/slurm/wice_a100.yaml",
         "planit/conf/backend/slurm.yaml",

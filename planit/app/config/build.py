@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from planit.app.config.presets import MISSING, completed
 from planit.errors import ConfigError, PlanError, suggest
 from planit.nodes import (
     Chain,
@@ -31,8 +32,6 @@ from planit.nodes.arguments import IN_JOB, TARGET, Making, Unbuilt, has_target
 from planit.nodes.functions import is_dotted_path
 from planit.nodes.slurm_args import SlurmSpec
 from planit.plan import Plan
-
-MISSING = "???"  # how a configuration says that a value has to be given
 
 Presets = Callable[[str], tuple[str | None, Mapping[str, Any]]]
 """Finds SLURM arguments by name, and the configuration's key for them, if they are not a file's."""
@@ -78,10 +77,12 @@ class Builder:
     Attributes:
         presets: looks SLURM arguments up by name.
         swept: reads Hydra's sweep syntax in a Sweep.
+        defaults: SLURM arguments that hold wherever a step's do not say otherwise.
     """
 
     presets: Presets
     swept: Swept
+    defaults: Mapping[str, Any] = field(default_factory=dict)
     steps: Mapping[str, Any] = field(default_factory=dict)
     preset_keys: Mapping[str, str] = field(default_factory=dict)
     slurm: dict[str, SlurmArgs] = field(default_factory=dict)
@@ -260,6 +261,8 @@ class Builder:
         fields = {key: item for key, item in {**value, **changes}.items() if key != TARGET}
         if has_target(fields):
             raise ConfigError(f"{where}.slurm_args: {_ONLY_ARGUMENTS}")
+        with _refusing(f"{where}.slurm_args: "):
+            fields = completed(fields, self.defaults)
         _refuse_of_job(fields, f"{where}.slurm_args")
         for key, item in fields.items():
             if item == MISSING:

@@ -21,7 +21,7 @@ from planit.graph import Branch, lower, merge
 from planit.job.standing import current
 from planit.nodes import Chain, Node, SlurmArgs, Step, tasks
 from planit.record.files import slugs
-from planit.record.manifest import describe_run
+from planit.record.manifest import describe_run, trees_of
 from planit.record.markers import EndMarker, Outcome
 from planit.record.run_dir import RunDir
 from planit.record.stage_dir import After
@@ -46,7 +46,7 @@ def ended(base: Path, root: Node) -> RunDir:
     """A run in which every step has returned something."""
     run = RunDir.create(base, "sweep")
     names = slugs(task.name for task, _ in tasks(root))
-    run.write_manifest(describe_run("sweep", root, names, {}))
+    run.write_manifest(describe_run("sweep", trees_of(root, root, names, None), {}))
     with mock.patch("os.fsync", return_value=None):  # not what is measured
         for stage in lower(root).stages:
             folder = run.stage_dir(1, stage.number)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shlex
+import sys
 from typing import TYPE_CHECKING, Any
 
 from planit.errors import PlanError
@@ -12,14 +13,17 @@ from planit.nodes import Node, check_unique_names
 from planit.nodes.named import with_steps
 from planit.nodes.tree import Named, not_a_node_hint
 from planit.views.plan_tree import tree_text
+from planit.views.signs import for_streams
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
+    from pathlib import Path
 
     from submitit.core.core import Job
 
     from planit.backends.base import Backend
     from planit.backends.executors import ExecutorView
+    from planit.graph import Part
     from planit.run import Run
     from planit.submit.project import Freeze
 
@@ -74,9 +78,10 @@ class Plan:
         refuse_folders(self.root)
         text = tree_text(self.name, self.root)
         if _shows_info(logger):
-            logger.info(text)
+            streams = (getattr(handler, "stream", None) for handler in _handlers(logger))
+            logger.info(for_streams(text, streams))
         else:
-            print(text)
+            print(for_streams(text, [sys.stdout]))
 
     def submit(
         self,
@@ -87,6 +92,10 @@ class Plan:
         share: str | None = None,
         freeze: str = "tree",
         freeze_limit_mb: float = 100,
+        start_from: Collection[str] = (),
+        until: Collection[str] = (),
+        only: Collection[str] = (),
+        after: str | Path | None = None,
     ) -> list[Job[Any]]:
         """Submit all steps, or none; the "planit" logger tells the run at level INFO.
 
@@ -105,6 +114,12 @@ class Plan:
                 the project's files; "code", its Python sources, whose ``__file__`` still names the
                 original place; "off", nothing.
             freeze_limit_mb: the most that is frozen, in MB of 10^6 bytes.
+            start_from: run just these steps and everything behind them. A step's name without its
+                branch means all of its branches, and ``train[lr=0.1*]`` is a pattern.
+            until: run just these steps and everything that must succeed before them.
+            only: run just these steps.
+            after: the run in which the steps before them were done: its id or its folder. Where
+                steps name the folders of those, they are that run's.
 
         Returns:
             One submitit job per step, in the order of the plan.
@@ -112,23 +127,27 @@ class Plan:
         Raises:
             PlanError: the plan is wrong: a function, its arguments, an edge between two clusters, a
                 step that this machine has not enough for; or its code is too large to be frozen.
+            RunError: there is no run `after`, or a step that is needed is not done in it.
             ConfigError: `local` has a key or a value that the backend does not take.
             SubmissionError: Slurm refused a step; everything submitted before it was cancelled.
         """
         from planit.backends import executors, registry
         from planit.backends.in_process import InProcess
+        from planit.submit.earlier import PartAsked
         from planit.submit.project import Freeze
 
         view = executors.view(executor)
+        asked = PartAsked(_listed(start_from), _listed(until), _listed(only), after)
+        part = asked.part(self.root, view.folder)
         executors.tell_overruled(view.defaults, self.root)
         given = {"slurm": {"kill_on_invalid_dep": kill_on_invalid_dep}, "local": dict(local or {})}
         backend = registry.create(view.kind, {**view.settings, **given.get(view.kind, {})})
         if isinstance(backend, InProcess):
-            prepared = backend.prepare(self.name, self.root, view.folder)
+            prepared = backend.prepare(self.name, self.root, view.folder, part)
             self._wait, self.jobs = prepared.in_threads, list(prepared.jobs.values())
         else:
             wanted = Freeze(freeze, freeze_limit_mb)
-            self.jobs = self._submit_run(view, backend, share, wanted)
+            self.jobs = self._submit_run(view, backend, share, wanted, part)
         return self.jobs
 
     def wait(self) -> None:
@@ -143,8 +162,14 @@ class Plan:
         self._wait()
 
     def _submit_run(
-        self, view: ExecutorView, backend: Backend, share: str | None, freeze: Freeze
+        self,
+        view: ExecutorView,
+        backend: Backend,
+        share: str | None,
+        freeze: Freeze,
+        part: Part | None,
     ) -> list[Job[Any]]:
+        from planit.record.run_bases import is_remembered
         from planit.run import Run
         from planit.submit.new import NewRun
         from planit.views.code_line import code_line
@@ -159,11 +184,14 @@ class Plan:
             max_pickle_gb=view.max_pickle_gb,
             share=share,
             freeze=freeze,
+            part=part,
         )
         started, jobs = new.start()
         self.run = Run(started.path, backend=backend)
         self._wait = self.run.wait
         ids = jobs.ids
+        base = started.path.parents[1]
+        more = "" if is_remembered(base) else f" --runs-dir {shlex.quote(str(base))}"
         logger.info(
             "Submitted plan %s: %d step(s) as %d job(s), %s, run %s; next: %s",
             self.name,
@@ -171,19 +199,27 @@ class Plan:
             len(ids),
             " to ".join(dict.fromkeys(ids[:1] + ids[-1:])),
             started.run_id,
-            f"planit status --runs-dir {shlex.quote(str(view.folder))}",
+            f"planit status{more}",
         )
         logger.info(code_line(started.path, 1))
         return list(jobs)
+
+
+def _listed(names: str | Collection[str]) -> Collection[str]:
+    """Names of steps; a single one is not taken for its letters."""
+    return (names,) if isinstance(names, str) else names
 
 
 def _shows_info(source: logging.Logger) -> bool:
     """Whether a record at level INFO reaches somebody."""
     if not source.isEnabledFor(logging.INFO):
         return False
+    return any(handler.level <= logging.INFO for handler in _handlers(source))
+
+
+def _handlers(source: logging.Logger) -> Iterator[logging.Handler]:
+    """All that get the records of a logger."""
     asked: logging.Logger | None = source
     while asked is not None:
-        if any(handler.level <= logging.INFO for handler in asked.handlers):
-            return True
+        yield from asked.handlers
         asked = asked.parent if asked.propagate else None
-    return False

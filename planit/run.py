@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from planit.backends import registry
 from planit.backends.base import Backend
-from planit.errors import RunError, StepsFailedError
+from planit.errors import RunError, StepsFailedError, suggest
+from planit.graph.step_names import known_names, steps_named
 from planit.nodes import Resources
 from planit.nodes.slurm_args import changed
-from planit.record import index
+from planit.record import history as histories
+from planit.record import index, run_bases
 from planit.record.run_dir import RunDir
 from planit.status.result_rows import StepResult, run_results
 from planit.status.run_status import run_status
 from planit.status.states import RunStatus, State
 from planit.submit.cancellation import Cancelled, cancel
-from planit.submit.resumption import Edit, Resume, ResumeDecision
+from planit.submit.decisions import ResumeDecision
+from planit.submit.recorded_calls import NewArgument
+from planit.submit.resumption import Edit, Resume
 
 _FIRST_PAUSE_S = 0.5
 _PAUSE_PER_POLL = 4  # times as long as the poll took: the steps need the machine, too
@@ -37,13 +41,20 @@ class Run:
         self.backend = backend or registry.of_run(self._dir)
 
     @classmethod
-    def open(cls, run: str | None = None, *, base: str | Path = index.DEFAULT_BASE) -> Run:
+    def open(cls, run: str | None = None, *, base: str | Path | None = None) -> Run:
         """A run by id, a part of one that no other has, plan name or path; by default the latest.
+
+        Args:
+            run: what `planit status` takes for a run.
+            base: the folder of the runs; by default ``planit_runs``, and wherever else runs were
+                submitted to from the working directory.
 
         Raises:
             RunError: there is none, or there are several.
         """
-        return cls(index.find(Path(base), run).path)
+        usual = (index.DEFAULT_BASE, *run_bases.of_folder(Path.cwd()))
+        bases = run_bases.each_once(usual) if base is None else [Path(base)]
+        return cls(index.find(bases, run).path)
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
@@ -106,6 +117,7 @@ class Run:
         resources: Mapping[str, Resources] | Edit | None = None,
         dry_run: bool = False,
         frozen_code: bool = False,
+        arguments: Mapping[str, Mapping[str, Any]] | Sequence[NewArgument] = (),
         progress: Callable[[int, int], None] | None = None,
     ) -> list[ResumeDecision]:
         """Submit again what is not done, and everything behind it; keep the rest.
@@ -120,6 +132,9 @@ class Run:
             dry_run: return what would be done, and do nothing.
             frozen_code: run the code that was submitted last. By default the jobs run the
                 project's code as it is now, for a bug that was fixed is why one resumes.
+            arguments: other arguments for what is rerun, by step: ``{"train": {"lr": 1e-4}}``; a
+                name without its branch means all branches, ``"model.size"`` is a key inside an
+                argument. They are kept by later resumes, and `planit status` tells of them.
             progress: called with (done, total): how many stages are submitted.
 
         Raises:
@@ -129,10 +144,25 @@ class Run:
             SubmissionError: Slurm refused a job; nothing new is left in the queue.
         """
         edit = _edit(slurm, resources)
-        job = Resume(self._dir, self.backend, start_from, only, edit, frozen_code)
+        new = self._new_arguments(arguments) if isinstance(arguments, Mapping) else arguments
+        job = Resume(self._dir, self.backend, start_from, only, edit, frozen_code, new)
         if progress is not None:
             job.progress = progress
         return job.plan() if dry_run else job.execute()
+
+    def _new_arguments(self, given: Mapping[str, Mapping[str, Any]]) -> list[NewArgument]:
+        """Other arguments by step as those of steps. Raises RunError for an unknown step."""
+        leaves = list(histories.leaves(self._dir.manifest["tree"]))
+        new = []
+        for word, values in given.items():
+            steps = [leaf.name for leaf in steps_named(leaves, word)]
+            if not steps:
+                raise RunError(
+                    f"no step {word!r} in this run", hint=suggest(word, known_names(leaves))
+                )
+            for key, value in values.items():
+                new.append(NewArgument(f"{word}.{key}={value!r}", steps, key.split("."), value))
+        return new
 
     def wait(
         self,

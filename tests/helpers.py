@@ -79,7 +79,11 @@ def planit_here(*words: str, cwd: Path | None = None) -> Done:
 
 
 def run_python(
-    *words: str, cwd: Path, env: Mapping[str, str | None] | None = None, timeout_s: float = 60
+    *words: str,
+    cwd: Path,
+    env: Mapping[str, str | None] | None = None,
+    timeout_s: float = 60,
+    encoding: str | None = None,
 ) -> Done:
     """Python as a process of its own; a variable that is None is taken out of its environment."""
     variables = {**os.environ, "PYTHONPATH": HERE, **(env or {})}
@@ -90,6 +94,7 @@ def run_python(
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
+        encoding=encoding,
         timeout=timeout_s,
         check=False,
     )

@@ -34,9 +34,9 @@ class Block:
         return list(zip(parts[1::2], parts[2::2], strict=True))
 
 
-def blocks() -> list[Block]:
-    """All blocks, in order."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def blocks(name: str = "README.md") -> list[Block]:
+    """All blocks of a page, in order."""
+    text = (ROOT / name).read_text(encoding="utf-8")
     return [
         Block(match[1], match[2], text.count("\n", 0, match.start()) + 1)
         for match in re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)

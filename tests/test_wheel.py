@@ -51,6 +51,17 @@ def test_the_installed_program_describes_the_examples_from_any_folder(
     assert all_below(empty_dir) == []
 
 
+@pytest.mark.parametrize("words", [["planit"], ["python", "-m", "planit"]])
+def test_the_installed_program_completes_words(
+    installed: Installed, empty_dir: Path, words: list[str]
+) -> None:
+    done = installed.run(*words, "completion", "bash", cwd=empty_dir)
+    assert (done.code, done.err) == (0, "")
+    assert "complete -F _planit planit" in done.out
+    done = installed.run(*words, "_complete", "fish", "submit", "plan=t", cwd=empty_dir)
+    assert (done.code, done.out, done.err) == (0, "plan=thesis\t\n", "")
+
+
 def test_a_project_with_its_own_conf_and_code_works_with_the_installed_program(
     installed: Installed, empty_dir: Path
 ) -> None:

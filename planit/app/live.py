@@ -20,6 +20,7 @@ from planit.run import Run
 from planit.status.decide import SLURM_STATES
 from planit.status.states import State, printable
 from planit.views.run_tree import counts_text, status_text, step_text
+from planit.views.signs import for_streams
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -154,7 +155,7 @@ class _Live:
         lines: list[RenderableType] = [self.bar]
         if self.shows_tree:
             tree = status_text(self.run.status(), self.directory.manifest["tree"])
-            lines.insert(0, colored(tree))
+            lines.insert(0, colored(for_streams(tree, [sys.stderr])))
         for event in running[:_SHOWN]:
             log = log_files.main_log(self.directory, self.history, event.name)
             text = Text(f"  {event.name}  ", style="cyan", no_wrap=True, overflow="ellipsis")

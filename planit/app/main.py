@@ -46,7 +46,11 @@ usage: planit [VERB] [ARGUMENTS]
 verbs that take a plan (Hydra overrides: key=value):
   describe    show the plan (the default); the same as action=describe
   submit      submit the plan; the same as action=submit
+  schema      print a JSON Schema of plan files for editors; of plan=NAME with its functions'
+              parameters; planit schema --help says how to use it
 {more}
+  completion  SHELL (bash, zsh, fish): print what makes it complete planit's words
+
 where things come from:
   plan=NAME                        conf/plan/NAME.yaml
   slurm=NAME, slurm.FIELD=VALUE    the preset of the main steps, conf/slurm/NAME.yaml
@@ -57,6 +61,13 @@ where things come from:
   --config-dir DIR                 your conf/ folder, if it is not ./conf
   --cfg job                        print the composed configuration
   --hydra-help                     what else Hydra's command line can do
+
+a part of a plan (describe, submit):
+  --from STEP          STEP and everything behind it; a name without its branch means all
+                       branches, 'train[lr=0.1*]' is a pattern
+  --until STEP         STEP and everything that must succeed before it
+  --only STEP          just STEP; each of these can be given several times
+  --after RUN          the rest is done in RUN: its folders and results are used
 
 where a plan runs:
   backend=auto         on Slurm where there is sbatch, else on this machine (the default)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -15,9 +16,10 @@ from planit.app.config.plans import Plans, plan_of
 from planit.app.sweeps.settings import merge_rows, sweep_settings
 from planit.backends.in_process import InProcess
 from planit.errors import ConfigError, suggest
-from planit.graph import Branch, refuse_folders
+from planit.graph import Branch, to_run
 from planit.job.hydra.hydra_config import leave_to_job
 from planit.plan import Plan
+from planit.submit.earlier import PartAsked
 from planit.views.plan_tree import tree_text
 
 if TYPE_CHECKING:
@@ -28,9 +30,15 @@ _ACTIONS = ("describe", "submit")
 
 @dataclass
 class PlanTask:
-    """The function that Hydra runs; ``verb`` wins over the configuration's own ``action``."""
+    """The function that Hydra runs.
+
+    Attributes:
+        verb: it wins over the configuration's own ``action``.
+        asked: the part of the plan that is meant.
+    """
 
     verb: str | None = None
+    asked: PartAsked = field(default_factory=PartAsked)
 
     def __call__(self, config: DictConfig) -> None:
         """One configuration, one plan."""
@@ -70,20 +78,27 @@ class PlanTask:
         """A batch of another sweeper, run and waited for; see `planit.app.batch.run_batch`."""
         from planit.app.batch import run_batch
 
+        if not self.asked.is_all:
+            raise ConfigError(
+                "a part of a plan cannot be submitted with another sweeper, which runs whole plans",
+                hint="leave out --from, --until, --only and --after, or use planit's own sweeper",
+            )
         return run_batch(configs, overrides, first, objective)
 
     def _act(self, plan: Plan, config: DictConfig, overrides: Sequence[str]) -> None:
         chosen = self.verb or str(config.get("action", "describe"))
         if chosen not in _ACTIONS:
             raise ConfigError(f"action={chosen} is unknown", hint=suggest(chosen, _ACTIONS))
+        part = self.asked.part(plan.root, submitting.runs_dir(config))
         if chosen == "describe":
-            refuse_folders(plan.root)
-            print(tree_text(plan.name, plan.root))
+            print(tree_text(plan.name, to_run(plan.root, part, Path)))
+            if part is not None:
+                print(submitting.left_out(plan.root, part))
             return
         backend = submitting.chosen_backend(config)
         if isinstance(backend, InProcess):
-            submitting.run_here(plan, submitting.runs_dir(config), backend)
+            submitting.run_here(plan, submitting.runs_dir(config), backend, part)
             return
-        run, _ = submitting.submit(plan, config, backend, overrides)
+        run, _ = submitting.submit(plan, config, backend, overrides, part)
         if (code := submitting.see_through(run)) != 0:
             raise SystemExit(code)

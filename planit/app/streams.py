@@ -8,9 +8,9 @@ import sys
 from io import TextIOWrapper
 
 from planit.errors import ConfigError
+from planit.views.signs import in_ascii
 
 _ERRORS = "planit.plain"  # of an encoding: what it lacks is written in plain characters
-_PLAIN = str.maketrans({"└": "`", "├": "|", "│": "|", "─": "-", "▼": "v", "⇉": "=", "●": "*"})
 
 
 def prepare() -> None:
@@ -49,5 +49,4 @@ def _nowhere() -> TextIOWrapper:
 
 def _in_plain_characters(error: UnicodeError) -> tuple[str, int]:
     assert isinstance(error, UnicodeEncodeError)
-    text = error.object[error.start : error.end].translate(_PLAIN)
-    return text.encode("ascii", "backslashreplace").decode(), error.end
+    return in_ascii(error.object[error.start : error.end]), error.end

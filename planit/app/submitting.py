@@ -11,17 +11,22 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from planit.app.config.written import as_written
+from planit.nodes import Node, tasks
 from planit.plan import Plan
 from planit.record.index import DEFAULT_BASE
+from planit.record.run_bases import is_remembered
 from planit.status.states import printable
 from planit.views.code_line import code_line
 
 if TYPE_CHECKING:
     from planit.backends.base import Backend
     from planit.backends.in_process import InProcess
+    from planit.graph import Part
     from planit.run import Run
     from planit.submit.new import NewRun, StepJobs
     from planit.submit.project import Freeze
+
+_MAX_NAMED = 5
 
 
 def chosen_backend(config: DictConfig) -> Backend | InProcess:
@@ -49,9 +54,9 @@ def runs_dir(config: DictConfig) -> Path:
     return Path(str(config.get("runs_dir") or DEFAULT_BASE))
 
 
-def run_here(plan: Plan, base: Path, backend: InProcess) -> None:
+def run_here(plan: Plan, base: Path, backend: InProcess, part: Part | None = None) -> None:
     """Run a plan in this process, step by step; `base` is where the record of a run would go."""
-    waiting = backend.prepare(plan.name, plan.root, base / plan.name)
+    waiting = backend.prepare(plan.name, plan.root, base / plan.name, part)
     plan.jobs = list(waiting.jobs.values())
     print(f"Running the {len(plan.jobs)} step(s) of plan {plan.name} in this process", flush=True)
     waiting.one_by_one(
@@ -61,7 +66,11 @@ def run_here(plan: Plan, base: Path, backend: InProcess) -> None:
 
 
 def submit(
-    plan: Plan, config: DictConfig, backend: Backend, overrides: Sequence[Any]
+    plan: Plan,
+    config: DictConfig,
+    backend: Backend,
+    overrides: Sequence[Any],
+    part: Part | None = None,
 ) -> tuple[Run, StepJobs]:
     """Submit to a backend, and print what was done; the run and the steps' jobs."""
     from planit.submit.new import NewRun
@@ -75,6 +84,7 @@ def submit(
         progress=show_progress,
         share=config.get("share"),
         freeze=freeze_of(config.get("freeze", "tree"), config.get("freeze_limit_mb", 100)),
+        part=part,
     )
     return start(new, chosen=_backend_name(config))
 
@@ -99,12 +109,25 @@ def start(new: NewRun, chosen: str) -> tuple[Run, StepJobs]:
     ids = jobs.ids
     print(f"Submitted plan {new.plan}: {len(jobs)} step(s) as {len(ids)} job(s)")
     print(f"Run {run.run_id}, job(s) {ids[0]}{' to ' + ids[-1] if len(ids) > 1 else ''}")
+    if new.part is not None:
+        print(left_out(new.root, new.part))
     print(printable(f"Recorded in {run.path}"))
     print(printable(code_line(run.path, 1)))
-    elsewhere = f" --runs-dir {new.base}" if new.base != DEFAULT_BASE else ""
+    is_found = new.base == DEFAULT_BASE or is_remembered(run.path.parents[1])
+    elsewhere = "" if is_found else f" --runs-dir {new.base}"
     see = f"See planit status{elsewhere}, planit logs{elsewhere} STEP, planit cancel{elsewhere}"
     print(printable(see), flush=True)
     return Run(run.path, backend=new.backend), jobs
+
+
+def left_out(root: Node, part: Part) -> str:
+    """A line on the steps of a plan that are not run."""
+    names = [task.name for task, _ in tasks(root)]
+    others = [name for name in names if name not in part.steps]
+    shown = ", ".join(others[:_MAX_NAMED]) + (", ..." if len(others) > _MAX_NAMED else "")
+    runs = sorted({done.run.name for done in part.before.values()})
+    where = f"; what they stand behind was done in run {', '.join(runs)}" if runs else ""
+    return printable(f"Left out: {len(others)} of {len(names)} step(s): {shown or '-'}{where}")
 
 
 def see_through(run: Run) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from planit.graph import Part
 from planit.nodes import Node
 
 if TYPE_CHECKING:
@@ -40,13 +41,16 @@ class InProcess(Protocol):
     @property
     def name(self) -> str: ...
 
-    def prepare(self, plan: str, root: Node, folder: Path) -> PreparedPlan:
+    def prepare(
+        self, plan: str, root: Node, folder: Path, part: Part | None = None
+    ) -> PreparedPlan:
         """Make the jobs of a plan; nothing runs yet.
 
         Args:
             plan: its name.
             root: its tree.
             folder: for submitit's own files.
+            part: the steps that are run; by default all.
 
         Raises:
             PlanError: the plan is wrong.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,11 +28,16 @@ def refuse_folders(root: Node) -> None:
     with_folders(root, Path)
 
 
-def with_folders(root: Node, folder_of: FolderOf) -> Node:
+def with_folders(root: Node, folder_of: FolderOf, wanted: Collection[str] | None = None) -> Node:
     """The tree with paths in place of the folders that its steps name; itself if they name none.
 
     A step's name means the step of that name that must have succeeded before; if that has
     branches, the one of the same branch, or all of them where the branches have joined.
+
+    Args:
+        root: the tree.
+        folder_of: gives the folder of a step.
+        wanted: the names of the steps that are looked at; by default all.
 
     Raises:
         PlanError: a step names the folder of a step that does not come before it.
@@ -40,7 +45,9 @@ def with_folders(root: Node, folder_of: FolderOf) -> Node:
     names = _Names(root, folder_of)
     made: dict[int, Node] = {}
     for task, place in PLAN.places(root):
-        if isinstance(task, Task) and _mentions(task):
+        if not isinstance(task, Task) or (wanted is not None and task.name not in wanted):
+            continue
+        if _mentions(task):
             try:
                 made[id(task)] = _resolved(task, names, place)
             except PlanError as error:

@@ -125,6 +125,11 @@ class _Unpickler(pickle.Unpickler):
         return self._parts[pid]
 
 
+def unpickled(calls: CallFile, index: int) -> Any:
+    """Function, positional and keyword arguments of a call, as `dump` pickled them."""
+    return _Unpickler(calls.call(index), calls, {}).load()
+
+
 def load(calls: BinaryIO, index: int, step: TrustedDir | None) -> tuple[DelayedSubmission, Limits]:
     """A task's call, or its checkpoint if there is one in the step's folder.
 
@@ -140,7 +145,7 @@ def load(calls: BinaryIO, index: int, step: TrustedDir | None) -> tuple[DelayedS
         with step.open(CHECKPOINT) as file:
             return pickle.load(file), Limits(*pickle.load(file))
     read = CallFile(calls)
-    function, args, kwargs = _Unpickler(read.call(index), read, {}).load()
+    function, args, kwargs = unpickled(read, index)
     call = DelayedSubmission(function, *args)
     call.kwargs = kwargs  # which may have a name of one of DelayedSubmission's own parameters
     return call, read.limits

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from planit.errors import PlanError, RunError, suggest
 from planit.record import fields
 from planit.record.bulk import uncollected
 from planit.record.files import read_json
+from planit.record.manifest_tree import standing_tree
 from planit.record.markers import Attempt
 from planit.record.returned import Returned
 from planit.record.run_dir import PARENTS, STANDING, RunDir
@@ -223,7 +224,8 @@ def _recorded(run: RunDir, name: str) -> Surroundings:
     """What the run's manifest says of a step. Raises RunError."""
     with uncollected():
         manifest = run.manifest
-        return surroundings(manifest["plan"], manifest["tree"], name, run, Returned(run.path).of)
+        tree, returned = standing_tree(manifest), Returned(run.path)
+        return surroundings(manifest["plan"], tree, name, run, returned.of)
 
 
 def surroundings(
@@ -237,9 +239,9 @@ def surroundings(
 
     Args:
         plan: the plan's name.
-        tree: its tree, as a manifest has it.
+        tree: its tree, as a manifest has it; see `standing_tree`.
         name: of the step.
-        run: where the folders are.
+        run: where the folders are, but for those of steps that were done in an earlier run.
         result_of: gives what a step has returned.
 
     Raises:
@@ -255,15 +257,25 @@ def surroundings(
     if leaf is None:
         raise RunError(f"{run.path} has no step {name!r}")
 
+    @cache
+    def returned(path: str) -> Returned:
+        return Returned(Path(path))
+
     def earlier(one: Mapping[str, Any]) -> EarlierStep:
         step: str = one["name"]
-        folder, result = partial(run.step_dir, one["slug"]), partial(result_of, step)
+        folder, result = partial(_folder, run, one), partial(result_of, step)
+        if "run" in one:
+            result = partial(returned(one["run"]).of, step)
         return EarlierStep(step, folder, fields.mapping(one, "values"), result)
 
     ancestors = {one["name"]: earlier(one) for one in form.ancestors(place)}
     parents = [ancestors[one["name"]] for one in form.parents(place)]
     values = fields.mapping(leaf, "values")
     return Surroundings(plan, values, parents, list(ancestors.values()))
+
+
+def _folder(run: RunDir, leaf: Mapping[str, Any]) -> Path:
+    return Path(leaf["dir"]) if "dir" in leaf else run.step_dir(leaf["slug"])
 
 
 def _kept(path: Path) -> Surroundings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,11 +12,13 @@ from planit.nodes.slurm_args import SlurmArgs, SlurmSpec
 from planit.nodes.sweep import Sweep
 from planit.nodes.tree import Group, Named, Node, Step, Task
 
+logger = logging.getLogger("planit")
+
 _OWN = ("func", "slurm_args", "slurm", "_args_", "kwargs")
 
 
 def with_steps(root: Node, steps: Mapping[str, Any]) -> Node:
-    """The tree with the steps in place of their names.
+    """The tree with the steps in place of their names; warns of steps that it does not name.
 
     Args:
         root: the tree.
@@ -23,7 +26,7 @@ def with_steps(root: Node, steps: Mapping[str, Any]) -> Node:
             fields to change in them (slurm), and arguments.
 
     Raises:
-        PlanError: a name without a step, a step that is not named, or a step that is wrong.
+        PlanError: a name without a step, or a step that is wrong.
     """
     made: dict[str, Node] = {}
 
@@ -42,10 +45,16 @@ def with_steps(root: Node, steps: Mapping[str, Any]) -> Node:
         return node
 
     tree = replaced(root) if steps or _refers(root) else root
-    for name in steps:
-        if name not in made:
-            raise PlanError(f"the root does not name the step {name!r}")
+    if unnamed := [name for name in steps if name not in made]:
+        logger.warning("%s", not_named(unnamed, "the root", "steps"))
     return tree
+
+
+def not_named(steps: Sequence[str], root: str, where: str) -> str:
+    """A warning that the root of a plan does not name some of its steps."""
+    first, *others = steps
+    more = f", nor {', '.join(map(repr, others))}" if others else ""
+    return f"{root} does not name the step {first!r} of {where}{more}: not run"
 
 
 def _refers(root: Node) -> bool:

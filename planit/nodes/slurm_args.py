@@ -46,6 +46,13 @@ class MailType(enum.StrEnum):
     ARRAY_TASKS = "ARRAY_TASKS"
 
 
+MINIMA = {
+    "gpus_per_node": 0, "nodes": 1, "cpus_per_task": 1, "cpus_per_gpu": 1, "mem_gb": 1,
+    "max_requeues": 0,
+}  # fmt: skip
+"""The smallest value of each field of `SlurmArgs` that is a number."""
+
+
 @dataclass(frozen=True)
 class SlurmArgs:
     """The SLURM parameters of a step, valid from the moment they exist.
@@ -97,12 +104,10 @@ class SlurmArgs:
                 check_text(name, getattr(self, name))
         if self.cluster is not None:
             check_cluster("cluster", self.cluster)
-        check_count("gpus_per_node", self.gpus_per_node, minimum=0)
-        check_count("nodes", self.nodes)
-        check_count("max_requeues", self.max_requeues, minimum=0)
-        for name in ("cpus_per_task", "cpus_per_gpu", "mem_gb"):
-            if getattr(self, name) is not None:
-                check_count(name, getattr(self, name))
+        for name, minimum in MINIMA.items():
+            value = getattr(self, name)
+            if value is not None or getattr(SlurmArgs, name) is not None:
+                check_count(name, value, minimum=minimum)
         object.__setattr__(self, "mail_type", _mail_types(self.mail_type))
         object.__setattr__(self, "setup", setup_lines("setup", self.setup))
         object.__setattr__(

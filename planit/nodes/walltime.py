@@ -22,6 +22,9 @@ _DAYS = re.compile(
 _CLOCK = re.compile(r"(?:(?P<hours>\d+):)?(?P<minutes>\d+):(?P<seconds>\d+)", re.ASCII)
 _MINUTES = re.compile(r"(?P<minutes>\d+)", re.ASCII)
 
+PATTERN = "|".join(re.sub(r"\(\?P<\w+>", "(?:", form.pattern) for form in (_DAYS, _CLOCK, _MINUTES))
+"""A regular expression of the forms, as other languages have it too."""
+
 
 def parse(value: Any, field: str = "time") -> timedelta:
     """The duration that sbatch reads in `value`.
@@ -56,13 +59,20 @@ def _parse(value: str, field: str) -> timedelta:
     return duration
 
 
+_MIN_BASE_60 = 60  # YAML's numbers in base 60 begin at 1:00
+_MAX_MEANT = 1e7  # minutes, 19 years
+
+
 def _not_text_hint(value: Any) -> str:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < _MAX_MEANT:
         return f"write it as {FORMS}"
-    meant = clock(timedelta(seconds=value)) if 0 < value < 1e9 else "12:00:00"
+    minutes = clock(timedelta(minutes=value))
+    if value < _MIN_BASE_60:
+        return f'sbatch reads a number as minutes (MM): for {value:g} minutes write "{minutes}"'
     return (
-        "YAML reads unquoted digits with colons as a number in base 60, and sbatch would read that"
-        f' number as minutes: put it in quotes, for instance "{meant}"'
+        "YAML reads unquoted digits with colons as a number in base 60: put it in quotes, for"
+        f' instance "{clock(timedelta(seconds=value))}"; for {value:g} minutes (MM, as sbatch'
+        f' reads a number) write "{minutes}"'
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -12,7 +12,8 @@ from planit.nodes import walltime
 from planit.record import fields, submissions
 from planit.record.jobs import JobRef
 from planit.record.manifest_tree import leaves_of
-from planit.record.run_dir import MANIFEST, RunDir
+from planit.record.run_dir import RunDir
+from planit.record.run_paths import MANIFEST
 from planit.record.submissions import SubmittedStage
 
 
@@ -131,6 +132,41 @@ def read(run: RunDir) -> History:
         history.unreadable.discard(number)
         _place(history, number, stages)
     return history
+
+
+class Changed(NamedTuple):
+    """Another value that a resume gave to an argument of steps.
+
+    Attributes:
+        number: of the submission.
+        text: as it was asked for.
+        path: the argument's name, then the keys inside it.
+        value: plain data in a list; an empty one if the argument was left out.
+        steps: the steps that were rerun with it.
+    """
+
+    number: int
+    text: str
+    path: Sequence[str]
+    value: Sequence[Any]
+    steps: Collection[str]
+
+
+def changes(run: RunDir) -> list[Changed]:
+    """The arguments that resumes of a run have changed, in order."""
+    found: list[Changed] = []
+    aborted: set[int] = set()
+    for event in run.journal.events():
+        number = fields.whole(event, "number") or 0
+        if event["event"] == "changed":
+            value = [event["value"]] if "value" in event else []
+            path, steps = fields.texts(event, "path"), fields.texts(event, "steps")
+            found.append(Changed(number, fields.text(event, "text") or "", path, value, set(steps)))
+        elif event["event"] == "aborted":
+            aborted.add(number)
+        elif event["event"] == "released":
+            aborted.discard(number)
+    return [one for one in found if one.number not in aborted]
 
 
 def leaves(tree: dict[str, Any]) -> Iterator[Leaf]:

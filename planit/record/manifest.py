@@ -9,11 +9,23 @@ import platform
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any
 
-from planit.nodes import Chain, Command, Group, HydraApp, Node, Origin, Parallel, Step, Task
+from planit.graph import Part
+from planit.nodes import (
+    Chain,
+    Command,
+    Group,
+    HydraApp,
+    Node,
+    Origin,
+    Parallel,
+    Step,
+    Task,
+    tasks,
+)
 from planit.nodes.arguments import Unbuilt, targets
 from planit.nodes.functions import dotted_path, is_dotted_path
 from planit.nodes.tree import bottom_up
@@ -25,10 +37,14 @@ _REPR_CHARACTERS = 500
 _PLAIN = (str, int, float, bool)  # a tuple: `str | int` makes a new object for each value
 
 
-def describe_run(
-    plan: str, root: Node, slugs: Mapping[str, str], source: Mapping[str, Any]
-) -> dict[str, Any]:
-    """The manifest of a new run. `source` is what the caller knows: configuration, command line."""
+def describe_run(plan: str, trees: Mapping[str, Any], source: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest of a new run.
+
+    Args:
+        plan: the plan's name.
+        trees: see `trees_of`.
+        source: what the caller knows: configuration, command line.
+    """
     return {
         "plan": plan,
         "created": time.time(),
@@ -38,7 +54,7 @@ def describe_run(
         "command_line": sys.argv,
         "python": {"version": platform.python_version(), "executable": sys.executable},
         "versions": _versions(),
-        "tree": tree_of(root, slugs),
+        **trees,
         **source,
     }
 
@@ -51,12 +67,25 @@ def _user() -> str:
         return str(os.getuid())
 
 
-def tree_of(root: Node, slugs: Mapping[str, str]) -> dict[str, Any]:
+def trees_of(root: Node, run: Node, slugs: Mapping[str, str], part: Part | None) -> dict[str, Any]:
+    """What a manifest says of a plan: the ``tree`` that is run, and ``part`` if that is not all.
+
+    Args:
+        root: the whole plan.
+        run: what is run of it.
+        slugs: the names of the steps' folders.
+        part: the steps that are run; None means all.
+    """
+    tree = _tree(run, lambda task: _leaf(task, slugs[task.name]))
+    return {"tree": tree} if part is None else {"tree": tree, "part": _part(root, slugs, part)}
+
+
+def _tree(root: Node, leaf_of: Callable[[Task], dict[str, Any]]) -> dict[str, Any]:
     """The tree as plain data; built from the leaves up, without recursion."""
     made: dict[int, dict[str, Any]] = {}
     for node in bottom_up(root):
         if isinstance(node, Task):
-            made[id(node)] = _leaf(node, slugs[node.name])
+            made[id(node)] = leaf_of(node)
         else:
             children = [made[id(child)] for child in node.children]
             made[id(node)] = _group(node, children)
@@ -103,6 +132,28 @@ def _leaf(task: Task, slug: str) -> dict[str, Any]:
     return leaf
 
 
+def _part(root: Node, slugs: Mapping[str, str], part: Part) -> dict[str, Any]:
+    """What a manifest says of a run of a part of a plan.
+
+    ``left_out`` is the number of steps that are not run. If it is known where those before the
+    others were done, ``tree`` is that of the whole plan, so that steps find them: each has just its
+    name, its swept parameters and its folder, which is ``run`` and ``dir`` for one of those.
+    """
+
+    def leaf(task: Task) -> dict[str, Any]:
+        made: dict[str, Any] = {"kind": type(task).__name__, "name": task.name}
+        if task.values:
+            made["values"] = {key: _swept(value) for key, value in task.values.items()}
+        if (done := part.before.get(task.name)) is not None:
+            return {**made, "run": str(done.run), "dir": str(done.dir)}
+        return {**made, "slug": slugs[task.name]}
+
+    left_out = sum(task.name not in part.steps for task, _ in tasks(root))
+    if not part.before:
+        return {"left_out": left_out}
+    return {"left_out": left_out, "tree": _tree(root, leaf)}
+
+
 def pickled_by_value(tree: Mapping[str, Any]) -> set[str]:
     """The steps of a manifest's tree whose functions cannot be imported again."""
     return {
@@ -112,10 +163,16 @@ def pickled_by_value(tree: Mapping[str, Any]) -> set[str]:
     }
 
 
-def origins(tree: Mapping[str, Any]) -> dict[str, Origin | None]:
-    """Where the run's configuration has each step of a manifest's tree, by name."""
+def origins(tree: Mapping[str, Any]) -> dict[str, Origin]:
+    """Where the run's configuration has each step of a manifest's tree, by name.
+
+    A step that was made in Python is found as if a configuration had it under its name, with the
+    key ``slurm`` for its SLURM arguments.
+    """
     return {
-        leaf["name"]: Origin(**leaf["origin"]) if "origin" in leaf else None
+        leaf["name"]: Origin(**leaf["origin"])
+        if "origin" in leaf
+        else Origin(leaf.get("base", leaf["name"]), "slurm")
         for leaf in leaves_of(tree)
     }
 

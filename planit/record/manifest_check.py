@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from planit.record import fields
@@ -16,13 +16,23 @@ def damage_of(manifest: Mapping[str, Any]) -> str | None:
         return "it has no name of the plan"
     if not isinstance(manifest.get("config", {}), dict | None):
         return "its configuration is not an object"
+    wrong = _tree(manifest.get("tree"), _wrong_values)
+    if wrong is None and "part" in manifest:
+        part = fields.mapping(manifest, "part")
+        if fields.whole(part, "left_out") is None:
+            return "what it says of the part of the plan is damaged"
+        wrong = _tree(part["tree"], _wrong_place) if "tree" in part else None
+    return wrong
+
+
+def _tree(root: Any, wrong_in: Callable[[Mapping[str, Any]], Iterator[str]]) -> str | None:
     names: set[str] = set()
-    stack = [manifest.get("tree")]
+    stack = [root]
     while stack:
         node = stack.pop()
         if not isinstance(node, dict):
             return "a node of its tree is not an object"
-        wrong = _group(node) if "children" in node else _step(node, names)
+        wrong = _group(node) if "children" in node else _step(node, names, wrong_in)
         if wrong is not None:
             return wrong
         stack.extend(node.get("children", ()))
@@ -39,14 +49,18 @@ def _group(node: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _step(node: Mapping[str, Any], names: set[str]) -> str | None:
+def _step(
+    node: Mapping[str, Any],
+    names: set[str],
+    wrong_in: Callable[[Mapping[str, Any]], Iterator[str]],
+) -> str | None:
     name = fields.text(node, "name")
     if name is None or not _is_plain(name):
         return "a step has no name"
     if name in names:
         return f"two steps are called {name!r}"
     names.add(name)
-    wrong = next(_wrong_values(node), None)
+    wrong = next(wrong_in(node), None)
     return None if wrong is None else f"step {name!r} {wrong}"
 
 
@@ -70,6 +84,15 @@ def _wrong_values(node: Mapping[str, Any]) -> Iterator[str]:
         yield "has swept values that are not an object"
     if "origin" in node and not _is_origin(node["origin"]):
         yield "has an origin that is none"
+
+
+def _wrong_place(node: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with a step of the whole plan of which a part is run."""
+    keys = ("run", "dir") if "run" in node else ("slug",)
+    if not all(isinstance(node.get(key), str) for key in keys):
+        yield "has no folder"
+    if not isinstance(node.get("values", {}), dict):
+        yield "has swept values that are not an object"
 
 
 def _is_origin(content: Any) -> bool:

@@ -5,6 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from planit.record import fields
+
+
+def standing_tree(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The tree that tells what stands before a step: of the whole plan, if only a part is run.
+
+    A step of it that was done in an earlier run has ``run`` and ``dir`` instead of a slug.
+    """
+    whole = fields.mapping(fields.mapping(manifest, "part"), "tree")
+    tree: Mapping[str, Any] = whole or manifest["tree"]
+    return tree
+
 
 def leaves_of(tree: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """The steps, in order, each as it is written; any depth."""

@@ -5,6 +5,7 @@
     <base>/<plan>/<run-id>/
         manifest.json            what was asked for: tree, configuration, command line, versions
         journal.jsonl            what was done, in order: intents, job ids, releases, cancellations
+        after.json               the earlier runs in which the rest of the plan was done, if any
         submissions/<n>.json     the stages of the n-th submission (1 is the first, then resumes)
         submissions/<n>.context.json
                                  what its workers need before they load a payload
@@ -27,7 +28,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -48,10 +49,11 @@ from planit.record.files import (
 )
 from planit.record.journal import Journal
 from planit.record.manifest_check import damage_of
+from planit.record.run_paths import MANIFEST
 from planit.record.stage_dir import StageDir
 
 FORMAT = 2  # of the run directory; 1 was that of planit 0.1
-MANIFEST, STATES = "manifest.json", "states.json"
+STATES = "states.json"
 DEBUG = "debug"  # what stands for a run directory where none is kept
 CHECKPOINT = "checkpoint.pkl"  # in a step's folder: the call as it saved itself, to go on from
 JOB_RETURN = "job_return.pkl"  # in a step's folder: Hydra's, for the sweeper that waits for it
@@ -59,6 +61,7 @@ RESULT = ".planit_result.json"  # in a step's folder: what a command writes; gon
 PARENTS = ".planit_parents.json"  # in a step's folder while its command runs: for PLANIT_PARENTS
 STANDING = ".planit_step.json"  # likewise where no record is kept: what else it knows of itself
 _JOURNAL, _STEPS = "journal.jsonl", "steps"
+_AFTER = "after.json"
 
 
 def new_run_id() -> str:
@@ -163,6 +166,15 @@ class RunDir:
     def write_manifest(self, manifest: dict[str, Any]) -> None:
         write_json(self.path / MANIFEST, {"format": FORMAT, **manifest})
 
+    @property
+    def after(self) -> list[Path]:
+        """The earlier runs that have what stands before this run's steps."""
+        listed = read_json(self.path / _AFTER)
+        return [Path(path) for path in listed] if isinstance(listed, list) else []
+
+    def write_after(self, runs: Iterable[Path]) -> None:
+        write_json(self.path / _AFTER, sorted(map(str, runs)))
+
     def stamp(self) -> list[int] | None:
         """What changes with whatever planit does to the run; None without manifest or journal.
 
@@ -214,13 +226,6 @@ def place_of(base: Path, plan: str) -> Path:
 def is_run(path: Path) -> bool:
     """Whether a folder is a run directory: the manifest comes last, so it is whole."""
     return (path / MANIFEST).is_file()
-
-
-def manifests(base: Path) -> Iterator[Path]:
-    """The manifest of each run below `base`. Raises OSError for a folder that cannot be there."""
-    with suppress(FileNotFoundError, NotADirectoryError):
-        base.stat()  # newer Pythons' glob takes every error for an empty folder
-    return base.glob(f"*/*/{MANIFEST}")
 
 
 def _refuse_closed(folders: Iterable[Path]) -> None:

@@ -8,12 +8,12 @@ from typing import Any
 
 from planit.backends.base import Client
 from planit.errors import RunError, suggest
+from planit.graph.step_names import steps_named
 from planit.record import history as histories
 from planit.record.bulk import uncollected
 from planit.record.history import History, Leaf
 from planit.record.records import RunRecords
 from planit.record.run_dir import RunDir
-from planit.record.step_names import steps_named
 from planit.status.cache import CachedStates
 from planit.status.run_status import run_status
 from planit.status.states import RunStatus, State, StepStatus

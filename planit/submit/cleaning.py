@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from planit.backends import registry
 from planit.backends.base import Backend
-from planit.errors import RunError, SchedulerError
+from planit.errors import PlanitError, RunError, SchedulerError
 from planit.record import history as histories
 from planit.record import lock, removal, trust
 from planit.record.history import History
@@ -76,6 +77,24 @@ def _refuse_jobs(run: RunDir, history: History, backend: Backend) -> None:
     if found.no_answer:
         reasons = "; ".join(dict.fromkeys(found.no_answer.values()))
         raise SchedulerError(f"its scheduler gives no answer: {reasons}")
+
+
+def users(runs: Iterable[RunDir]) -> dict[Path, list[RunDir]]:
+    """The runs that use the folders of earlier ones, by the folders of those, without links."""
+    found: dict[Path, list[RunDir]] = {}
+    for run in runs:
+        for earlier in run.after:
+            found.setdefault(earlier.resolve(), []).append(run)
+    return found
+
+
+def refuse_used(found: Removable, users: Mapping[Path, Sequence[RunDir]]) -> None:
+    """Raise RunError if a run that may be alive uses the folders of this one's steps."""
+    for run in users.get(found.path, ()):
+        try:
+            removable(run, registry.of_run(run))
+        except PlanitError as error:
+            raise RunError(f"run {run.run_id} uses its folders, and {error.message}") from None
 
 
 def delete(found: Removable, backend: Backend) -> None:

@@ -14,18 +14,19 @@ from planit.backends.base import Backend, Dependency, StageOnDisk
 from planit.backends.submitit_jobs import StepJob
 from planit.backends.watcher import ClusterWatcher
 from planit.errors import StorageError
-from planit.graph import Graph, lower, with_folders
+from planit.graph import Graph, Part, lower, to_run
 from planit.job.call import Call, calls_of
 from planit.job.hydra.hydra_config import of_this_process
 from planit.nodes import Node, Resources, Task, check_unique_names, tasks
 from planit.nodes.flags import on_top
+from planit.record import run_bases
 from planit.record.bulk import uncollected
 from planit.record.call_file import PickledCalls
 from planit.record.files import is_group, slug_of, slugs, told_of
 from planit.record.frozen_code import CodeUsed
 from planit.record.jobs import JobRef
 from planit.record.lock import RunLock
-from planit.record.manifest import describe_run
+from planit.record.manifest import describe_run, trees_of
 from planit.record.run_dir import RunDir, absolute, new_run_id, place_of
 from planit.record.stage_dir import Needed
 from planit.record.task_files import TaskFiles
@@ -50,6 +51,7 @@ class NewRun:
         share: "group" lets the group read the run; None, nobody else.
         freeze: how much of the code the jobs run as it is now.
         not_frozen: folders that are not code, such as those of earlier outputs.
+        part: the steps that are run; by default all.
     """
 
     plan: str
@@ -64,6 +66,7 @@ class NewRun:
     share: str | None = None
     freeze: Freeze = field(default_factory=Freeze)
     not_frozen: Sequence[Path] = ()
+    part: Part | None = None
 
     @cached_property
     def run(self) -> RunDir:
@@ -77,8 +80,12 @@ class NewRun:
 
     @cached_property
     def resolved(self) -> Node:
-        """The tree with paths where steps name the folders of others."""
-        return with_folders(self.root, lambda name: self.run.step_dir(self.slugs[name]))
+        """The tree of what is run, with paths where steps name the folders of others."""
+
+        def folder_of(name: str) -> Path:
+            return self.run.step_dir(self.slugs[name])
+
+        return to_run(self.root, self.part, folder_of)
 
     def check(self) -> tuple[Graph, dict[str, Call]]:
         """All that can be refused before anything is written or submitted."""
@@ -129,9 +136,13 @@ class NewRun:
         project: Project,
     ) -> tuple[RunDir, Submitted]:
         run = RunDir.create(self.base, self.plan, self.share, self.run.run_id)
+        run_bases.remember(run.path.parents[1])
+        if self.part is not None and self.part.before:
+            run.write_after({done.run for done in self.part.before.values()})
         # The manifest comes last: a folder that has one is whole.
         source = {"git": project.git, **self.source}
-        manifest = describe_run(self.plan, self.resolved, self.slugs, source)
+        trees = trees_of(self.root, self.resolved, self.slugs, self.part)
+        manifest = describe_run(self.plan, trees, source)
         try:
             with told_of(run.path), RunLock(run.path):
                 submitted = submit_stages(

@@ -8,17 +8,15 @@ and would then run the child at once; an edge to a running step becomes a depend
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from planit.backends.base import Backend, refuse_left
 from planit.errors import PlanError, RunError, SchedulerError, suggest
-from planit.graph import Graph, lower
+from planit.graph import lower
 from planit.job import frozen
 from planit.job.call import Call, resolve_target
 from planit.job.command import CommandCall
@@ -27,44 +25,32 @@ from planit.nodes import Resources, Task, tasks
 from planit.nodes.functions import resolve
 from planit.record import context, trust
 from planit.record import history as histories
-from planit.record.call_file import CallFile, PickledCalls, copied
 from planit.record.files import told_of
 from planit.record.frozen_code import CodeUsed
 from planit.record.history import History
 from planit.record.lock import RunLock
-from planit.record.run_dir import RunDir
-from planit.record.stage_dir import open_calls
+from planit.record.manifest_tree import leaves_of
+from planit.record.run_dir import CHECKPOINT, RunDir
 from planit.record.submitted_tree import SubmittedStep, submitted_tree
 from planit.status.run_status import run_status
-from planit.status.states import RunStatus, State, StepStatus
-from planit.submit.cancellation import jobs_of, refuse_unknown
+from planit.status.states import RunStatus
+from planit.submit.cancellation import jobs_of
+from planit.submit.decisions import ResumeDecision, decide, rerun_of
 from planit.submit.freezing import freeze
 from planit.submit.interrupted import clear_strays, finish_interrupted, refuse_unreadable
 from planit.submit.live_parents import live_dependencies, live_needed, live_parents
 from planit.submit.new import on_default_cluster, submit_stages
-from planit.submit.prepare import limits_of
 from planit.submit.project import Freeze, survey
+from planit.submit.recorded_calls import (
+    REMOVED,
+    NewArgument,
+    RecordedCalls,
+    with_new_arguments,
+)
 from planit.submit.submission import Progress, no_progress
 
 Edit: TypeAlias = Callable[[Mapping[str, Resources]], Mapping[str, Resources]]
 """Gives the new submission parameters of steps, by name, from those they have; may refuse."""
-
-
-class ResumeAction(enum.StrEnum):
-    """What a resume does with a step."""
-
-    KEEP = "keep"
-    RERUN = "rerun"
-    WAIT = "wait"
-
-
-@dataclass(frozen=True)
-class ResumeDecision:
-    """What a resume does with a step, and why."""
-
-    step: str
-    action: ResumeAction
-    reason: str
 
 
 @dataclass
@@ -77,6 +63,7 @@ class Resume:
         start_from: rerun these steps and everything behind them, done or not.
         only: rerun just these steps.
         edit: gives new submission parameters to what is rerun; None leaves them as they are.
+        arguments: other arguments for what is rerun.
         frozen_code: run the code that was submitted last, not that of now.
 
     Raises:
@@ -89,6 +76,7 @@ class Resume:
     only: Collection[str] = ()
     edit: Edit | None = None
     frozen_code: bool = False
+    arguments: Sequence[NewArgument] = ()
     progress: Progress = no_progress
 
     def __post_init__(self) -> None:
@@ -97,8 +85,13 @@ class Resume:
     def plan(self) -> list[ResumeDecision]:
         """What would be done, without doing anything."""
         history = histories.read(self.run)
-        decisions = self._decide(history, self._look(history))
-        self._resources(history, _rerun(decisions))
+        decisions = decide(history, self._look(history), self.start_from, self.only)
+        rerun = rerun_of(decisions)
+        self._resources(history, rerun)
+        self._refuse_without_effect(rerun)
+        if self.arguments:
+            with ExitStack() as stack:
+                self._new_calls(self._recorded(history, stack), rerun)
         return decisions
 
     def execute(self) -> list[ResumeDecision]:
@@ -114,19 +107,44 @@ class Resume:
             history = histories.read(self.run)
             refuse_unreadable(self.run, history)
             self._resources(history, history.placements)  # what is wrong is refused first
-            finish = self.edit is None
+            finish = self.edit is None and not self.arguments
             history = finish_interrupted(self.run, history, self.backend, finish=finish)
             clear_strays(self.run, history, self.backend)
             status = self._look(history)
-            decisions = self._decide(history, status)
-            if rerun := _rerun(decisions):
-                before = context.read(self.run.path, history.last_submission)
-                # The functions are where they were: a resume may be called from anywhere.
-                with trust.opened(self.run.path) as opened, frozen.importable(before.sys_path):
-                    if self.frozen_code:
-                        frozen.use(opened, before.code)
-                    self._submit(history, status, rerun, before.code)
+            decisions = decide(history, status, self.start_from, self.only)
+            rerun = rerun_of(decisions)
+            self._refuse_without_effect(rerun)
+            if rerun:
+                with ExitStack() as stack:
+                    self._submit(history, status, rerun, self._recorded(history, stack))
         return decisions
+
+    def _recorded(self, history: History, stack: ExitStack) -> RecordedCalls:
+        """The calls of the run's steps, with their functions where a job would import them from."""
+        before = context.read(self.run.path, history.last_submission)
+        # The functions are where they were: a resume may be called from anywhere.
+        opened = stack.enter_context(trust.opened(self.run.path))
+        stack.enter_context(frozen.importable(before.sys_path))
+        if self.frozen_code:
+            frozen.use(opened, before.code)
+        return RecordedCalls(opened, history, stack)
+
+    def _new_calls(self, recorded: RecordedCalls, rerun: Collection[str]) -> dict[str, Call]:
+        """The calls of steps with other arguments, by name; of those that are rerun."""
+        if not self.arguments:
+            return {}
+        leaves = {leaf["name"]: leaf for leaf in leaves_of(self.run.manifest["tree"])}
+        wanted = {name: leaves[name] for name in rerun}
+        return with_new_arguments(recorded, wanted, self.arguments, self._directory)
+
+    def _refuse_without_effect(self, rerun: Collection[str]) -> None:
+        """Raise RunError for a new argument of which no step is rerun."""
+        for one in self.arguments:
+            if one.steps and set(one.steps).isdisjoint(rerun):
+                raise RunError(
+                    f"{one.text} has no effect: no step that is rerun has it",
+                    hint=f"--from {min(one.steps)} reruns a step that is done",
+                )
 
     def _code(self, before: CodeUsed, calls: Mapping[str, Call]) -> CodeUsed:
         """The code that is run: of now, so that a bug that was fixed since is fixed."""
@@ -180,31 +198,6 @@ class Resume:
             )
         return status
 
-    def _decide(self, history: History, status: RunStatus) -> list[ResumeDecision]:
-        refuse_unknown(history, [*self.start_from, *self.only])
-        asked = set(self.only) or history.behind(self.start_from)
-        if asked:
-            forced = dict.fromkeys(asked, "asked for")
-        else:
-            ended = [s for s in status.steps if s.state.is_final or s.never]
-            broken = [s.name for s in ended if s.state != State.DONE]
-            forced = dict.fromkeys(history.behind(broken), "behind a step that is rerun")
-        decisions = []
-        for step in status.steps:
-            if step.name in forced:
-                refuse_running(step)
-                reason = _why(step) if step.state is not State.DONE else forced[step.name]
-                decisions.append(ResumeDecision(step.name, ResumeAction.RERUN, reason))
-            elif step.state is State.DONE:
-                decisions.append(ResumeDecision(step.name, ResumeAction.KEEP, "done"))
-            elif step.state.is_final:
-                decisions.append(ResumeDecision(step.name, ResumeAction.KEEP, "not asked for"))
-            else:
-                decisions.append(ResumeDecision(step.name, ResumeAction.WAIT, step.state.lower()))
-        refuse_failed_parents(history, status, forced)
-        refuse_waiting_children(history, status, forced)
-        return decisions
-
     def _take_out_of_the_queue(
         self, history: History, status: RunStatus, rerun: Collection[str]
     ) -> None:
@@ -215,9 +208,10 @@ class Resume:
         refuse_left(left)
 
     def _submit(
-        self, history: History, status: RunStatus, rerun: list[str], before: CodeUsed
+        self, history: History, status: RunStatus, rerun: list[str], recorded: RecordedCalls
     ) -> None:
         number = history.last_submission + 1
+        before = context.read(self.run.path, history.last_submission).code
         manifest = self.run.manifest
         live = live_parents(history, status, rerun)
         resources = self._resources(history, rerun)
@@ -229,21 +223,34 @@ class Resume:
             max_array_size=self.backend.max_array_size,
         )
         self.backend.check(graph, self.run.path)
-        calls = {task.name: self._call_of(task) for task, _ in tasks(tree)}
+        new = self._new_calls(recorded, rerun)
+        calls = {task.name: self._call_of(task) for task, _ in tasks(tree)} | new
+        pickled = recorded.of_stages(graph, new)
         code = self._code(before, calls)
         self._take_out_of_the_queue(history, status, rerun)
+        slugs = {leaf.name: leaf.slug for leaf in history.leaves}
+        for one in self.arguments:
+            self._write_down(one, number, [name for name in rerun if name in one.steps])
+        for name in new:  # a saved call would go on with the old ones
+            (self.run.step_dir(slugs[name]) / CHECKPOINT).unlink(missing_ok=True)
         submit_stages(
             self.run,
             graph,
             number,
             self.backend,
             code=code,
-            slugs={leaf.name: leaf.slug for leaf in history.leaves},
+            slugs=slugs,
             calls=calls,
-            pickled=_pickled_again(self.run, graph, history),
+            pickled=pickled,
             progress=self.progress,
             extra=live_dependencies(graph, live, history),
             also=live_needed(graph, live, history),
+        )
+
+    def _write_down(self, one: NewArgument, number: int, steps: Sequence[str]) -> None:
+        value = {} if one.value is REMOVED else {"value": one.value}
+        self.run.journal.append(
+            "changed", number=number, text=one.text, path=list(one.path), steps=steps, **value
         )
 
     def _resources(self, history: History, names: Collection[str]) -> dict[str, Resources]:
@@ -258,72 +265,6 @@ class Resume:
             if name not in now:
                 raise RunError(f"step {name!r} is not rerun", hint=suggest(name, now))
         return now | {name: on_default_cluster(new[name], self.backend) for name in new}
-
-
-def _rerun(decisions: Sequence[ResumeDecision]) -> list[str]:
-    return [decision.step for decision in decisions if decision.action is ResumeAction.RERUN]
-
-
-def _pickled_again(run: RunDir, graph: Graph, history: History) -> dict[int, PickledCalls]:
-    """The calls of each new stage as they were pickled, with the time limits of now.
-
-    Raises:
-        RunError: another user could have written them, or they are damaged.
-    """
-    with ExitStack() as stack:
-        opened = stack.enter_context(trust.opened(run.path))
-
-        @cache
-        def calls_of(submission: int, stage: int) -> CallFile:
-            return CallFile(stack.enter_context(open_calls(opened, submission, stage)))
-
-        pickled = {}
-        for stage in graph.stages:
-            places = [history.placements[task.name] for task in stage.tasks]
-            chosen = [(calls_of(one.submission, one.stage), one.index or 0) for one in places]
-            limits = limits_of(stage, chosen[0][0].limits.requeues)
-            pickled[stage.number] = copied(chosen, limits)
-        return pickled
-
-
-def refuse_running(step: StepStatus) -> None:
-    """A step that runs at this moment is not started a second time."""
-    if step.state is State.RUNNING:
-        raise RunError(
-            f"step {step.name!r} is running (job {step.job})",
-            hint=f"planit cancel {step.name}, or wait until it ends",
-        )
-
-
-def refuse_failed_parents(history: History, status: RunStatus, rerun: Collection[str]) -> None:
-    """A step never starts where a step before it did not succeed, and is not rerun either."""
-    broken = {s.name: s.state for s in status.steps if s.state.is_final and s.state != State.DONE}
-    for name in rerun:
-        for parent in history.parents.get(name, ()):
-            if parent in broken and parent not in rerun:
-                raise RunError(
-                    f"step {name!r} waits for {parent!r}, which is {broken[parent]}",
-                    hint=f"rerun that too, for instance with --from {parent}",
-                )
-
-
-def refuse_waiting_children(history: History, status: RunStatus, rerun: Collection[str]) -> None:
-    """What waits in the queue behind a step would not wait for a second run of it."""
-    for step in status.steps:
-        if step.state.is_final or step.name in rerun:
-            continue
-        for parent in history.parents.get(step.name, ()):
-            if parent in rerun:
-                raise RunError(
-                    f"step {step.name!r} behind {parent!r} is {step.state} (job {step.job})",
-                    hint=f"rerun both with --from {parent}, or cancel {step.name} first",
-                )
-
-
-def _why(step: StepStatus) -> str:
-    if step.state is State.BLOCKED:
-        return step.cause or "blocked"
-    return f"{step.state.lower()}: {step.cause}" if step.cause else step.state.lower()
 
 
 def _is_path(func: Any) -> bool:

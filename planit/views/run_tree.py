@@ -26,18 +26,26 @@ def _word(state: State) -> str:
     return state.lower().replace("_", " ")
 
 
-def status_text(status: RunStatus, tree: Mapping[str, Any], *, everything: bool = False) -> str:
+def status_text(
+    status: RunStatus,
+    tree: Mapping[str, Any],
+    *,
+    everything: bool = False,
+    notes: Iterable[str] = (),
+) -> str:
     """The plan's tree with each step's state, job, times, node and cause.
 
     Args:
         status: the states.
         tree: the tree of the run's manifest.
         everything: list all branches of a large Parallel instead of summing them up.
+        notes: lines that come below the tree.
     """
     rows = list(_rows(status, tree, everything))
     width = max((len(left) for left, _ in rows), default=0)
     lines = [f"Run {printable(status.run_id)} of plan {status.plan}: {counts_text(status.counts)}"]
     lines += [f"{left:<{width}}  {right}".rstrip() for left, right in rows]
+    lines += notes
     if status.incomplete:
         lines.append(
             "Incomplete submission: nothing of it runs; planit resume finishes it, planit cancel"

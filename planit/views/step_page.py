@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from planit.nodes.walltime import clock
+from planit.record import history as histories
 from planit.record.history import History, Leaf
 from planit.record.log_files import log_files
 from planit.record.manifest_tree import leaves_of
@@ -25,14 +26,37 @@ _TRACEBACK_LINES = 12
 _NOT_ARGUMENTS = ("kind", "name", "slug", "slurm", "base", "values", "origin", "targets")
 
 
-def frozen_step(tree: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """What a run's manifest has of a step: its function, arguments and swept values.
+def frozen_step(run: RunDir, name: str) -> dict[str, Any]:
+    """What a run's record has of a step: its function, arguments and swept values.
 
-    Plain values are as they are; others are shown by their repr, of at most 500 characters.
+    Plain values are as they are; others are shown by their repr, of at most 500 characters. What
+    resumes have changed is as it is now.
     """
-    leaf = next(leaf for leaf in leaves_of(tree) if leaf["name"] == name)
+    leaf = next(leaf for leaf in leaves_of(run.manifest["tree"]) if leaf["name"] == name)
     own = {key: item for key, item in leaf.items() if key not in _NOT_ARGUMENTS}
+    for change in _changes(run, name):
+        path = list(change.path)
+        if leaf["kind"] == "Step":
+            path = ["args"] if path == ["_args_"] else ["kwargs", *path]
+        own = _changed(own, path, change.value)
     return {**own, "values": leaf["values"]} if leaf.get("values") else own
+
+
+def _changes(run: RunDir, name: str) -> list[histories.Changed]:
+    return [change for change in histories.changes(run) if name in change.steps]
+
+
+def _changed(content: Any, path: Sequence[str], value: Sequence[Any]) -> Any:
+    """A copy of plain data with a value set, or left out if there is none."""
+    if not path:
+        return value[0]
+    key, *inside = path
+    made = dict(content) if isinstance(content, Mapping) else {}
+    if not inside and not value:
+        made.pop(key, None)
+    else:
+        made[key] = _changed(made.get(key), inside, value)
+    return made
 
 
 def step_page(run: RunDir, history: History, leaf: Leaf, status: RunStatus) -> str:
@@ -44,7 +68,11 @@ def step_page(run: RunDir, history: History, leaf: Leaf, status: RunStatus) -> s
     rows = [
         ("step", f"{leaf.name} of run {run.run_id}"),
         ("state", step_text(status.step(leaf.name))),
-        *_call(frozen_step(run.manifest["tree"], leaf.name)),
+        *_call(frozen_step(run, leaf.name)),
+        *(
+            ("changed", f"{one.text} in submission {one.number}")
+            for one in _changes(run, leaf.name)
+        ),
         ("asked for", _pairs({} if place is None else place.options)),
         ("used", _used(end)),
         *(("attempt", text) for text in _attempts(tries)),

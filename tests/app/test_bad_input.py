@@ -128,10 +128,10 @@ BAD: list[tuple[str, str, str | None]] = [
     ("logs --tail -1", "'-1' is not a number of at least 0", "planit logs --help"),
     ("runs -n -1", "'-1' is not a number of at least 0", "planit runs --help"),
     # null is no config of a group
-    ("plan=null", "plan=null: a config group takes a name", "~GROUP"),
-    ("plan=null -m", "plan=null: a config group takes a name", "~GROUP"),
-    ("plan=fine,null -m", "plan=fine,null: a config group takes a name", "~GROUP"),
-    ("plan=fine slurm=cpu,null -m", "slurm=cpu,null: a config group takes a name", "~GROUP"),
+    ("plan=null", "plan=null: a config group takes a name", "~plan leaves it out"),
+    ("plan=null -m", "plan=null: a config group takes a name", "~plan leaves it out"),
+    ("plan=fine,null -m", "the configuration has no plan", None),
+    ("plan=thesis slurm=cpu,null -m", "Interpolation key 'slurm' not found", None),
     ("-m plan=fine sweep.max_concurrent=0", "sweep.max_concurrent must be a whole number", None),
     ("-m plan=fine sweep.join=[[a]]", "sweep.join must be a list of steps", None),
     # a folder whose name is too long
@@ -179,8 +179,6 @@ BAD: list[tuple[str, str, str | None]] = [
     ("plan=child_unknown", "plan.root._args_[1]: plan.steps has no step 'b'", "known: a"),
     ("plan=child_other", "plan.root._args_[0]: datetime.date is not a node", "name and slurm_args"),
     ("plan=child_typo", "planit.Chian is not a node", "Chain and Parallel"),
-    ("plan=unnamed", "plan.root does not name the step 'b' of plan.steps, nor 'c'",
-     "name it in plan.root, or take it out: ~plan.steps.b"),
     ("plan=extra", "plan.rooot is not a part of a plan", "did you mean root?"),
     ("plan=reference", "plan.steps.a.slurm_args: Interpolation key 'cpuu' not found", None),
     ("plan=broken", "broken.yaml, line 4: ", "fix the YAML"),
@@ -204,3 +202,14 @@ def test_where_there_is_no_slurm_the_error_is_still_the_first_line(
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
     done = planit_here("submit", "plan=func_missing", "backend.cpus=8", cwd=project)
     assert_one_clear_line(done, "step 'a': os has no 'getcwdd'", "getcwd")
+
+
+@pytest.mark.parametrize("words", [(), ("-m", "plan.steps.a.slurm.time='1','2'")])
+def test_steps_that_the_root_does_not_name_are_told_once(
+    project: Path, words: tuple[str, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    done = planit_here("describe", "plan=unnamed", *words, cwd=project)
+    assert done.code == 0, done
+    assert caplog.messages == [
+        "warning: plan.root does not name the step 'b' of plan.steps, nor 'c': not run"
+    ]

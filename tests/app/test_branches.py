@@ -284,6 +284,29 @@ def test_a_step_that_no_swept_value_touches_is_built_once(loader: ConfigLoader) 
     assert roots[0][1] is roots[1][1]
 
 
+@pytest.mark.parametrize(
+    ("sweep", "rows"),
+    [
+        ("extra=large_extra,null", [["extra=large_extra"], ["~extra"]]),
+        ("+size@other=null,large", [[], ["+size@other=large"]]),
+    ],
+)
+def test_null_leaves_a_group_out_of_its_branch(
+    loader: ConfigLoader, sweep: str, rows: list[list[str]]
+) -> None:
+    """Hydra itself takes no null here."""
+    words = [sweep, "lr=1,2"]
+    master = master_of(loader, words)
+    branches = compose_branches(loader, master, words)
+    expected = [[*row, f"lr={lr}"] for row in rows for lr in (1, 2)]
+    values = []
+    for branch, row in zip(branches, expected, strict=True):
+        check(loader, master, branch, row)
+        values.append(branch.values)
+    key = sweep.partition("=")[0].lstrip("+")
+    assert values[2 if rows[0] else 0] == {key: "null", "lr": "1"}
+
+
 def test_a_sweep_that_is_not_finite_is_refused(loader: ConfigLoader) -> None:
     sweep = ["lr=interval(0,1)"]
     with pytest.raises(ConfigError, match="is not a finite sweep"):

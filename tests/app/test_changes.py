@@ -13,7 +13,7 @@ from planit.app.config.changes import Changes
 from planit.errors import ConfigError, PlanError
 from planit.graph import Branch, merge
 from planit.nodes import Node, Resources, tasks
-from planit.record.manifest import describe_run
+from planit.record.manifest import describe_run, trees_of
 from tests.app.test_overrides import LIGHT, MAIN, plan_for
 from tests.helpers import CPU, nothing, write
 
@@ -37,7 +37,9 @@ def options_of(root: Node) -> Options:
 def change(root: Node, *words: str, rerun: set[str] | None = None, config: Any = CONFIG) -> Options:
     """The options of the steps that are rerun, after a resume of a run of this tree."""
     before = options_of(root)
-    manifest = describe_run("p", root, {name: name for name in before}, {"config": config})
+    manifest = describe_run(
+        "p", trees_of(root, root, {name: name for name in before}, None), {"config": config}
+    )
     now = {n: Resources(o) for n, o in before.items() if rerun is None or n in rerun}
     new = Changes(manifest, words)(now)
     return {name: resources.options for name, resources in new.items()}
@@ -162,8 +164,10 @@ def test_slurm_means_every_step_of_a_run_made_from_python() -> None:
     new = change(root, "slurm.time='9'", "slurm.slurm_qos=high", "~slurm.mem_gb")
     assert new["b"] == {"time": "9", "qos": "high"}
     assert {new["a"]["time"], new["a"]["qos"]} == {"9", "high"}
+    new = change(root, "plan.steps.a.slurm.time='9'")
+    assert (new["a"]["time"], new["b"]["time"]) == ("9", "1")
     with pytest.raises(ConfigError, match=r"plan\.steps has no such step"):
-        change(root, "plan.steps.a.slurm.time='9'")
+        change(root, "plan.steps.c.slurm.time='9'")
 
 
 REFUSED = [

@@ -106,6 +106,14 @@ def test_the_sweep_can_stand_in_the_config(project: Path) -> None:
     assert done.out.count("● train[") == 4
 
 
+def test_a_group_can_be_swept_with_and_without(project: Path) -> None:
+    write(project / "conf/experiment/foo.yaml", "# @package _global_\nlr: 0.5\n")
+    done = planit_here("-m", "plan=mini", "+experiment=foo,null", cwd=project)
+    assert done.code == 0, done.err
+    assert "● score[experiment=foo] " in done.out
+    assert "● score[experiment=null] " in done.out
+
+
 def test_a_wrong_swept_value_is_one_clear_line(project: Path) -> None:
     done = planit_here("-m", "plan=mini", "slurm=cpu,gpu_a10", cwd=project)
     assert done.code == 2

@@ -58,6 +58,7 @@ def test_with_standard_error_closed_the_answer_is_the_same(project: Path) -> Non
     assert shell(project, "plan=no 2>&-") == Done(2, "", "")
 
 
+C_LOCALE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 PLAIN = "Plan: mine\n`-- * a [01:00:00]\n"
 
 
@@ -65,7 +66,7 @@ PLAIN = "Plan: mine\n`-- * a [01:00:00]\n"
     ("env", "says"),
     [
         ({"LC_ALL": "C"}, "└── ● a"),
-        ({"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, PLAIN),
+        (C_LOCALE, PLAIN),
         ({"PYTHONIOENCODING": "latin-1"}, PLAIN),
         ({"PYTHONIOENCODING": "ascii:strict"}, PLAIN),
     ],
@@ -76,6 +77,48 @@ def test_a_tree_is_plain_where_its_signs_cannot_be_written(
     done = run_python("-m", "planit", "plan=mine", cwd=project, env=env)
     assert (done.code, done.err) == (0, "")
     assert says in done.out
+
+
+SCRIPT = """\
+import logging, sys
+from planit import Chain, Command, Parallel, Plan, SlurmArgs
+if sys.argv[1:]:
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=getattr(sys, sys.argv[1]))
+cpu = SlurmArgs(time="01:00:00", partition="batch")
+a = Command("a", "true", cpu)
+Plan("p", Chain(a, Parallel(Command("\\xe9t\\xe9", "true", cpu)))).describe()
+"""
+
+
+@pytest.mark.parametrize("words", [[], ["stdout"], ["stderr"]])
+@pytest.mark.parametrize(
+    ("env", "says"),
+    [
+        (C_LOCALE, "`-- v Chain [2:00:00]|    |-- * a [01:00:00]|    `-- = Parallel [1:00:00]|"),
+        ({"PYTHONIOENCODING": "latin-1"}, "        `-- * \xe9t\xe9 [01:00:00]|"),
+        ({"PYTHONIOENCODING": "ascii:strict"}, "        `-- * \\xe9t\\xe9 [01:00:00]|"),
+        ({"PYTHONIOENCODING": "utf-8"}, "        └── ● \xe9t\xe9 [01:00:00]|"),
+    ],
+)
+def test_a_script_describes_its_plan_on_any_terminal(
+    project: Path, env: dict[str, str], says: str, words: list[str]
+) -> None:
+    script = write(project / "script.py", SCRIPT)
+    encoding = env.get("PYTHONIOENCODING", "ascii").partition(":")[0]
+    done = run_python(str(script), *words, cwd=project, env=env, encoding=encoding)
+    assert says in (done.out + done.err).replace("\n", "|")
+    assert done.code == 0
+    assert "Error" not in done.err
+
+
+def test_branches_that_are_not_shown_are_dots_on_a_plain_terminal(
+    project: Path,
+) -> None:
+    done = run_python(
+        "-m", "planit", "-m", "plan=mine", "+plan.steps.a.x=range(9)", cwd=project, env=C_LOCALE
+    )
+    assert done.code == 0, done.err
+    assert "    |-- ... 7 more branches\n" in done.out
 
 
 def test_a_working_directory_that_is_gone_is_one_line(project: Path) -> None:

@@ -61,6 +61,20 @@ def test_a_number_from_yaml_is_refused_with_the_reason_and_the_fix(
     assert quoted in hint
 
 
+@pytest.mark.parametrize(
+    ("number", "quoted"), [(30, "0:30:00"), (1.5, "0:01:30"), (90, "1:30:00"), (7200, "5-00:00:00")]
+)
+def test_a_number_is_told_to_be_minutes(number: float, quoted: str) -> None:
+    """As on the command line: slurm.time=30."""
+    with pytest.raises(PlanError) as caught:
+        walltime.parse(number)
+    hint = caught.value.hint or ""
+    assert "MM" in hint
+    assert f"for {number:g} minutes" in hint
+    assert hint.endswith(f'write "{quoted}"')
+    assert ("base 60" in hint) == (number >= 60)
+
+
 @pytest.mark.parametrize("value", [None, True, ["1:00"], timedelta(hours=1), b"1:00"])
 def test_what_is_neither_text_nor_a_number_is_refused_without_talk_of_yaml(value: Any) -> None:
     with pytest.raises(PlanError, match="must be text") as caught:

@@ -8,12 +8,22 @@ plain data until the job makes them, as `hydra.utils.instantiate` would.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from planit.app.config.node_keys import (
+    EVERY_LEAF,
+    GROUPS,
+    HYDRAS_OWN,
+    LEAVES,
+    PLAN_KEYS,
+    WITHOUT_ARGUMENTS,
+    is_private,
+)
 from planit.app.config.presets import MISSING, completed
 from planit.errors import ConfigError, PlanError, suggest
 from planit.nodes import (
@@ -30,8 +40,11 @@ from planit.nodes import (
 )
 from planit.nodes.arguments import IN_JOB, TARGET, Making, Unbuilt, has_target
 from planit.nodes.functions import is_dotted_path
+from planit.nodes.named import not_named
 from planit.nodes.slurm_args import SlurmSpec
 from planit.plan import Plan
+
+logger = logging.getLogger("planit")
 
 Presets = Callable[[str], tuple[str | None, Mapping[str, Any]]]
 """Finds SLURM arguments by name, and the configuration's key for them, if they are not a file's."""
@@ -39,35 +52,15 @@ Presets = Callable[[str], tuple[str | None, Mapping[str, Any]]]
 Swept = Callable[[str, str], list[Any]]
 """Reads Hydra's sweep syntax: the text and the key that it is for."""
 
-# The fields of each kind of leaf: those that it needs, the first three by position, and others.
-_LEAVES = {
-    "Step": (("name", "func", "slurm_args"), ()),
-    "Command": (("name", "command", "slurm_args"), ("cwd", "env")),
-    "HydraApp": (("name", "slurm_args"), ("app", "script", "overrides")),
-    "Sweep": (("name", "func", "slurm_args", "over"), ("combine", "max_concurrent")),
-}
-_EVERY_LEAF = ("slurm", "_args_", "_target_", "kwargs")
 _CLASSES: dict[str, Callable[..., Node]] = {
     "Step": Step,
     "Command": Command,
     "HydraApp": lambda name, slurm_args, **own: HydraApp(name, slurm_args=slurm_args, **own),
     "Sweep": Sweep,
 }
-_WITHOUT_ARGUMENTS = ("Command", "HydraApp")
-_GROUPS = ("Chain", "Parallel")
-_HYDRAS_OWN = ("_partial_", "_convert_", "_recursive_")
-
 
 _OF_JOB = re.compile(re.escape(IN_JOB) + r"[\w.]*\}")
 _ONLY_ARGUMENTS = "a _target_ is built in the arguments of functions only"
-
-
-def _is_private(key: Any) -> bool:
-    """Keys that only other keys refer to; a plan may hold values of its own under vars."""
-    return str(key).startswith("_") or key == "vars"
-
-
-_PLAN_FIELDS = ("_target_", "name", "steps", "root")
 
 
 @dataclass
@@ -87,6 +80,7 @@ class Builder:
     preset_keys: Mapping[str, str] = field(default_factory=dict)
     slurm: dict[str, SlurmArgs] = field(default_factory=dict)
     named: set[str] = field(default_factory=set)
+    told: set[str] = field(default_factory=set)
     made: dict[int, tuple[Any, Node]] = field(default_factory=dict)
     unbuilt: dict[int, Unbuilt] = field(default_factory=dict)
 
@@ -112,13 +106,13 @@ class Builder:
         if not isinstance(self.steps, Mapping):
             raise ConfigError("plan.steps must map names to steps")
         for key in config:
-            if key not in _PLAN_FIELDS and not _is_private(key):
-                hint = suggest(key, _PLAN_FIELDS)
+            if key not in PLAN_KEYS and not is_private(key):
+                hint = suggest(key, PLAN_KEYS)
                 raise ConfigError(f"plan.{key} is not a part of a plan", hint=hint)
         self.refuse_half_steps()
         self.named = set()
         root = self.node(config["root"], "plan.root")
-        self.refuse_unnamed()
+        self.tell_unnamed()
         with _refusing("plan: "):
             return Plan(str(config["name"]), root)
 
@@ -129,16 +123,12 @@ class Builder:
             if name not in whole:
                 raise ConfigError(f"plan.steps has no step {name!r}", hint=suggest(name, whole))
 
-    def refuse_unnamed(self) -> None:
-        """A step that the root does not name would never run."""
-        unnamed = [name for name in self.steps if name not in self.named]
+    def tell_unnamed(self) -> None:
+        """Warn, once, of the steps that the root does not name: they are not run."""
+        unnamed = [name for name in self.steps if name not in self.named | self.told]
         if unnamed:
-            first, *others = unnamed
-            more = f", nor {', '.join(map(repr, others))}" if others else ""
-            raise ConfigError(
-                f"plan.root does not name the step {first!r} of plan.steps{more}",
-                hint=f"name it in plan.root, or take it out: ~plan.steps.{first}",
-            )
+            self.told.update(unnamed)
+            logger.warning("warning: %s", not_named(unnamed, "plan.root", "plan.steps"))
 
     def node(self, value: Any, where: str) -> Node:
         if isinstance(value, Node):
@@ -166,9 +156,9 @@ class Builder:
                 hint="name a step of plan.steps, or give a _target_ such as planit.Chain",
             )
         kind = _kind(value, "Step" if name is not None or "func" in value else None)
-        if kind in _GROUPS:
+        if kind in GROUPS:
             return self.group(kind, value, where)
-        if kind in _LEAVES:
+        if kind in LEAVES:
             return self.leaf(kind, value, where, name)
         if kind is None and value.get(TARGET) is not None:
             return self.leaf("Step", _with_func(value, where, name), where, name)
@@ -178,7 +168,7 @@ class Builder:
         )
 
     def group(self, kind: str, value: Mapping[str, Any], where: str) -> Node:
-        known = {"_target_", "_args_"} | ({"max_concurrent"} if kind == "Parallel" else set())
+        known = {"_target_", "_args_", *GROUPS[kind]}
         extra = sorted(map(str, set(value) - known))
         if extra:
             raise ConfigError(f"{where}: {kind} has no {extra[0]!r}", hint="its nodes go in _args_")
@@ -191,20 +181,20 @@ class Builder:
             return Chain(*nodes) if kind == "Chain" else Parallel(*nodes, max_concurrent=limit)
 
     def leaf(self, kind: str, value: Mapping[str, Any], where: str, name: str | None) -> Node:
-        needed, optional = _LEAVES[kind]
-        own, rest = _split(value, (*needed, *optional, *_EVERY_LEAF))
+        needed, optional = LEAVES[kind]
+        own, rest = _split(value, (*needed, *optional, *EVERY_LEAF))
         own.setdefault("name", name)
         for key in needed:
             if own.get(key) is None:
                 raise ConfigError(f"{where}: {kind} has no {key}", hint=f"set {where}.{key}")
-        making = None if kind in _WITHOUT_ARGUMENTS else _making(rest, where)
+        making = None if kind in WITHOUT_ARGUMENTS else _making(rest, where)
         _check_own(kind, own, where)
         changes = own.get("slurm") or {}
         preset, own["slurm_args"] = self.slurm_args(own["slurm_args"], changes, where)
         kwargs = {**rest, **(own.get("kwargs") or {})}
         if kind == "HydraApp" and own.get("_args_"):
             kwargs = {"_args_": own["_args_"], **kwargs}
-        if kind in _WITHOUT_ARGUMENTS and kwargs:
+        if kind in WITHOUT_ARGUMENTS and kwargs:
             hint = suggest(next(iter(kwargs)), (*needed, *optional, "slurm"))
             raise ConfigError(f"{where}: {kind} has no {next(iter(kwargs))!r}", hint=hint)
         if kind == "Sweep":
@@ -321,7 +311,7 @@ def _split(value: Mapping[str, Any], own: tuple[str, ...]) -> tuple[dict[str, An
 
 def _making(rest: dict[str, Any], where: str) -> Making | None:
     """What Hydra's own keys of a step say, which are taken out; None if there are none."""
-    said = {key.strip("_"): rest.pop(key) for key in _HYDRAS_OWN if key in rest}
+    said = {key.strip("_"): rest.pop(key) for key in HYDRAS_OWN if key in rest}
     with _refusing(f"{where}: "):
         return Making(**said) if said else None
 

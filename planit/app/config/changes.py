@@ -3,8 +3,9 @@
 They edit what the run's record has of its steps; no configuration is composed again. An override
 of ``slurm.time`` is for the steps whose SLURM arguments came from the key ``slurm``, one of
 ``plan.steps.STEP.slurm.time`` for a single step, in a sweep for that step of every branch.
-``slurm=NAME`` and ``plan.steps.STEP.slurm_args=NAME`` choose another preset. A run made from Python
-has no keys: ``slurm`` means all of its steps. Whatever else an override could mean is refused.
+``slurm=NAME`` and ``plan.steps.STEP.slurm_args=NAME`` choose another preset. In a run made from
+Python ``slurm`` means all of its steps, and STEP is a step's name. For arguments of steps see
+`planit.app.config.new_arguments`; whatever else an override could mean is refused.
 """
 
 from __future__ import annotations
@@ -30,7 +31,6 @@ from planit.nodes.slurm_args import changed, resources_of
 from planit.record.manifest import origins
 
 _MORE = ("additional_params", "slurm_additional_parameters")
-_PYTHON = Origin(preset="slurm")
 
 
 @dataclass(frozen=True, eq=False)  # values need not be hashable
@@ -71,11 +71,10 @@ class Changes:
     """
 
     def __init__(self, manifest: Mapping[str, Any], overrides: Sequence[str]) -> None:
-        tree = origins(manifest["tree"])
-        self._origins = {name: origin or _PYTHON for name, origin in tree.items()}
+        self._origins = origins(manifest["tree"])
         self._steps = {key for o in self._origins.values() if (key := _step_key(o)) is not None}
         self._presets = {o.preset for o in self._origins.values() if o.preset is not None}
-        changes = [self._change(one) for one in _parsed(overrides)]
+        changes = [self._change(one) for one in parsed(overrides)]
         changes.sort(key=lambda change: change.whom in self._steps)  # a step's own wins
         self._fields = [change for change in changes if change.field is not None]
         self._choices: dict[_Change, _Preset] = {}
@@ -160,10 +159,10 @@ class Changes:
                     break
         else:
             can = [f"{name}.FIELD" for name in sorted(self._presets)]
-            can += ["plan.steps.STEP.slurm.FIELD"] if self._steps else []
+            can += ["plan.steps.STEP.slurm.FIELD", "plan.steps.STEP.ARGUMENT"]
             raise ConfigError(
                 f"{key} cannot be changed in a resume: it runs the recorded calls again",
-                hint=f"what can be changed are SLURM arguments: {', '.join(can)}",
+                hint=f"what can be changed: {', '.join(can)}",
             )
         if len(path) > (2 if path[:1] and path[0] in _MORE else 1):
             raise ConfigError(f"{key}: a field of the SLURM arguments is expected")
@@ -186,7 +185,7 @@ def _step_key(origin: Origin) -> str | None:
     return None if origin.step is None else f"plan.steps.{origin.step}"
 
 
-def _parsed(overrides: Sequence[str]) -> Iterator[Override]:
+def parsed(overrides: Sequence[str]) -> Iterator[Override]:
     try:
         return iter(OverridesParser.create().parse_overrides(overrides=list(overrides)))
     except HydraException as error:
@@ -209,7 +208,7 @@ def changed_backend(backend: Backend, overrides: Sequence[str]) -> Backend:
         ConfigError: there is no such setting, or the value is not of its kind.
     """
     settings: dict[str, Any] = {}
-    for one in _parsed(overrides):
+    for one in parsed(overrides):
         if one.is_sweep_override() or one.is_delete():
             raise ConfigError(f"{one.input_line}: a resume takes backend.KEY=VALUE")
         settings[one.key_or_group.removeprefix("backend.")] = one.value()

@@ -78,7 +78,8 @@ def of_hydras_own(error: Exception, words: Sequence[str]) -> ConfigError:
     if str(error).startswith("Config group override must be a string"):
         is_null = (word for word in words if "null" in word.partition("=")[2].split(","))
         where = next(is_null, "a config group")
-        return ConfigError(f"{where}: a config group takes a name", hint="~GROUP leaves it out")
+        group = where.partition("=")[0].lstrip("+") if "=" in where else "GROUP"
+        return ConfigError(f"{where}: a config group takes a name", hint=f"~{group} leaves it out")
     return as_config_error(error)
 
 

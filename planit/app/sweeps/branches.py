@@ -38,6 +38,7 @@ class _Choice:
     """One value of one override.
 
     Attributes:
+        text: the override; empty for a group that this branch does not add.
         is_late: set on top of the base in every branch, rather than composed into it.
     """
 
@@ -67,7 +68,7 @@ def compose_branches(
     axes = _axes(loader, arguments)
     bases: dict[tuple[str, ...], _Base] = {}
     for number, row in enumerate(itertools.product(*axes)):
-        fixed = tuple(choice.text for choice in row if not choice.is_late)
+        fixed = tuple(choice.text for choice in row if choice.text and not choice.is_late)
         if fixed not in bases:
             bases[fixed] = _Base(loader, master, fixed, axes)
         yield bases[fixed].branch(row, number)
@@ -95,7 +96,8 @@ class _Base:
 
     def branch(self, row: Sequence[_Choice], number: int) -> Composed:
         """A branch's configuration, and the content of its plan if a template gives it."""
-        swept = {choice.key: choice.text.partition("=")[2] for choice in row if choice.swept}
+        swept = {choice.key: _value(choice) for choice in row if choice.swept}
+        row = [choice for choice in row if choice.text]
         late = [choice.parsed for choice in row if choice.is_late]
         overrides = [choice.text for choice in row]
         hydra = StepHydra(
@@ -146,6 +148,8 @@ def _axis(override: Override, *, is_group: bool, swept: Sequence[str]) -> list[_
         choices = _parsed([_plain_text(override)])
     elif override.is_discrete_sweep():
         choices = _elements(override)
+        if is_group:
+            choices = [_left_out(one) if one.value() is None else (t, one) for t, one in choices]
     else:
         hint = "use choice(...) or range(...)"
         raise ConfigError(f"{override.input_line} is not a finite sweep", hint=hint)
@@ -173,6 +177,17 @@ def _elements(sweep: Override) -> list[tuple[str, Override]]:
     return [
         (text, with_number(sweep, value, text)) for text, value in zip(texts, values, strict=True)
     ]
+
+
+def _left_out(null: Override) -> tuple[str, Override]:
+    """``GROUP=null`` in a sweep, which Hydra refuses: this branch goes without the group."""
+    if null.is_add():
+        return "", null
+    return _parsed([f"~{null.get_key_element()}"])[0]
+
+
+def _value(choice: _Choice) -> str:
+    return choice.text.partition("=")[2] if "=" in choice.text else "null"
 
 
 def _parsed(texts: Sequence[str]) -> list[tuple[str, Override]]:

@@ -18,7 +18,7 @@ from planit.record import index, removal
 from planit.record.frozen_code import in_mb
 from planit.record.run_dir import RunDir
 from planit.status.states import printable
-from planit.submit.cleaning import Removable, delete, finish, removable
+from planit.submit.cleaning import Removable, delete, finish, refuse_used, removable, users
 from planit.views.run_tree import counts_text
 
 _UNITS_S = {"h": 3600, "d": 86400, "w": 7 * 86400}
@@ -27,9 +27,10 @@ Delete runs, of which nothing waits or runs. At least one RUN or one of --older-
 and --failed must be given; several options together mean the runs that all of them hold for, and
 with RUNs, those of them. Says first what goes and how much that is, and asks; without a terminal
 nothing is deleted unless --yes is given. Never deleted: a run of which a step or job waits or runs,
-or whose scheduler gives no answer; one that is half submitted or locked; another user's; one whose
-record cannot be read. A RUN for which that holds is an error, and then nothing is deleted; others
-are named and left. Frozen code that other runs share stays with them."""
+or whose scheduler gives no answer; one whose folders such a run uses (submit --after); one that is
+half submitted or locked; another user's; one whose record cannot be read. A RUN for which that
+holds is an error, and then nothing is deleted; others are named and left. Frozen code that other
+runs share stays with them."""
 _EXIT = "exit code: 0 all of it is deleted, or there is nothing to delete; 1 nobody said yes"
 
 
@@ -64,7 +65,7 @@ def run(words: list[str]) -> int:
             hint="planit clean --older-than 30d",
         )
     chosen, left = _chosen(options)
-    rests = [] if options.runs else removal.leftovers(options.runs_dir)
+    rests = [] if options.runs else removal.leftovers(*options.runs_dir)
     _show(chosen, rests, left)
     if not chosen and not rests:
         return 0
@@ -83,10 +84,12 @@ def _seconds(text: str) -> float:
 def _chosen(options: Namespace) -> tuple[list[Removable], list[str]]:
     """The runs to delete, the newest first; and why others are left, a line each."""
     chosen: dict[Path, Removable] = {}
+    used_by = users(index.all_runs(*options.runs_dir))
     left = []
     for one in _candidates(options):
         try:
             found = removable(one, registry.of_run(one))
+            refuse_used(found, used_by)
         except PlanitError as error:
             if options.runs:
                 message = f"run {one.run_id} cannot be deleted: {error.message}"
@@ -101,7 +104,7 @@ def _chosen(options: Namespace) -> tuple[list[Removable], list[str]]:
 
 def _candidates(options: Namespace) -> Iterator[RunDir]:
     """The runs that were named, or else all; without those that the options keep."""
-    every = index.all_runs(options.runs_dir)
+    every = index.all_runs(*options.runs_dir)
     named = [_named(options.runs_dir, word) for word in options.runs]
     kept: set[Path] = set()
     seen: Counter[tuple[Path, str | None]] = Counter()
@@ -117,9 +120,9 @@ def _candidates(options: Namespace) -> Iterator[RunDir]:
             yield one
 
 
-def _named(base: Path, word: str) -> RunDir:
+def _named(bases: list[Path], word: str) -> RunDir:
     """The run of an id. Raises RunError for a part of one, which a slip may hit."""
-    found = index.find(base, word)
+    found = index.find(bases, word)
     plan = found.path.parent.name
     ids = (found.run_id, f"{plan}/{found.run_id}", plan, index.plan_of(found))
     if word not in ids and Path(word).resolve() != found.path.resolve():

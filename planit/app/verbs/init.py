@@ -82,7 +82,7 @@ def _options(words: list[str]) -> Namespace:
         " plan's steps go to the first",
     )
     parser.add_argument("--no-slurm", action="store_true", help="do not read Slurm")
-    options = parser.parse_args(words)
+    options: Namespace = parser.parse_args(words)
     if cluster_presets.choice_name(options.name) != options.name:
         hint = "a letter, then letters, digits, - and _; it becomes conf/plan/NAME.yaml"
         raise ConfigError(f"{options.name!r} is not a name for a plan", hint=hint)

@@ -10,8 +10,10 @@ from planit.record import index, submissions
 from planit.record.manifest import pickled_by_value
 from planit.run import Run
 from planit.status.states import printable
-from planit.submit.resumption import ResumeAction, ResumeDecision
+from planit.submit.decisions import ResumeAction, ResumeDecision
+from planit.submit.recorded_calls import NewArgument
 from planit.views.code_line import code_line
+from planit.views.run_notes import run_notes
 
 
 def run(words: list[str]) -> int:
@@ -21,7 +23,9 @@ def run(words: list[str]) -> int:
         "Submit again what failed, was cancelled, got lost or never ran, and everything behind"
         " it. What is done is kept; what runs or waits goes on. Overrides such as"
         " slurm.time=08:00:00, cpu.mem_gb=16 or plan.steps.STEP.slurm.time=... change the"
-        " resources of what is rerun; ~slurm.FIELD unsets a field. backend.KEY=VALUE"
+        " resources of what is rerun; ~slurm.FIELD unsets a field. plan.steps.STEP.ARGUMENT=VALUE"
+        " changes an argument of what is rerun (+ adds one, ~ leaves one out), and the run then"
+        " holds two configurations. backend.KEY=VALUE"
         " changes a setting of the backend: on this machine, backend.cpus=8 and the"
         " like change what the steps can have. STEP is a step's name, without its branch for all"
         " branches, or a pattern in quotes: 'train[lr=0.1*]'.",
@@ -58,14 +62,18 @@ def run(words: list[str]) -> int:
     if not options.detach:
         opened.backend = opened.backend.attached()
     changes = None
+    arguments: list[NewArgument] = []
     if overrides:
         from planit.app.config.changes import Changes
+        from planit.app.config.new_arguments import take_arguments
 
-        changes = Changes(found.manifest, overrides)
+        arguments, overrides = take_arguments(found.manifest, overrides)
+        changes = Changes(found.manifest, overrides) if overrides else None
     decisions = opened.resume(
         start_from=command_line.steps_of(found, options.start_from),
         only=command_line.steps_of(found, options.only),
         resources=changes,
+        arguments=arguments,
         dry_run=options.dry_run,
         frozen_code=options.frozen_code,
         progress=show_progress,
@@ -82,6 +90,8 @@ def run(words: list[str]) -> int:
                 " as it was submitted; what it imports is as above"
             )
     _show(decisions, found.run_id, dry_run=options.dry_run)
+    if started and arguments:
+        print("\n".join(run_notes(found)))
     return see_through(opened) if started else 0
 
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import yaml
 
 from planit.app.verbs import command_line
 from planit.errors import RunError, SchedulerError
+from planit.graph.step_names import steps_named
 from planit.record import history as histories
-from planit.record.step_names import steps_named
 from planit.run import Run
 from planit.status.run_status import run_status
+from planit.submit.recorded_calls import composed_text_of
 from planit.views.step_page import frozen_step, step_page
 
 _MAX_NAMED = 5
+_LAUNCHED = re.compile(r"<\w+>")  # a task function of Hydra's, from hydra/launcher=planit
 
 
 def run(words: list[str]) -> int:
@@ -28,8 +31,9 @@ def run(words: list[str]) -> int:
     parser.add_argument("words", nargs="*", metavar="[RUN] STEP", help=command_line.STEP_HELP)
     parser.add_argument(
         "--config", action="store_true",
-        help="print its function (command, program), arguments and swept values as frozen, as YAML;"
-        " what is not plain data, or is longer than 500 characters, by its repr",
+        help="print its function (command), arguments and swept values as frozen, as YAML; what is"
+        " not plain data, or is longer than 500 characters, by its repr. Of a Hydra program, its"
+        " composed configuration",
     )  # fmt: skip
     options = parser.parse_args(words)
     found, said = command_line.run_and_steps(options.runs_dir, options.words)
@@ -47,7 +51,9 @@ def run(words: list[str]) -> int:
     (name,) = command_line.steps_of(found, said)
     (leaf,) = leaves
     if options.config:
-        print(_yaml(frozen_step(found.manifest["tree"], name)), end="")
+        frozen = frozen_step(found, name)
+        is_program = "app" in frozen or _LAUNCHED.fullmatch(str(frozen.get("func")))
+        print((is_program and composed_text_of(found, name)) or _yaml(frozen), end="")
         return 0
     status = run_status(found, Run(found.path).backend.client, history=history)
     print(step_page(found, history, leaf, status))

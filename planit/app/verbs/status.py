@@ -15,6 +15,7 @@ from planit.record import index
 from planit.record.run_dir import RunDir
 from planit.status.run_status import run_status
 from planit.status.states import RunStatus
+from planit.views.run_notes import run_notes
 from planit.views.run_tree import status_json, status_text
 
 if TYPE_CHECKING:
@@ -32,17 +33,22 @@ def run(words: list[str]) -> int:
     parser.add_argument("--all", action="store_true", help="list every branch of a large Parallel")
     options = parser.parse_args(words)
     found = index.find(options.runs_dir, options.run)
-    tree = found.manifest["tree"]  # first: it tells what is not a run of this planit
+    _ = found.manifest  # first: it tells what is not a run of this planit
     client = registry.of_run(found).client
     if options.watch and not options.json:
-        status = _watch(found, client, tree, everything=options.all)
+        status = _watch(found, client, everything=options.all)
     else:
         status = run_status(found, client)
         if options.json:
             print(json.dumps(status_json(status, str(found.path)), indent=1))
         else:
-            _show(status_text(status, tree, everything=options.all))
+            _show(_text(found, status, everything=options.all))
     return SchedulerError.exit_code if status.stale else 0
+
+
+def _text(found: RunDir, status: RunStatus, *, everything: bool) -> str:
+    notes = run_notes(found)
+    return status_text(status, found.manifest["tree"], everything=everything, notes=notes)
 
 
 def _show(text: str) -> None:
@@ -60,9 +66,7 @@ def _console() -> Console:
     return Console(soft_wrap=True, highlight=False)
 
 
-def _watch(
-    found: RunDir, client: Client, tree: dict[str, object], *, everything: bool
-) -> RunStatus:
+def _watch(found: RunDir, client: Client, *, everything: bool) -> RunStatus:
     """Redraw with growing pauses, so that many watchers do not load the scheduler."""
     from rich.live import Live
 
@@ -72,8 +76,7 @@ def _watch(
     with Live(console=_console(), auto_refresh=False, vertical_overflow="visible") as live:
         while True:
             status = run_status(found, client)
-            text = status_text(status, tree, everything=everything)
-            live.update(colored(text), refresh=True)
+            live.update(colored(_text(found, status, everything=everything)), refresh=True)
             if status.is_final or status.incomplete:
                 return status
             time.sleep(pause)

@@ -22,7 +22,7 @@ from submitit.core.utils import UncompletedJobError
 from planit.backends.configurable import Configurable
 from planit.backends.debug.per_thread import of_threads, variables
 from planit.errors import StepsFailedError
-from planit.graph import Graph, Tracker, lower, with_folders
+from planit.graph import Graph, Part, Tracker, lower, to_run
 from planit.job.call import calls_of
 from planit.job.hydra.app_run import AppRun, put_back
 from planit.job.hydra.hydra_config import of_this_process
@@ -30,7 +30,8 @@ from planit.job.standing import CurrentStep, standing, surroundings
 from planit.nodes import Node, Task, tasks
 from planit.nodes.functions import has_run
 from planit.record.files import make_dir, slugs
-from planit.record.manifest import tree_of
+from planit.record.manifest import trees_of
+from planit.record.manifest_tree import standing_tree
 from planit.record.markers import Attempt
 from planit.record.plain_data import plain_data
 from planit.record.run_dir import DEBUG, RunDir
@@ -45,9 +46,9 @@ class DebugBackend(Configurable):
     name: ClassVar[str] = "debug"
     SETTINGS: ClassVar[tuple[str, ...]] = ()
 
-    def prepare(self, plan: str, root: Node, folder: Path) -> DebugRun:
+    def prepare(self, plan: str, root: Node, folder: Path, part: Part | None = None) -> DebugRun:
         """The plan's jobs, in order; nothing runs yet. Raises PlanError if the plan is wrong."""
-        return debugged(plan, root, DebugExecutor(folder))
+        return debugged(plan, root, DebugExecutor(folder), part)
 
 
 @dataclass(frozen=True)
@@ -135,15 +136,17 @@ class _DebugProgress:
             raise StepsFailedError(self.run.plan, self.failures, blocked)
 
 
-def debugged(plan: str, root: Node, executor: Any) -> DebugRun:
+def debugged(plan: str, root: Node, executor: Any, part: Part | None = None) -> DebugRun:
     """The plan's jobs, in order; nothing runs yet. Raises PlanError if the plan is wrong."""
     run = RunDir(Path(executor.folder).absolute() / DEBUG)
     names = slugs(task.name for task, _ in tasks(root))
-    root = with_folders(root, lambda name: run.step_dir(names[name]))
+    whole = root
+    root = to_run(whole, part, lambda name: run.step_dir(names[name]))
+    tree = standing_tree(trees_of(whole, root, names, part))
     graph = lower(root, stack=False)
     calls = calls_of((task for task, _ in tasks(root)), of_this_process())
     folders, alone = _Folders(run.path), Lock()
-    tree, results = tree_of(root, names), dict[str, Any]()
+    results = dict[str, Any]()
     jobs = {}
     for name, call in calls.items():
         made: Any = call.in_job

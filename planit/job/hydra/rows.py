@@ -66,10 +66,30 @@ def compose_rows(
 
 def configuration(base: bytes, row: Row) -> tuple[DictConfig, Any]:
     """The configuration of a step, with Hydra's own part, and what `GlobalHydra` holds, or None."""
-    config, hydra = pickle.loads(base)
+    stream = io.BytesIO(base)
+    pickle.load(stream)  # the text
+    config, hydra = pickle.load(stream)
     if row.late or row.num is not None:
         set_branch(config, row.late, row.overrides, row.num)
     return config, hydra
+
+
+def configuration_text(base: bytes, row: Row) -> str:
+    """The same as YAML, without Hydra's own part, as ``--cfg job`` prints it.
+
+    Nothing of the program is imported for it.
+    """
+    config = OmegaConf.create(pickle.load(io.BytesIO(base)))
+    assert isinstance(config, DictConfig)
+    apply_values(OverridesParser.create().parse_overrides(list(row.late)), config)
+    return OmegaConf.to_yaml(config)
+
+
+def text_of_config(config: DictConfig) -> str:
+    """A composed configuration as YAML, without Hydra's own part."""
+    return OmegaConf.to_yaml(
+        OmegaConf.masked_copy(config, [str(k) for k in config if k != "hydra"])
+    )
 
 
 class _Composing:
@@ -176,11 +196,15 @@ def _refusing(row: int) -> Iterator[None]:
 
 
 def _pickled(config: DictConfig) -> bytes:
-    """A configuration, with what `hydra.compose` in the program needs if that can be pickled."""
+    """A configuration as YAML; and itself, with what `hydra.compose` in the program needs.
+
+    That is left out if it cannot be pickled. The text can be read without the program.
+    """
+    text = pickle.dumps(text_of_config(config))
     try:
-        return by_name((config, GlobalHydra.instance().hydra))
+        return text + by_name((config, GlobalHydra.instance().hydra))
     except Exception:
-        return by_name((config, None))
+        return text + by_name((config, None))
 
 
 def _set_mode(config: DictConfig) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from planit.graph.step_names import steps_named
 from planit.record.history import Leaf
-from planit.record.step_names import steps_named
 
 LEAVES = [
     Leaf("prepare", "prepare", "5", "prepare"),

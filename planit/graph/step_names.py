@@ -5,34 +5,46 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Collection, Sequence
+from typing import Protocol, TypeVar
 
-from planit.record.history import Leaf
+
+class _Step(Protocol):
+    """A step of a plan, or as a run's record has it."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def base(self) -> str: ...
 
 
-def steps_named(leaves: Sequence[Leaf], word: str) -> list[Leaf]:
+StepT = TypeVar("StepT", bound=_Step)
+
+
+def steps_named(steps: Sequence[StepT], word: str) -> list[StepT]:
     """The steps that `word` means, in the order of the plan; none if it means none.
 
     Args:
-        leaves: the steps of a run.
+        steps: all of them.
         word: the exact name of a step, which always wins; or the name of a step without its
             branch, for all of its branches (``train`` for ``train[lr=0.1]`` and the others); or a
             pattern, in which ``*`` is any text and ``?`` any character, and brackets are brackets
             (``train[lr=0.1*]``).
     """
-    if found := [leaf for leaf in leaves if leaf.name == word]:
+    if found := [step for step in steps if step.name == word]:
         return found
-    if found := [leaf for leaf in leaves if _is_branch_of(leaf, word)]:
+    if found := [step for step in steps if _is_branch_of(step, word)]:
         return found
     if not word or not {"*", "?"}.intersection(word):
         return []
     match = re.compile(fnmatch.translate(word.replace("[", "[[]"))).fullmatch
-    return [leaf for leaf in leaves if match(leaf.name) or match(leaf.base)]
+    return [step for step in steps if match(step.name) or match(step.base)]
 
 
-def known_names(leaves: Collection[Leaf]) -> list[str]:
+def known_names(steps: Collection[_Step]) -> list[str]:
     """What can be typed for steps: their names without branches first, then in full."""
-    return list(dict.fromkeys([*(leaf.base for leaf in leaves), *(leaf.name for leaf in leaves)]))
+    return list(dict.fromkeys([*(step.base for step in steps), *(step.name for step in steps)]))
 
 
-def _is_branch_of(leaf: Leaf, word: str) -> bool:
-    return leaf.base == word or (bool(word) and leaf.name.startswith(f"{word}["))
+def _is_branch_of(step: _Step, word: str) -> bool:
+    return step.base == word or (bool(word) and step.name.startswith(f"{word}["))

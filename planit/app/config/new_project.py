@@ -8,7 +8,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from planit.app.config.cluster_presets import ClusterPreset
+from planit.app.config.cluster_presets import ClusterPreset, yaml_text
 from planit.errors import ConfigError
 
 _PLAN = """\
@@ -47,16 +47,18 @@ root:                                 # their order; planit.Parallel has steps a
   _args_: [prepare, train, report]
 """
 _PRIMARY = """\
-# planit's primary config: what holds if the command line says nothing else.
+# planit's primary config. What planit brings is beneath it; `planit --cfg job` prints all.
 defaults:
+  - planit
   # ${{slurm}}, what main steps ask for, is conf/slurm/{main}.yaml; slurm=NAME takes another preset.
   - slurm: {main}
   # ${{cpu}}, what light steps ask for
   - slurm@cpu: {light}
-  # Slurm where there is sbatch, else this machine
-  - backend: auto
   - plan: {name}
   - _self_
+
+# For every preset that does not say otherwise: account, mail_user, mail_type, qos ...
+slurm_defaults: {defaults}
 """
 # Keys of a primary config, or entries of its defaults list, that planit alone has.
 _OWN_KEYS = frozenset({"plan", "planit", "slurm", "slurm@cpu", "slurm_defaults"})
@@ -88,9 +90,15 @@ def primary_of(conf: Path) -> Path | None:
 
 
 def texts(
-    conf: Path, name: str, presets: Sequence[ClusterPreset], main: str, light: str
+    conf: Path,
+    name: str,
+    presets: Sequence[ClusterPreset],
+    main: ClusterPreset,
+    light: ClusterPreset,
 ) -> dict[Path, str]:
     """The files of a new project and what is in them.
+
+    The account of its main steps is in the primary config, for all presets, unless that exists.
 
     Args:
         conf: the project's conf/ folder.
@@ -101,8 +109,12 @@ def texts(
     """
     found = {conf / "plan" / f"{name}.yaml": _PLAN.format(name=name)}
     if primary_of(conf) is None:
-        primary = _PRIMARY.format(name=name, main=main, light=light)
-        found[conf / "planit.yaml"] = primary
+        account = main.fields.get("account")
+        presets = [one.without_account(account) for one in presets]
+        defaults = f"{{account: {yaml_text(account)}}}" if account else "{}"
+        found[conf / "planit.yaml"] = _PRIMARY.format(
+            name=name, main=main.name, light=light.name, defaults=defaults
+        )
     return found | {conf / "slurm" / f"{one.name}.yaml": one.text() for one in presets}
 
 

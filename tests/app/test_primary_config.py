@@ -87,6 +87,9 @@ def module(project: Path) -> Iterator[str]:
         "register_resolver('hours', lambda n: f'{n}:00:00')\n"
         "preset = {'_target_': 'planit.SlurmArgs', 'time': '7', 'partition': 'stored'}\n"
         "ConfigStore.instance().store(group='slurm', name='stored', node=preset)\n"
+        "from planit import SlurmArgs\n"
+        "typed = SlurmArgs(time='8', partition='typed')\n"
+        "ConfigStore.instance().store(group='slurm/in', name='typed', node=typed)\n"
         "step = {'func': 'os.getcwd', 'slurm_args': '${slurm}'}\n"
         "plan = {'_target_': 'planit.Plan', 'name': 's', 'steps': {'only': step}, 'root': 'only'}\n"
         "ConfigStore.instance().store(group='plan', name='stored', node=plan)\n",
@@ -427,6 +430,8 @@ def test_a_named_module_registers_resolvers_and_configs(module: str) -> None:
     assert times(steps_for("plan=mine")) == {"prepare": "01:00:00", "train": "3:00:00"}
     assert options("plan=mine", "slurm@cpu=stored")["prepare"]["partition"] == "stored"
     assert list(steps_for("plan=stored")) == ["only"]
+    typed = options("plan=stored", "slurm=in/typed", "slurm.time='9'", "slurm.mem_gb=3")["only"]
+    assert typed == {"time": "9", "partition": "typed", "mem": "3GB"}
 
 
 def test_modules_are_imported_for_a_sweep_and_a_word_names_them_too(module: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from hydra.core.config_store import ConfigStore
+from hydra.core.config_store import ConfigNode, ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from planit.app.config.defaults_lists import (
@@ -139,6 +139,7 @@ class Primary:
             except Exception as error:
                 told = f"{type(error).__name__}: {text_of(error)}"
                 raise ConfigError(f"planit.imports: {module} cannot be imported: {told}") from error
+        _open(ConfigStore.instance().repo.get("slurm", {}))
 
     @contextmanager
     def stored(self) -> Iterator[None]:
@@ -217,6 +218,15 @@ def _names_planit(content: Mapping[str, Any], lists: DefaultsLists) -> bool:
     """Whether a config names something of planit's, so that it cannot be another program's."""
     chosen = {key.partition("@")[0] for key in lists.groups | lists.overridden}
     return PLANITS in lists.configs or not {*chosen, *content}.isdisjoint(_GROUPS)
+
+
+def _open(presets: Mapping[str, Any]) -> None:
+    """Let stored presets that are SlurmArgs, which are frozen, take overrides."""
+    for stored in presets.values():
+        if isinstance(stored, ConfigNode):
+            OmegaConf.set_readonly(stored.node, value=False)
+        else:
+            _open(stored)
 
 
 def _own_file() -> Path:

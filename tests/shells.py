@@ -44,7 +44,7 @@ planit completion fish | source
 }
 _COLOR = re.compile(r"\x1b\[[0-9;]*m|\x1b\(B|[\x00\x07]")
 _OTHER_ESCAPE = re.compile(r"\x1b(\[[0-9;?<>=]*[a-zA-Z]|\][^\x07]*|[()].|[=>78])|\r")
-_LIMIT_S = 20.0
+_LIMIT_S = 60.0
 
 
 class Shell:

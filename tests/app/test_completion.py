@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from planit import Chain, Parallel, Step
 from planit.app.completing import answer as answers
@@ -101,6 +104,15 @@ def test_runs_and_plans_come_behind_the_verbs_that_take_them(project: str) -> No
     assert texts("submit", "--after", "o") == ["old"]
     assert texts("submit", "--after=o") == ["--after=old"]
     assert texts("runs", "") == texts("status", "p", "") == texts("current", "") == []
+
+
+def test_names_that_would_act_on_a_terminal_are_not_offered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made(tmp_path / "planit_runs", "red\x1b[31m", "20200101-000000-000-0000")
+    made(tmp_path / "planit_runs", "plain", "20200101-000000-001-\x1b[31m")
+    monkeypatch.chdir(tmp_path)
+    assert texts("status", "") == ["plain"]
 
 
 @pytest.mark.parametrize("verb", ["results", "show", "logs", "cancel"])
@@ -203,6 +215,24 @@ def test_a_line_of_bash_is_read_and_completed_as_it_is_quoted(
     assert (typed.words, typed.current) == (words, current)
     if line != "planit ":
         assert typed.replies(["a b[=$'c]"]) == replies
+
+
+WORDS = st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1))
+
+
+@settings(deadline=None)
+@given(WORDS)
+def test_words_are_read_as_they_were_quoted_and_quoted_as_they_are_read(words: list[str]) -> None:
+    assert Typed.read(f"{shlex.join(words)} ", BREAKS).words == words
+    line = " ".join(Typed.read("", BREAKS).replies(word.replace("\n", "") for word in words))
+    assert shlex.split(line) == [word.replace("\n", "") for word in words if word != "\n"]
+
+
+@settings(deadline=None)
+@given(st.text(), st.text())
+def test_whatever_is_typed_can_be_read(line: str, breaks: str) -> None:
+    typed = Typed.read(line, breaks)
+    assert 0 <= typed.kept <= len(typed.current)
 
 
 def test_a_file_that_output_goes_to_is_a_path() -> None:

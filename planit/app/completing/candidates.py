@@ -48,8 +48,9 @@ def candidates(words: Sequence[str], current: str) -> list[tuple[str, str]]:
 
 
 def _beginning(current: str, found: Candidates) -> list[tuple[str, str]]:
-    """Those that begin with what is typed, each once."""
-    return list({text: (text, told) for text, told in found if text.startswith(current)}.values())
+    """Those that begin with what is typed, each once, and only what a terminal just shows."""
+    notes = {text: told for text, told in found if text.startswith(current)}
+    return [(text, told) for text, told in notes.items() if f"{text}{told}".isprintable()]
 
 
 class _Line:

@@ -18,6 +18,7 @@ _NOT_SBATCH = frozenset(
         MORE,
         "array_parallelism",
         "max_requeues",
+        "retry",
         "setup",
         "signal_delay_s",
         "srun_args",
@@ -90,6 +91,11 @@ def refuse_contradictions(name: str, options: Mapping[str, Any]) -> None:
                 f"{flag} is {own!r}, and {name} say {value!r}", hint=f"say once what {flag} is"
             )
     flags = flags_of(options)
+    if flags.get("signal") is not None and "timeout" in (options.get("retry") or {}):
+        raise PlanError(
+            f"retry.timeout needs the signal for itself, and signal is {flags['signal']!r}",
+            hint="leave one of them out",
+        )
     memory = sorted(flag for flag in MEMORY if flags.get(flag) is not None)
     if len(memory) > 1:
         raise PlanError(

@@ -13,6 +13,7 @@ from planit.errors import PlanError, suggest
 from planit.nodes import walltime
 from planit.nodes.checks import check_additional, check_own, check_text, setup_lines
 from planit.nodes.flags import refuse_contradictions
+from planit.nodes.retry import canonical
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ GENERIC = {
     "stderr_to_stdout": "stderr_to_stdout",
     "max_requeues": "max_requeues",
     "num_gpus": "gpus_per_node",
+    "retry": "retry",
 }
 # Parameters of submitit's SlurmExecutor that make sense for a step of a plan. A "dependency" makes
 # sense for the plan as a whole, on the executor.
@@ -86,6 +88,7 @@ KNOWN_OPTIONS = frozenset(
         "gpus_per_node",
         "gpus_per_task",
         "qos",
+        "retry",
         "setup",
         "teardown",
         "mem",
@@ -150,6 +153,8 @@ def option_name(key: str) -> str:
 def _canonical_value(key: str, name: str, value: Any) -> Any:
     if name == "mem" and isinstance(value, int | float) and not isinstance(value, bool):
         return f"{int(value)}GB" if value == int(value) else f"{int(value * 1024)}MB"
+    if name == "retry":
+        return canonical(value, key)
     if name in ("setup", "teardown"):
         return setup_lines(key, value)
     if name == "additional_parameters":

@@ -7,6 +7,7 @@ what the user set.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import enum
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from functools import cached_property
 from typing import Any, TypeAlias
 
 from planit.errors import PlanError, suggest
-from planit.nodes import walltime
+from planit.nodes import retry, walltime
 from planit.nodes.checks import (
     check_additional,
     check_cluster,
@@ -75,6 +76,7 @@ class SlurmArgs:
         max_requeues: how often a step that can checkpoint (`submitit.helpers.Checkpointable`) is
             requeued when it has exceeded its time limit.
         qos: quality of service (sbatch's ``--qos``).
+        retry: how often the step is tried again, by what ended it; see `planit.nodes.retry`.
 
     Raises:
         PlanError: names the field, its value and what would be right.
@@ -95,6 +97,7 @@ class SlurmArgs:
     setup: list[str] = field(default_factory=list)
     max_requeues: int = 0
     qos: str | None = None
+    retry: Any = None
 
     def __post_init__(self) -> None:
         walltime.parse(self.time, "time")
@@ -115,6 +118,7 @@ class SlurmArgs:
             "additional_params",
             check_additional("additional_params", self.additional_params),
         )
+        object.__setattr__(self, "retry", retry.canonical(self.retry or {}))
         own = {**self.resources.options, "clusters": self.cluster, _MORE: self.additional_params}
         refuse_contradictions("additional_params", own)
 
@@ -155,6 +159,8 @@ class SlurmArgs:
             options["setup"] = list(self.setup)
         if self.max_requeues:
             options["max_requeues"] = self.max_requeues
+        if self.retry:
+            options["retry"] = copy.deepcopy(self.retry)
         additional = dict(self.additional_params)
         if self.cluster is not None:
             additional["clusters"] = self.cluster

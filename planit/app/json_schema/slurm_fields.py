@@ -22,6 +22,7 @@ from planit.app.json_schema.pieces import (
 )
 from planit.nodes import MailType, SlurmArgs, walltime
 from planit.nodes.resources import GENERIC, KNOWN_OPTIONS
+from planit.nodes.retry import KEYS as RETRY_KEYS
 from planit.nodes.slurm_args import MINIMA
 
 _TIME = "slurm_time"
@@ -115,11 +116,35 @@ def _field(name: str, hint: Any) -> Schema:
         events = [str(event) for event in MailType]
         listed = one_of([*events, *map(str.lower, events)], "")
         return {"type": ["array", "string"], "items": listed, "examples": [["END", "FAIL"]]}
+    if name == "retry":
+        return _retry()
     if name == "setup":
         return {"type": ["array", "string"], "items": {"type": "string"}}
     if hint in (int, int | None):
         return value_of("integer", minimum=MINIMA[name])
     return {str: text, str | None: text, dict[str, Any]: lambda: value_of("object")}[hint]()
+
+
+def _retry() -> Schema:
+    """The rules by cause."""
+    kinds: dict[str, Schema] = {
+        "times": value_of("integer", minimum=1),
+        "mem": text("What the memory is multiplied by each time.", pattern=r"x\d+(\.\d+)?"),
+        "time": text("What the wall time is multiplied by.", pattern=r"x\d+(\.\d+)?"),
+        "delay": text("How long it waits before it starts again.", pattern=r"\d+\s*[smh]"),
+        "exclude": value_of("boolean"),
+        "on": {"type": "array", "items": {"type": "string"}},
+    }
+    rules = {
+        str(cause): {
+            "type": ["object", "null"],
+            "properties": {key: kinds[key] for key in keys},
+            "required": ["times"],
+            "additionalProperties": False,
+        }
+        for cause, keys in RETRY_KEYS.items()
+    }
+    return {"type": ["object"], "properties": rules, "additionalProperties": False}
 
 
 def _needed() -> list[str]:

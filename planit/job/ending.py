@@ -12,7 +12,7 @@ import re
 import signal
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from planit.errors import StorageError
@@ -30,7 +30,12 @@ _SIGNALLED = 128  # a shell's exit code for a process that signal n ended is 128
 
 
 def end_step(
-    files: TaskFiles, restart: int, code: int, *, job: str | None = None
+    files: TaskFiles,
+    restart: int,
+    code: int,
+    *,
+    job: str | None = None,
+    or_retry: Callable[[EndMarker], EndMarker] | None = None,
 ) -> tuple[Outcome, int]:
     """Write the end marker of an attempt whose processes have ended.
 
@@ -39,6 +44,8 @@ def end_step(
         restart: which attempt.
         code: exit code of the process, or of what started its ranks; 128 + n for signal n.
         job: the job's id, where the environment does not say it.
+        or_retry: makes of an end the marker of an attempt that is followed by another one, or adds
+            why it is not.
 
     Returns:
         The outcome, and the exit code that the job must end with; 0 only for "succeeded".
@@ -50,6 +57,8 @@ def end_step(
         verdict = _rank_without_report(files, reports) or verdict
     now = time.time()
     first = reports.get(0)
+    if or_retry is not None and verdict.outcome is not Outcome.SUCCEEDED:
+        verdict = or_retry(verdict)
     if first is not None and verdict is first and now - (first.ended or 0) < _LATE_S:
         files.end_with_report(restart)
         return first.outcome, first.exit_code

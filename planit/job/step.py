@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Any
 
 from planit.errors import StorageError, text_of
-from planit.job import frozen
+from planit.job import frozen, retries
 from planit.job.command import CommandFailedError
 from planit.job.ending import EXIT_NO_SPACE, EXIT_REQUEUED, identity
 from planit.job.gpu import GpuMemory
@@ -92,6 +92,7 @@ class _Step:
         self.checkpoint = Path(os.environ["PLANIT_STEP_DIR"], CHECKPOINT)
         self.gpu = GpuMemory()
         self.requeued = False
+        self.cause: str | None = None
         self.code = CodeUsed()
         self.umask = self.closed = closed_umask()
 
@@ -103,18 +104,23 @@ class _Step:
             start = StartMarker(identity(), started, self.pid)
             self.task.write_start(self.restart, start)
         outcome, error, code, value = Outcome.FAILED, None, 1, None
+        policy = retries.policy_of(os.environ)
         try:
             value = self._call()
             outcome, code = Outcome.SUCCEEDED, 0
         except CommandFailedError as problem:
             code, error = problem.exit_code, _error(problem)
+            self.cause = retries.cause_of_error(problem, policy)
         except SystemExit as stop:
             outcome, code = _read_exit(stop, requeued=self.requeued)
             error = None if code == 0 else _error(stop)
+            if outcome is Outcome.FAILED:
+                self.cause = retries.cause_of_error(stop, policy)
         except (Terminated, KeyboardInterrupt) as stop:
             outcome, code, error = Outcome.TERMINATED, EXIT_SIGTERM, _error(stop)
         except BaseException as problem:
             error = _error(problem)
+            self.cause = retries.cause_of_error(problem, policy)
             if os.getpid() == self.pid:
                 _print(error.traceback)
             code = 128 - getattr(problem, "returncode", 0) if _is_killed_child(problem) else 1
@@ -178,6 +184,7 @@ class _Step:
             peak_memory_bytes=_peak_memory_bytes(),
             peak_gpu_memory_bytes=self.gpu.peak_bytes(),
             result=None if plain is None else plain.value,
+            cause=self.cause if outcome is Outcome.FAILED else None,
         )
         self.task.write_report(self.restart, self.rank, report, returned)
         os.umask(self.umask)

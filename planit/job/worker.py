@@ -24,7 +24,11 @@ from types import FrameType
 from planit.errors import RunError
 from planit.job import ending, gate
 from planit.job.dependents import cancel_dependents, release_dependents
+from planit.job.out_of_memory import was_out_of_memory
+from planit.job.put_back import OUT_OF_TIME, check_nodes, end_or_retry
+from planit.job.retries import policy_of
 from planit.job.step import OpenedStep, run_step
+from planit.nodes.retry import Cause
 from planit.record import trust
 from planit.record.files import close_log, is_shared
 from planit.record.markers import Outcome
@@ -35,6 +39,7 @@ EXIT_UNTRUSTED = 126
 EXIT_NOT_OF_RECORD = 125
 EXIT_BLOCKED = 1
 EXIT_NO_RECORD = 1
+_GRACE_S = 30  # for a step that is ended before its time limit, to be tried again
 # What a batch script may be sent (sbatch manual, "--signal"), which is meant for the step.
 _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -58,7 +63,8 @@ def main(arguments: Sequence[str] = ()) -> int:
         return EXIT_UNTRUSTED
     try:
         if verb == "close":
-            return _end(task, int(rest[0]))
+            out_of_time = os.environ.get(OUT_OF_TIME) == "1"
+            return _end(task, int(rest[0]), of_children=False, out_of_time=out_of_time)
         if verb == "step":
             return run_step(opened)
         return 0 if verb == "open" else _run_and_wait(opened, task)
@@ -79,7 +85,12 @@ def _check(task: TaskFiles) -> int:
         ending.write_blocked(task, restart_count(), str(problem))
         _cancel_dependents()
         return EXIT_BLOCKED
-    return 0
+    policy = policy_of(os.environ)
+    if policy is None or (code := check_nodes(task, policy)) == 0:
+        return 0
+    if code != ending.EXIT_REQUEUED:
+        _cancel_dependents()
+    return code
 
 
 def _run_and_wait(opened: OpenedStep, task: TaskFiles) -> int:
@@ -87,24 +98,43 @@ def _run_and_wait(opened: OpenedStep, task: TaskFiles) -> int:
     child = os.fork()
     if child == 0:
         return run_step(opened)
+    policy = policy_of(os.environ)
+    warned = False
 
     def forward(number: int, _frame: FrameType | None) -> None:
         with suppress(ProcessLookupError):
             os.kill(child, number)
 
+    def warn(_number: int, _frame: FrameType | None) -> None:
+        nonlocal warned
+        warned = True
+        signal.signal(signal.SIGALRM, lambda *_: forward(signal.SIGKILL, None))
+        signal.alarm(_GRACE_S)
+        forward(signal.SIGTERM, None)
+
     for number in _FORWARDED:
         signal.signal(number, forward)
+    if policy is not None and Cause.TIMEOUT in policy.rules:
+        signal.signal(signal.SIGUSR1, warn)
     _, status = os.waitpid(child, 0)
+    signal.alarm(0)
     code = os.waitstatus_to_exitcode(status)
-    return _end(task, code if code >= 0 else 128 - code)
+    return _end(task, code if code >= 0 else 128 - code, of_children=True, out_of_time=warned)
 
 
-def _end(task: TaskFiles, code: int) -> int:
+def _end(task: TaskFiles, code: int, *, of_children: bool, out_of_time: bool) -> int:
     """Write the end marker of the step; the exit code of the job.
 
     What was terminated or killed may have been requeued: then what waits for it goes on waiting.
     """
-    outcome, code = ending.end_step(task, restart_count(), code)
+    policy = policy_of(os.environ)
+    if policy is None:
+        outcome, code = ending.end_step(task, restart_count(), code)
+    else:
+        out_of_memory = was_out_of_memory(task, code, of_children=of_children)
+        outcome, code = end_or_retry(
+            task, policy, code, out_of_memory=out_of_memory, out_of_time=out_of_time
+        )
     task.clean_up(Path(os.environ["PLANIT_STEP_DIR"]), succeeded=outcome is Outcome.SUCCEEDED)
     if outcome is Outcome.FAILED:
         _cancel_dependents()

@@ -54,6 +54,53 @@ class StepError:
         return cls(kind or "Error", message, traceback)
 
 
+@dataclass(frozen=True)
+class Retry:
+    """A step is tried again after an attempt, in the same job.
+
+    Attributes:
+        cause: what ended the attempt, as a retry policy names it.
+        number, total: of the next attempt, as in "attempt 2 of 3".
+        memory_mb, minutes: what the next attempt has; None if that is not known.
+        told: what could not be raised as it should be, a line each.
+    """
+
+    cause: str
+    number: int
+    total: int
+    memory_mb: int | None = None
+    minutes: int | None = None
+    told: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "cause": self.cause,
+            "number": self.number,
+            "total": self.total,
+            "memory_mb": self.memory_mb,
+            "minutes": self.minutes,
+            "told": list(self.told),
+        }
+
+    @classmethod
+    def from_json(cls, content: Any) -> Retry | None:
+        """Read one; None if it is not whole."""
+        if not isinstance(content, Mapping):
+            return None
+        cause = fields.text(content, "cause")
+        number, total = fields.whole(content, "number"), fields.whole(content, "total")
+        if cause is None or number is None or total is None:
+            return None
+        return cls(
+            cause,
+            number,
+            total,
+            fields.whole(content, "memory_mb"),
+            fields.whole(content, "minutes"),
+            tuple(fields.texts(content, "told")),
+        )
+
+
 class JobIdentity(NamedTuple):
     """The job that wrote a marker, as squeue shows its id, and where it ran."""
 
@@ -115,6 +162,8 @@ class EndMarker:
         error: what ended it, unless it succeeded.
         peak_memory_bytes, peak_gpu_memory_bytes: the largest that was seen.
         result: what the step returned, if that is plain data (see `planit.record.plain_data`).
+        cause: why it failed, as a retry policy names it, if the step has one.
+        retry: the step is tried again; the outcome is then "requeued".
     """
 
     outcome: Outcome
@@ -128,8 +177,11 @@ class EndMarker:
     peak_memory_bytes: int | None = None
     peak_gpu_memory_bytes: int | None = None
     result: Any = None
+    cause: str | None = None
+    retry: Retry | None = None
 
     def as_json(self) -> dict[str, Any]:
+        more = {"cause": self.cause, "retry": self.retry and self.retry.as_json()}
         return {
             **self.job.as_json(),
             "outcome": self.outcome.value,
@@ -142,6 +194,7 @@ class EndMarker:
             "peak_memory_bytes": self.peak_memory_bytes,
             "peak_gpu_memory_bytes": self.peak_gpu_memory_bytes,
             "result": self.result,
+            **{name: value for name, value in more.items() if value is not None},
         }
 
     @classmethod
@@ -165,6 +218,8 @@ class EndMarker:
             peak_memory_bytes=fields.whole(content, "peak_memory_bytes"),
             peak_gpu_memory_bytes=fields.whole(content, "peak_gpu_memory_bytes"),
             result=content.get("result"),
+            cause=fields.text(content, "cause"),
+            retry=Retry.from_json(content.get("retry")),
         )
 
 

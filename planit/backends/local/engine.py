@@ -28,12 +28,14 @@ from planit.backends.local.children import fork_step, spawn_step
 from planit.backends.local.events import EventWriter
 from planit.backends.local.machine import Machine
 from planit.backends.local.processes import StepProcess, StepProcesses
+from planit.backends.local.retries import or_retry
 from planit.backends.local.workload import ONE_PROCESS, LocalTask, read_stages
 from planit.errors import PlanError, PlanitError, RunError, StorageError
 from planit.graph import Tracker
 from planit.job import frozen
 from planit.job.ending import EXIT_NO_SPACE, end_step, unwritten
 from planit.job.hydra.app_run import import_hydra
+from planit.job.retries import POLICY
 from planit.job.step import import_payload
 from planit.nodes.functions import resolve
 from planit.record import context, fields, local_files, trust
@@ -94,7 +96,7 @@ class Engine:
         self.tracker: Tracker[LocalTask] = Tracker(
             self.stages,
             rank=lambda task: -task.stage.remaining_s,
-            needs=lambda task: task.stage.request,
+            needs=lambda task: (task.request, task.not_before),
         )
         self.context = context.read(self.run.path, self.number)
         self.forks = self.settings.get("isolation") != "spawn"
@@ -153,10 +155,10 @@ class Engine:
 
     def _start_what_fits(self) -> None:
         def fits(task: LocalTask) -> bool:
-            return self.machine.fits(task.stage.request)
+            return task.not_before <= time.monotonic() and self.machine.fits(task.request)
 
         while (task := self.tracker.next(fits)) is not None:
-            gpus = self.machine.take(task.stage.request)
+            gpus = self.machine.take(task.request)
             try:
                 pid = self._start(task, gpus)
             except (OSError, PlanitError, subprocess.SubprocessError) as problem:
@@ -185,7 +187,7 @@ class Engine:
         cause = f"it could not be started: {getattr(problem, 'message', problem)}"
         if isinstance(problem, OSError) and problem.filename is not None:
             cause = f"it could not be started: {problem.filename}: {problem.strerror}"
-        self.machine.give_back(task.stage.request, gpus)
+        self.machine.give_back(task.request, gpus)
         self.failed = True
         self._end(task, "FAILED", cause=cause)
 
@@ -203,15 +205,17 @@ class Engine:
             "SUBMITIT_LOCAL_JOB_ID": task.key,
             **ONE_PROCESS,
         }
-        if self.machine.gpus or task.stage.request.gpus:
+        if task.stage.retry:
+            environment[POLICY] = json.dumps(task.stage.retry)
+        if self.machine.gpus or task.request.gpus:
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
         return environment
 
     def _ended(self, process: StepProcess) -> None:
         """Nothing is left of a step: record its end, or let it start again."""
         task, code = process.task, process.code
-        self.machine.give_back(task.stage.request, process.gpus)
-        outcome, code, cause = self._end_marker(task, code if code >= 0 else 128 - code)
+        self.machine.give_back(task.request, process.gpus)
+        outcome, code, cause = self._end_marker(process, code if code >= 0 else 128 - code)
         requeued = outcome is Outcome.REQUEUED
         if requeued and not process.cancelled and not self.draining:
             self.events.write(task.key, "PENDING", name=task.name)
@@ -233,14 +237,22 @@ class Engine:
         for blocked in self.tracker.end(task, succeeded=state == "COMPLETED"):
             self.events.write(blocked.key, "CANCELLED", name=blocked.name, blocked=True)
 
-    def _end_marker(self, task: LocalTask, code: int) -> tuple[Outcome, int, str | None]:
+    def _end_marker(self, process: StepProcess, code: int) -> tuple[Outcome, int, str | None]:
         """How a step whose process has ended did so, its exit code, and why it has no marker.
 
         Without a marker it failed.
         """
+        task = process.task
         files = self._files(task)
+        wanted = not (process.cancelled or self.draining)
         try:
-            outcome, code = end_step(files, task.restarts, code, job=task.key)
+            outcome, code = end_step(
+                files,
+                task.restarts,
+                code,
+                job=task.key,
+                or_retry=or_retry(process, files, code, self.machine) if wanted else None,
+            )
         except (OSError, RunError) as error:
             cause = unwritten(getattr(error, "reason", "") or str(error)).message
             _note(f"{task.name}: {cause}")

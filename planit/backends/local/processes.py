@@ -10,11 +10,12 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from planit.backends.local.children import signal_group
 from planit.backends.local.descendants import Leftovers, children
 from planit.backends.local.workload import LocalTask
+from planit.job.out_of_memory import kernel_kills
 
 _POLL_S = 0.2
 _LEFTOVERS_POLL_S = 0.01
@@ -29,6 +30,7 @@ class StepProcess:
         gpus: the GPUs that it has.
         started: by the monotonic clock, in seconds.
         code: its exit code; a negative one is a signal.
+        oom_kills: how many processes of this machine the kernel had ended for their memory before.
     """
 
     task: LocalTask
@@ -39,6 +41,7 @@ class StepProcess:
     code: int = 0
     out_of_time: bool = False
     cancelled: bool = False
+    oom_kills: int = field(default_factory=kernel_kills)
 
 
 class StepProcesses:
@@ -72,7 +75,7 @@ class StepProcesses:
     def add(self, task: LocalTask, pid: int, gpus: list[str]) -> None:
         """A step's process has been started."""
         process = self._by_pid[pid] = StepProcess(task, pid, gpus, time.monotonic())
-        self._set_alarm(process.started + task.stage.wall_s, process, self._time_out)
+        self._set_alarm(process.started + task.wall_s, process, self._time_out)
         if task.stage.warn_s:
             self._set_alarm(process.started + task.stage.warn_s, process, _warn)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from planit.backends.local.machine import Request
 from planit.errors import RunError
@@ -32,6 +34,9 @@ class LocalTask:
     Attributes:
         key: its job id, ``1.3`` or ``1.3_7``.
         restarts: how often it was requeued.
+        raised: what it needs of the machine since a retry, unless that is what the stage does.
+        longer_s: its time limit since a retry, likewise.
+        not_before: when it may start, by the monotonic clock.
     """
 
     key: str
@@ -39,6 +44,19 @@ class LocalTask:
     slug: str
     stage: LocalStage
     restarts: int = 0
+    raised: Request | None = None
+    longer_s: float | None = None
+    not_before: float = 0.0
+
+    @property
+    def request(self) -> Request:
+        """What it needs of the machine."""
+        return self.raised or self.stage.request
+
+    @property
+    def wall_s(self) -> float:
+        """Its time limit."""
+        return self.longer_s or self.stage.wall_s
 
     @property
     def index(self) -> int:
@@ -57,6 +75,7 @@ class LocalStage:
         warn_s: when a step is warned before its limit, or 0 for never.
         script: the script that runs a step with setup or teardown lines, or None.
         max_concurrent: how many steps may run at once, or None.
+        retry: the policy of its steps, if they have one.
         remaining_s: wall time of the longest way from its start to the end of the plan.
     """
 
@@ -68,6 +87,7 @@ class LocalStage:
     script: str | None
     max_concurrent: int | None
     is_array: bool
+    retry: Mapping[str, Any] = field(default_factory=dict)
     tasks: list[LocalTask] = field(default_factory=list)
     remaining_s: float = 0.0
 
@@ -117,4 +137,5 @@ def _stage(run: RunDir, number: int, one: SubmittedStage) -> LocalStage:
         script=str(run.stage_dir(number, one.number).script) if needs_shell else None,
         max_concurrent=one.max_concurrent,
         is_array=one.array,
+        retry=options.get("retry") or {},
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from planit.backends.shell import WAIT, lines_around
+from planit.backends.slurm.retry_script import retry_flags, retry_lines, warning_lines
 from planit.errors import PlanError
 from planit.nodes.flags import flags_of, task_count
 from planit.record.run_dir import RunDir
@@ -98,6 +99,7 @@ def _directives(spec: ScriptSpec) -> list[str]:
     if spec.checkpoints:
         delay = spec.options.get("signal_delay_s", DEFAULT_SIGNAL_DELAY_S)
         flags.setdefault("signal", f"USR2@{delay}")
+    flags |= retry_flags(spec.options, checkpoints=spec.checkpoints)
     if spec.array is not None:
         flags["array"] = spec.array
     if spec.dependency is not None:  # which sbatch's command line replaces for other steps
@@ -146,6 +148,7 @@ def _environment(spec: ScriptSpec) -> list[str]:
     ]
     if spec.cancels:
         lines.append("export PLANIT_CANCELS=1")
+    lines += retry_lines(spec.options)
     if spec.trust_group:
         lines.append(f"export {TRUST_GROUP}=1")
     lines.append("export PLANIT_RESTART=${SLURM_RESTART_COUNT:-0}")
@@ -183,6 +186,7 @@ def _body(spec: ScriptSpec) -> list[str]:
         run = [
             "# Nothing of the user's runs before the record says that the step may run.",
             f"{worker} open || exit $?",
+            *warning_lines(spec.options),
             *lines_around(_command(spec), spec.options),
             f'{worker} close "$planit_code"',
             "planit_code=$?",

@@ -1,0 +1,69 @@
+"""What the steps of the tests of retries run: each notes its tries in a file of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+MB = 2**20
+
+
+def note(path: str, text: str) -> None:
+    """Add a line to a file."""
+    with Path(path).open("a") as file:
+        file.write(f"{text}\n")
+
+
+def tried(path: str) -> int:
+    """Which try this is, from 1."""
+    number = len(Path(path).read_text().splitlines()) + 1 if Path(path).exists() else 1
+    note(path, f"try {number}")
+    return number
+
+
+def flaky(path: str, failures: int) -> None:
+    """Fail so many times with an error of the network."""
+    if tried(path) <= failures:
+        raise ConnectionResetError("the other side is gone")
+
+
+def fails(path: str, _number: int) -> None:
+    """Fail with another error."""
+    tried(path)
+    raise ValueError("broken")
+
+
+def cuda_out_of_memory(path: str, failures: int) -> None:
+    """Fail as torch does."""
+    if tried(path) <= failures:
+        raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+
+def needs_memory(path: str, megabytes: int) -> None:
+    """Fail as a process does that gets no more memory than its job has."""
+    tried(path)
+    if megabytes > memory_mb():
+        raise MemoryError
+
+
+def memory_mb() -> int:
+    """What the job has: by Slurm, or by what the engine granted in the attempt before."""
+    if (by_slurm := os.environ.get("SLURM_MEM_PER_NODE")) is not None:
+        return int(by_slurm)
+    run, stage = os.environ["PLANIT_RUN_DIR"], os.environ["PLANIT_STAGE"]
+    restart = int(os.environ["PLANIT_RESTART"])
+    if restart == 0:
+        return 0
+    folder = Path(run, "stages", f"{os.environ['PLANIT_SUBMISSION']}.{stage}")
+    record = folder / f"{os.environ['PLANIT_TASK']}.{restart - 1}.json"
+    before: Any = json.loads(record.read_text().splitlines()[0])
+    return int(before["retry"]["memory_mb"])
+
+
+def slow_until(path: str, tries: int) -> None:
+    """Take longer than any time limit, but not the last time."""
+    if tried(path) < tries:
+        time.sleep(600)

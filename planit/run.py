@@ -21,6 +21,7 @@ from planit.status.run_status import run_status
 from planit.status.states import RunStatus, State
 from planit.submit.cancellation import Cancelled, cancel
 from planit.submit.decisions import ResumeDecision
+from planit.submit.raising import Raised
 from planit.submit.recorded_calls import NewArgument
 from planit.submit.resumption import Edit, Resume
 
@@ -119,6 +120,7 @@ class Run:
         frozen_code: bool = False,
         arguments: Mapping[str, Mapping[str, Any]] | Sequence[NewArgument] = (),
         progress: Callable[[int, int], None] | None = None,
+        raised: bool = False,
     ) -> list[ResumeDecision]:
         """Submit again what is not done, and everything behind it; keep the rest.
 
@@ -136,6 +138,7 @@ class Run:
                 name without its branch means all branches, ``"model.size"`` is a key inside an
                 argument. They are kept by later resumes, and `planit status` tells of them.
             progress: called with (done, total): how many stages are submitted.
+            raised: give what ran out of memory or time more of it, as its retry policy says.
 
         Raises:
             RunError: an unknown or running step, or somebody else is working on the run.
@@ -143,7 +146,8 @@ class Run:
             SchedulerError: Slurm does not answer.
             SubmissionError: Slurm refused a job; nothing new is left in the queue.
         """
-        edit = _edit(slurm, resources)
+        more = Raised(self._dir, histories.read(self._dir), self.status()) if raised else None
+        edit = _edit(slurm, resources, more)
         new = self._new_arguments(arguments) if isinstance(arguments, Mapping) else arguments
         job = Resume(self._dir, self.backend, start_from, only, edit, frozen_code, new)
         if progress is not None:
@@ -221,13 +225,17 @@ def failure_of(status: RunStatus) -> StepsFailedError:
 
 
 def _edit(
-    slurm: Mapping[str, Any] | None, resources: Mapping[str, Resources] | Edit | None
+    slurm: Mapping[str, Any] | None,
+    resources: Mapping[str, Resources] | Edit | None,
+    raised: Edit | None,
 ) -> Edit | None:
-    if not slurm and not resources:
+    if not slurm and not resources and raised is None:
         return None
 
     def edit(now: Mapping[str, Resources]) -> Mapping[str, Resources]:
         new = {name: changed(old, slurm) for name, old in now.items()} if slurm else {}
+        if raised is not None:
+            new = {**new, **raised({**now, **new})}
         return {**new, **(resources({**now, **new}) if callable(resources) else resources or {})}
 
     return edit

@@ -19,7 +19,7 @@ from planit.job.retries import (
     retried,
 )
 from planit.nodes.retry import Cause, RetryPolicy
-from planit.record.markers import EndMarker, Outcome, Retry, StepError
+from planit.record.markers import NODE_FAIL, EndMarker, Outcome, Retry, StepError
 from planit.record.task_files import TaskFiles, restart_count
 
 OUT_OF_TIME = "PLANIT_OUT_OF_TIME"
@@ -74,12 +74,12 @@ def check_nodes(
         return 0
     left = rule.times - len(failed)
     number = len(before) + 2
-    error = StepError("NodeFail", f"{failed[-1]} failed")
+    error = StepError(NODE_FAIL, f"{failed[-1]} failed")
     if left < 0:
-        words = f"{failed[-1]} failed (attempt {number - 1} of {number - 1})"
-        end = EndMarker(Outcome.FAILED, 1, identity(), ended=time.time(), cause=Cause.NODE_FAIL)
-        task.write_end(restart, replace(end, error=StepError("NodeFail", words)))
-        _print(words)
+        words = f"attempt {number - 1} of {number - 1}"
+        end = EndMarker(Outcome.FAILED, 1, identity(), ended=time.time(), error=error)
+        task.write_end(restart, replace(end, cause=str(Cause.NODE_FAIL), no_retry=words))
+        _print(f"{failed[-1]} failed ({words})")
         return 1
     last = _last_without_end(task, restart)
     start = None if last is None else task.start(last)

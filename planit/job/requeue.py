@@ -16,7 +16,7 @@ from collections.abc import Collection
 from planit.errors import PlanError
 from planit.job.retries import Granted, NextAttempt, NotRequeuedError
 from planit.nodes import walltime
-from planit.nodes.retry import Cause
+from planit.nodes.retry import Cause, memory_text
 
 _TIMEOUT_S = 60.0
 _RELEASE_TRIES = 3
@@ -155,11 +155,6 @@ def _raised_minutes(shown: dict[str, str], planned: NextAttempt, told: list[str]
             f"time: {after} minutes, not {wanted}, which partition {partition} does not allow"
         )
     return after
-
-
-def memory_text(megabytes: int) -> str:
-    """``64 GB``, or ``600 MB`` where it is not whole."""
-    return f"{megabytes // 1024} GB" if megabytes % 1024 == 0 else f"{megabytes} MB"
 
 
 def _memory_of(shown: dict[str, str]) -> int | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from planit.errors import PlanError
 from planit.job.ending import EXIT_REQUEUED
 from planit.nodes.retry import Cause, RetryPolicy, Rule, kinds_of
-from planit.record.markers import EndMarker, Outcome, Retry, StepError
+from planit.record.markers import EndMarker, Outcome, Retry
 from planit.record.task_files import TaskFiles
 
 POLICY = "PLANIT_RETRY"
@@ -112,12 +112,12 @@ def retried(
     left = rule.times - sum(one.cause == cause for one in before)
     number = len(before) + 1
     if left <= 0:
-        return _with_words(end, f"attempt {number} of {number}")
+        return _failed(end, f"attempt {number} of {number}")
     planned = NextAttempt(cause, rule, number + 1, number + left)
     try:
         granted = put_back(planned)
     except NotRequeuedError as why:
-        return _with_words(end, f"not tried again: {why}")
+        return _failed(end, f"not tried again: {why}")
     retry = Retry(
         str(cause),
         planned.number,
@@ -129,9 +129,6 @@ def retried(
     return replace(end, outcome=Outcome.REQUEUED, exit_code=EXIT_REQUEUED, retry=retry)
 
 
-def _with_words(end: EndMarker, words: str) -> EndMarker:
+def _failed(end: EndMarker, words: str) -> EndMarker:
     """How a step failed for good; what waits for it is cancelled."""
-    error = end.error or StepError("EndedEarly", "it ended without an error")
-    first, *rest = error.message.splitlines() or [""]
-    message = "\n".join([f"{first} ({words})", *rest])
-    return replace(end, outcome=Outcome.FAILED, error=replace(error, message=message))
+    return replace(end, outcome=Outcome.FAILED, no_retry=words)

@@ -131,6 +131,11 @@ def canonical(given: Any, name: str = "retry") -> dict[str, dict[str, Any]]:
     return found
 
 
+def memory_text(megabytes: int) -> str:
+    """``64 GB``, or ``600 MB`` where it is not whole."""
+    return f"{megabytes // 1024} GB" if megabytes % 1024 == 0 else f"{megabytes} MB"
+
+
 def kinds_of(error: BaseException) -> tuple[str, ...]:
     """The names by which a rule may mean an exception: its class's, and those of its bases."""
     names: list[str] = []

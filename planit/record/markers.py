@@ -12,6 +12,9 @@ from typing import Any, NamedTuple
 
 from planit.record import fields
 
+NODE_FAIL = "NodeFail"
+"""The type of error of a step whose node failed."""
+
 
 class Outcome(enum.StrEnum):
     """How an attempt at a step ended."""
@@ -164,6 +167,7 @@ class EndMarker:
         result: what the step returned, if that is plain data (see `planit.record.plain_data`).
         cause: why it failed, as a retry policy names it, if the step has one.
         retry: the step is tried again; the outcome is then "requeued".
+        no_retry: why it is not, though it has a policy for this cause: "attempt 3 of 3".
     """
 
     outcome: Outcome
@@ -179,9 +183,11 @@ class EndMarker:
     result: Any = None
     cause: str | None = None
     retry: Retry | None = None
+    no_retry: str | None = None
 
     def as_json(self) -> dict[str, Any]:
-        more = {"cause": self.cause, "retry": self.retry and self.retry.as_json()}
+        retry = self.retry and self.retry.as_json()
+        more = {"cause": self.cause, "retry": retry, "no_retry": self.no_retry}
         return {
             **self.job.as_json(),
             "outcome": self.outcome.value,
@@ -220,6 +226,7 @@ class EndMarker:
             result=content.get("result"),
             cause=fields.text(content, "cause"),
             retry=Retry.from_json(content.get("retry")),
+            no_retry=fields.text(content, "no_retry"),
         )
 
 

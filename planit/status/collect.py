@@ -15,7 +15,7 @@ from planit.errors import SchedulerError
 from planit.record import lock, log_files
 from planit.record.history import History, Leaf, Placement
 from planit.record.jobs import JobView
-from planit.record.markers import EndMarker, Outcome, Tries
+from planit.record.markers import EndMarker, Outcome, Retry, Tries
 from planit.record.records import RunRecords
 from planit.record.run_dir import RunDir
 from planit.status.cache import CachedStates
@@ -185,10 +185,16 @@ def _evidence(
         view=view,
         missing_s=0.0 if since is None else max(0.0, at - since),
         last=cache.last(leaf.name, place),
+        retry=_last_retry(place, tries),
     )
     if not found.started or found.is_live or found.outcome is Outcome.SUCCEEDED:
         return found
     return replace(found, memory_complaint=log_files.has_memory_complaint(run, history, leaf))
+
+
+def _last_retry(place: Placement, tries: Tries) -> Retry | None:
+    own = sorted(attempt for attempt in tries.ends if attempt.submission == place.submission)
+    return next((one for at in reversed(own) if (one := tries.ends[at].retry)), None)
 
 
 def _newest(place: Placement | None, tries: Tries) -> _Newest:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from planit.record.markers import EndMarker, Outcome
+from planit.nodes.retry import Cause
+from planit.record.markers import NODE_FAIL, EndMarker, Outcome
 from planit.status.evidence import Answer, Evidence
 from planit.status.states import State, printable
 
@@ -76,6 +77,8 @@ def decide(e: Evidence) -> Verdict:  # noqa: C901, PLR0911, PLR0912 (a table: on
         return _requeued(e) or Verdict(State.DONE, by_marker=True)
     if e.outcome is Outcome.BLOCKED:
         return _live(e) or Verdict(State.BLOCKED, _error_line(e.end), by_marker=True)
+    if e.end is not None and e.end.no_retry is not None:
+        return _live(e) or _not_retried(e.end)
     if _ran_out_of_memory(e):
         return Verdict(State.OUT_OF_MEMORY, "out of memory", by_marker=e.outcome is not None)
     if e.outcome is Outcome.FAILED and e.answer is Answer.NO_ANSWER:
@@ -103,6 +106,20 @@ def _requeued(e: Evidence) -> Verdict | None:
     """A step that succeeded and was put back into the queue by hand."""
     waits = e.is_live and SLURM_STATES.get(str(e.view and e.view.state)) in _WAITING
     return _from_scheduler(e) if waits else None
+
+
+_BY_CAUSE = {
+    Cause.OOM: State.OUT_OF_MEMORY,
+    Cause.TIMEOUT: State.TIMEOUT,
+    Cause.NODE_FAIL: State.NODE_FAIL,
+}
+
+
+def _not_retried(end: EndMarker) -> Verdict:
+    """A step with a retry policy that is not tried again."""
+    state = next((found for cause, found in _BY_CAUSE.items() if cause == end.cause), State.FAILED)
+    words = _PLAIN_CAUSES.get(state) or _error_line(end)
+    return Verdict(state, printable(f"{words} ({end.no_retry})"), by_marker=True)
 
 
 _ENDED_BY_SIGNAL = (Outcome.KILLED, Outcome.TERMINATED)
@@ -187,7 +204,15 @@ def _last_state(e: Evidence) -> State:
 
 
 # Types of errors whose texts are planit's own, and say all.
-_OWN_TEXTS = ("Blocked", "CommandFailedError", "EndedEarly", "Killed", "Terminated", "Unwritten")
+_OWN_TEXTS = (
+    "Blocked",
+    "CommandFailedError",
+    "EndedEarly",
+    "Killed",
+    NODE_FAIL,
+    "Terminated",
+    "Unwritten",
+)
 
 
 def _error_line(end: EndMarker | None) -> str:

@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass
 
 from planit.record.jobs import JobView
-from planit.record.markers import EndMarker, Outcome
+from planit.record.markers import EndMarker, Outcome, Retry
 from planit.status.states import State
 
 
@@ -37,6 +37,7 @@ class Evidence:
         view: the job as the scheduler shows it, if it does.
         missing_s: seconds since queue and accounting first left the job out; 0 for the first time.
         last: the state that an earlier status found.
+        retry: what the newest job's last retry was after, and what it has.
         memory_complaint: whether Slurm wrote into the log that the job used too much memory.
     """
 
@@ -53,6 +54,7 @@ class Evidence:
     missing_s: float = 0.0
     last: State | None = None
     memory_complaint: bool = False
+    retry: Retry | None = None
 
     @property
     def outcome(self) -> Outcome | None:

@@ -16,6 +16,7 @@ from planit.status.causes import with_causes
 from planit.status.collect import collect
 from planit.status.decide import LOST_AFTER_S, Verdict, decide
 from planit.status.evidence import Answer, Evidence
+from planit.status.retry_text import retry_text
 from planit.status.states import RunStatus, State, StepStatus
 
 
@@ -86,6 +87,7 @@ def step_status(leaf: Leaf, history: History, e: Evidence) -> StepStatus:
         never=verdict.never,
         ending=e.is_ending,
         error=error,
+        retry=None if e.retry is None or verdict.state.is_final else retry_text(e.retry),
     )
 
 

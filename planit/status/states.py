@@ -61,6 +61,7 @@ class StepStatus:
         stuck: it will not start by itself: it never starts, is held, or waits for such a step.
         ending: the job has ended but for the scheduler's own clean-up.
         error: type, message and traceback of the exception that ended it.
+        retry: of a step that is tried again: "attempt 2 of 3, after out of memory, 64 GB".
     """
 
     name: str
@@ -79,6 +80,7 @@ class StepStatus:
     stuck: bool = False
     ending: bool = False
     error: Mapping[str, Any] | None = None
+    retry: str | None = None
 
 
 @dataclass(frozen=True)

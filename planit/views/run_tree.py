@@ -131,7 +131,9 @@ def step_text(step: StepStatus) -> str:
         parts.append(f"{clock(timedelta(seconds=round(step.elapsed_s)))} of {requested}")
     if step.node:
         parts.append(step.node)
-    if step.attempt > 1:
+    if step.retry is not None:
+        parts.append(step.retry)
+    elif step.attempt > 1:
         parts.append(f"attempt {step.attempt}")
     if step.cause:
         parts.append(printable(step.cause))
@@ -148,8 +150,8 @@ def status_json(status: RunStatus, path: str) -> dict[str, Any]:
     ``problems`` (list of str), ``counts`` (state -> int), and ``steps``: a list in the order of
     the plan with ``name``, ``state``, ``job``, ``cluster``, ``attempt``, ``elapsed_s``,
     ``requested_s``, ``node``, ``cause``, ``stuck`` (bool: it waits, and will not start by
-    itself), ``stale`` and ``error`` (null, or ``type``, ``message`` and ``traceback``). Times
-    are seconds. Fields may be added; none will be removed without a new ``schema``.
+    itself), ``stale``, ``error`` (null, or ``type``, ``message`` and ``traceback``) and
+    ``retry`` (null, or a text). Times are seconds. Fields may be added; none will be removed without a new ``schema``.
     """
     fields = (
         "name",
@@ -164,6 +166,7 @@ def status_json(status: RunStatus, path: str) -> dict[str, Any]:
         "stuck",
         "stale",
         "error",
+        "retry",
     )
     return {
         "schema": JSON_SCHEMA,

@@ -17,6 +17,7 @@ from planit.record.markers import Attempt, EndMarker, Tries
 from planit.record.records import RunRecords
 from planit.record.run_dir import RunDir
 from planit.record.stage_dir import StageDir
+from planit.status.retry_text import retry_text
 from planit.status.states import RunStatus, printable
 from planit.views.run_tree import step_text
 
@@ -133,6 +134,11 @@ def _attempts(tries: Tries) -> Iterator[str]:
         job = end.job if end is not None else tries.starts[attempt].job
         where = job.node or job.host
         outcome = "started" if end is None else f"{end.outcome.value}, exit code {end.exit_code}"
+        if end is not None and end.retry is not None:
+            outcome += f"; next: {retry_text(end.retry)}"
+            outcome += "".join(f"; {line}" for line in end.retry.told)
+        if end is not None and end.no_retry is not None:
+            outcome += f"; {end.no_retry}"
         yield f"{attempt}: job {job.job_id or '-'}{f' on {where}' if where else ''}, {outcome}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -67,3 +68,19 @@ def slow_until(path: str, tries: int) -> None:
     """Take longer than any time limit, but not the last time."""
     if tried(path) < tries:
         time.sleep(600)
+
+
+def killed_at_its_limit(path: str, megabytes: int) -> None:
+    """Take so much memory, and end the first time as the kernel ends a process that takes more."""
+    if tried(path) == 1:
+        taken = b"x" * (megabytes * MB)
+        os.kill(os.getpid(), signal.SIGKILL)
+        del taken
+
+
+def runs_until(path: str, stop: str) -> None:
+    """Run until the file `stop` is there."""
+    tried(path)
+    end = time.monotonic() + 60
+    while not Path(stop).exists() and time.monotonic() < end:
+        time.sleep(0.05)

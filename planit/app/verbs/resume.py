@@ -42,6 +42,10 @@ def run(words: list[str]) -> int:
         "--frozen-code", action="store_true",
         help="run the code that was submitted last; by default the project's code as it is now",
     )  # fmt: skip
+    parser.add_argument(
+        "--raise", dest="raised", action="store_true",
+        help="give what ran out of memory or time more of it, as its retry policy says",
+    )  # fmt: skip
     parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
     parser.add_argument(
         "--detach", action="store_true", help="a run on this machine goes on in the background"
@@ -73,6 +77,7 @@ def run(words: list[str]) -> int:
         start_from=command_line.steps_of(found, options.start_from),
         only=command_line.steps_of(found, options.only),
         resources=changes,
+        raised=options.raised,
         arguments=arguments,
         dry_run=options.dry_run,
         frozen_code=options.frozen_code,

@@ -73,9 +73,7 @@ def _granted(process: StepProcess, planned: NextAttempt, machine: Machine) -> Gr
         if after <= before:
             raise NotRequeuedError(f"this machine has no more memory than {before // _MB} MB")
         if after < wanted:
-            told.append(
-                f"memory: {after // _MB} MB, not {wanted // _MB} MB, which it does not have"
-            )
+            told.append(f"memory: {after // _MB} MB of this machine, not {wanted // _MB} MB")
         task.raised = replace(task.request, memory=after)
     if planned.cause is Cause.TIMEOUT and rule.factor > 1:
         task.longer_s = task.wall_s * float(rule.factor)

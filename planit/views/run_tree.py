@@ -151,7 +151,8 @@ def status_json(status: RunStatus, path: str) -> dict[str, Any]:
     the plan with ``name``, ``state``, ``job``, ``cluster``, ``attempt``, ``elapsed_s``,
     ``requested_s``, ``node``, ``cause``, ``stuck`` (bool: it waits, and will not start by
     itself), ``stale``, ``error`` (null, or ``type``, ``message`` and ``traceback``) and
-    ``retry`` (null, or a text). Times are seconds. Fields may be added; none will be removed without a new ``schema``.
+    ``retry`` (null, or a text). Times are seconds. Fields may be added; none will be removed
+    without a new ``schema``.
     """
     fields = (
         "name",

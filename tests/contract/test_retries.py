@@ -26,7 +26,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Each way to need a retry, with a step behind it."""
     base = tmp_path_factory.mktemp("retries")
     oom = {"oom": {"times": 2, "mem": "x2"}}
-    plan = {
+    plan: dict[str, Any] = {
         "flaky": (ERROR, steps.flaky, 2),
         "lines": (ERROR, steps.flaky, 1, {"setup": ["true"]}),
         "used_up": (ERROR, steps.flaky, 3),

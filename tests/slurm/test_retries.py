@@ -28,6 +28,7 @@ from tests.slurm.tools import (
 
 pytestmark = pytest.mark.slurm
 ERROR: dict[str, Any] = {"error": {"times": 2, "on": ["ConnectionError"]}}
+NO_MORE = "no node of partition batch has more memory than 20000 MB"
 OOM: dict[str, Any] = {"oom": {"times": 2, "mem": "x2"}}
 
 
@@ -44,7 +45,7 @@ def ends(run: Run, step: str, count: int) -> list[EndMarker]:
     return [end for end in found if end is not None]
 
 
-def retries(run: Run, step: str, count: int) -> list[tuple[str, str | None, int | None]]:
+def retries(run: Run, step: str, count: int) -> list[tuple[Any, ...]]:
     """Of each attempt its outcome, its cause and what the next one has."""
     return [(e.outcome, e.cause, e.retry and e.retry.memory_mb) for e in ends(run, step, count)]
 
@@ -129,8 +130,7 @@ def test_what_is_raised_is_clamped_to_what_the_nodes_have_and_told(run: Run) -> 
         (
             "no_more",
             "OUT_OF_MEMORY",
-            "out of memory (not tried again: no node of partition batch has more memory than"
-            " 20000 MB)",
+            f"out of memory (not tried again: {NO_MORE})",
         ),
     ],
 )

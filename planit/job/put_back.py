@@ -81,12 +81,12 @@ def check_nodes(
         task.write_end(restart, replace(end, cause=str(Cause.NODE_FAIL), no_retry=words))
         _print(f"{failed[-1]} failed ({words})")
         return 1
-    last = _last_without_end(task, restart)
-    start = None if last is None else task.start(last)
-    if last is not None and start is not None:
-        retry = Retry(str(Cause.NODE_FAIL), number, number + left)
-        end = EndMarker(Outcome.REQUEUED, EXIT_REQUEUED, start.job, started=start.started)
-        task.write_end(last, replace(end, error=error, cause=str(Cause.NODE_FAIL), retry=retry))
+    for last in range(restart - 1, -1, -1):
+        if (found := _cut_off(task, last)) is not None:
+            retry = Retry(str(Cause.NODE_FAIL), number, number + left)
+            end = replace(found, outcome=Outcome.REQUEUED, exit_code=EXIT_REQUEUED, retry=retry)
+            task.write_end(last, replace(end, error=error, cause=str(Cause.NODE_FAIL)))
+            break
     return _leave_nodes(failed, environ) if rule.exclude else 0
 
 
@@ -105,11 +105,13 @@ def _leave_nodes(failed: list[str], environ: Mapping[str, str]) -> int:
     return EXIT_REQUEUED
 
 
-def _last_without_end(task: TaskFiles, restart: int) -> int | None:
-    for number in range(restart - 1, -1, -1):
-        if task.end(number) is None and task.start(number) is not None:
-            return number
-    return None
+def _cut_off(task: TaskFiles, restart: int) -> EndMarker | None:
+    """The marker of an attempt that did not end by itself; None if it did, or never began."""
+    end, start = task.end(restart), task.start(restart)
+    if end is None and start is not None:
+        return EndMarker(Outcome.KILLED, job=start.job, started=start.started)
+    by_signal = end is not None and end.outcome in (Outcome.TERMINATED, Outcome.KILLED)
+    return end if by_signal else None
 
 
 def _print(text: str) -> None:

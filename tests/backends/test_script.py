@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from pathlib import Path
 from typing import Any
@@ -299,3 +300,24 @@ def test_srun_is_used_where_it_is_needed_or_asked_for(
     options: dict[str, Any], checkpoints: bool, launches: bool, srun: bool
 ) -> None:
     assert needs_srun(options, checkpoints=checkpoints, launches=launches) == srun
+
+
+def test_a_job_with_a_retry_policy_may_be_requeued_and_is_warned_before_its_time_is_over() -> None:
+    policy = {"timeout": {"times": 1, "time": "x2"}}
+    options = {"time": "01:00:00", "partition": "p", "retry": policy}
+    text = single(options)
+    found = directives(text)
+    assert "requeue" in found
+    assert found["signal"] == "B:USR1@60"
+    assert "retry" not in found
+    assert f"export PLANIT_RETRY='{json.dumps(policy)}'" in text
+    assert "PLANIT_OUT_OF_TIME" not in text  # the worker itself is warned
+    assert "PLANIT_OUT_OF_TIME=1" in single(options | {"setup": ["true"]})
+    assert directives(single(options | {"time": "1"}))["signal"] == "B:USR1@10"
+    assert directives(single(options | {"signal_delay_s": 30}))["signal"] == "B:USR1@30"
+
+
+def test_a_step_that_saves_itself_takes_no_retries_after_its_time_limit() -> None:
+    options = {"time": "5", "retry": {"timeout": {"times": 1}}}
+    with pytest.raises(PlanError, match=r"retry\.timeout is not for a step that saves itself"):
+        single(options, checkpoints=True)

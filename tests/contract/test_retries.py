@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from planit import Chain, Parallel, Run, SlurmArgs, Step
 from planit.backends.local.backend import LocalBackend
+from planit.errors import RunError
 from planit.submit.new import NewRun
 from tests.helpers import files_of
 from tests.slurm import retry_steps as steps
-from tests.slurm.tools import lines, settled
+from tests.slurm.tools import lines, planit, settled, until
 
 ERROR: dict[str, Any] = {"error": {"times": 2, "on": ["ConnectionError"]}}
 
@@ -95,3 +98,47 @@ def test_a_delay_is_kept(run: Run) -> None:
     assert first is not None
     assert second is not None
     assert (second.started or 0) - (first.ended or 0) >= 1
+
+
+def test_a_resume_raises_by_hand_what_the_policy_says(tmp_path: Path) -> None:
+    rule = {"oom": {"times": 1, "mem": "x2"}, "timeout": {"times": 1, "time": "x3"}}
+    more: dict[str, Any] = {"additional_params": {"mem": "100M"}}
+    chain = Chain(
+        step("memory", rule, steps.needs_memory, str(tmp_path / "memory"), 10**6, **more),
+        step("behind", None, steps.note, str(tmp_path / "ran"), "behind"),
+    )
+    backend = LocalBackend(cpus=2, gpus=0, mem_gb=4)
+    new = NewRun("p", chain, tmp_path, backend)
+    run = Run(new.start()[0].path, backend=new.backend)
+    assert settled(run)["memory"] == "OUT_OF_MEMORY"  # with 100 MB, then with 200 MB
+    run.resume(raised=True)
+    settled(run)
+    submitted = json.loads((run.path / "submissions/2.json").read_text())
+    assert '"mem": "400M"' in json.dumps(submitted)
+
+    done = planit(tmp_path, "resume", "--raise", "--dry-run")
+    assert done.code == 0, done.err
+
+
+def test_a_resume_that_has_nothing_to_raise_says_so(run: Run, tmp_path: Path) -> None:
+    new = NewRun(
+        "p",
+        step("fails", None, steps.fails, str(tmp_path / "x"), 1),
+        tmp_path,
+        LocalBackend(cpus=1, gpus=0),
+    )
+    own = Run(new.start()[0].path, backend=new.backend)
+    settled(own)
+    with pytest.raises(RunError, match="--raise: no step that is rerun ran out of memory or time"):
+        own.resume(raised=True)
+
+
+def test_a_cancelled_step_is_not_tried_again(tmp_path: Path) -> None:
+    path = tmp_path / "tries"
+    slow = step("slow", {"error": {"times": 3}}, steps.runs_until, str(path), "never")
+    new = NewRun("p", slow, tmp_path, LocalBackend(cpus=1, gpus=0, kill_wait_s=1))
+    run = Run(new.start()[0].path, backend=new.backend)
+    until(lambda: lines(path))
+    run.cancel()
+    assert settled(run) == {"slow": "CANCELLED"}
+    assert lines(path) == ["try 1"]

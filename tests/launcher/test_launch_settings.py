@@ -97,6 +97,7 @@ def test_every_field_reaches_the_steps(loader: ConfigLoader) -> None:
         "setup": ["module load x"],
         "max_requeues": 6,
         "qos": "night",
+        "retry": {"oom": {"times": 1, "mem": "x2"}},
     }
     assert set(given) == {field.name for field in fields(SlurmArgs)}
     made = settings(loader, **given)

@@ -213,6 +213,7 @@ def test_the_json_of_a_run() -> None:
                 "stuck": False,
                 "stale": False,
                 "error": error,
+                "retry": None,
             }
         ],
     }

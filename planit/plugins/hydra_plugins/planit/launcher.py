@@ -41,7 +41,7 @@ class PlanitBackendConf:
 class PlanitLauncherConf:
     """What can be set below ``hydra.launcher``; null is a setting's default.
 
-    Those from `time` to `qos` are the fields of `planit.SlurmArgs`, which checks them.
+    Those from `time` to `retry` are the fields of `planit.SlurmArgs`, which checks them.
 
     Attributes:
         preset: SLURM arguments by name: a file of conf/slurm of the program, or of planit.
@@ -74,6 +74,7 @@ class PlanitLauncherConf:
     setup: Any = None
     max_requeues: Any = None
     qos: Any = None
+    retry: Any = None
     name: str | None = None
     backend: str = "auto"
     backend_settings: PlanitBackendConf = field(default_factory=PlanitBackendConf)

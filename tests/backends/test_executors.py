@@ -71,7 +71,11 @@ def test_every_parameter_of_submitit_is_honoured_or_refused(
     own = {"dependency", "num_gpus"}  # see above
     theirs = executor._valid_parameters() - own  # noqa: SLF001
     assert theirs <= KNOWN_OPTIONS
-    assert KNOWN_OPTIONS - theirs <= {"max_requeues", "retry", "teardown"}  # the last is new in 1.5.3
+    assert KNOWN_OPTIONS - theirs <= {
+        "max_requeues",
+        "retry",
+        "teardown",
+    }  # the last is new in 1.5.3
 
 
 @pytest.mark.parametrize(

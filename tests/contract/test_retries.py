@@ -14,6 +14,7 @@ from planit.errors import RunError
 from planit.submit.new import NewRun
 from tests.helpers import files_of
 from tests.slurm import retry_steps as steps
+from tests.slurm import retry_trees
 from tests.slurm.tools import lines, planit, settled, until
 
 ERROR: dict[str, Any] = {"error": {"times": 2, "on": ["ConnectionError"]}}
@@ -142,3 +143,13 @@ def test_a_cancelled_step_is_not_tried_again(tmp_path: Path) -> None:
     run.cancel()
     assert settled(run) == {"slow": "CANCELLED"}
     assert lines(path) == ["try 1"]
+
+
+def test_random_trees_with_random_causes_end_as_the_model_says(tmp_path: Path) -> None:
+    trees = retry_trees.RandomTrees(tmp_path, seed=17)
+    tree = Parallel(*(trees.made(f"t{number}") for number in range(50)))
+    new = NewRun("p", tree, tmp_path, LocalBackend(cpus=4, gpus=0, mem_gb=4))
+    run = Run(new.start()[0].path, backend=new.backend)
+    found = settled(run, 60)
+    assert {name: state == "DONE" for name, state in found.items()} == trees.succeeds
+    assert {name: len(lines(tmp_path / name)) for name in trees.tries} == trees.tries

@@ -84,3 +84,9 @@ def runs_until(path: str, stop: str) -> None:
     end = time.monotonic() + 60
     while not Path(stop).exists() and time.monotonic() < end:
         time.sleep(0.05)
+
+
+def memory_is_out(path: str, failures: int) -> None:
+    """Fail so many times as a process does that gets no more memory."""
+    if tried(path) <= failures:
+        raise MemoryError

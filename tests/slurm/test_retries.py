@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from planit import Chain, Parallel, Run, SlurmArgs, Step
 from planit.record.markers import EndMarker
 from tests.cluster import Cluster
 from tests.helpers import files_of
-from tests.slurm import retry_steps
+from tests.slurm import retry_steps, retry_trees
 from tests.slurm.tools import (
     ARGS,
     begin_now,
@@ -24,6 +23,7 @@ from tests.slurm.tools import (
     slurm_says,
     submit,
     until,
+    wrapped,
 )
 
 pytestmark = pytest.mark.slurm
@@ -55,14 +55,6 @@ def run(slurm: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Single jobs for each cause, each with a step behind it; they have ended."""
     base = tmp_path_factory.mktemp("single")
     slow = {"timeout": {"times": 1, "time": "x2"}}
-    refuses = base / "refuses"
-    refuses.mkdir()
-    (refuses / "scontrol").write_text(
-        '#!/bin/bash\nif [ "$1" = requeuehold ]; then echo "not here" >&2; exit 1; fi\n'
-        f'exec {slurm_says("which", "scontrol")} "$@"\n'
-    )
-    (refuses / "scontrol").chmod(0o755)
-    path = f"export PATH={refuses}{os.pathsep}$PATH"
     plan: dict[str, Any] = {
         "flaky": (retry_steps.flaky, 2, args(ERROR)),
         "lines": (retry_steps.flaky, 1, args(ERROR, setup=["true"])),
@@ -73,7 +65,6 @@ def run(slurm: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Run:
         "slow": (retry_steps.slow_until, 2, args(slow, time="1")),
         "slow_lines": (retry_steps.slow_until, 2, args(slow, time="1", setup=["true"])),
         "too_slow": (retry_steps.slow_until, 3, args({"timeout": {"times": 1}}, time="1")),
-        "refused": (retry_steps.flaky, 1, args(ERROR, setup=[path])),
     }
     branches = [
         Chain(
@@ -93,8 +84,7 @@ FINE = ("flaky", "lines", "memory", "killed", "slow", "slow_lines")
 def test_what_waits_starts_once_after_the_attempt_that_succeeds(run: Run) -> None:
     found = {one.name: str(one.state) for one in run.status().steps}
     assert {name: found[name] for name in FINE} == dict.fromkeys(FINE, "DONE")
-    ran = lines(run.path.parents[1] / "ran")
-    assert sorted(ran) == sorted([*FINE, "refused"] if "refused" in ran else FINE)
+    assert sorted(lines(run.path.parents[1] / "ran")) == sorted(FINE)
     assert in_queue(run) == []
 
 
@@ -246,3 +236,29 @@ def test_a_node_failure_counts_and_the_node_is_left_out(slurm: Cluster, tmp_path
     assert (str(own.state), own.cause) == ("NODE_FAIL", f"{second} failed (attempt 2 of 2)")
     assert len(lines(tmp_path / "tries")) == 2
     assert lines(tmp_path / "ran") == []
+
+
+def test_where_slurm_does_not_requeue_the_step_fails_with_that_reason(
+    slurm: Cluster, tmp_path: Path
+) -> None:
+    refuses = 'if [ "$1" = requeuehold ]; then echo "is disabled" >&2; exit 1; fi; real "$@"'
+    step = Step("flaky", retry_steps.flaky, args(ERROR), str(tmp_path / "tries"), 1)
+    behind = Step("behind", retry_steps.note, ARGS, str(tmp_path / "ran"), "behind")
+    with wrapped(tmp_path / "bin", {"scontrol": refuses}):  # the job's PATH, too
+        run = submit(tmp_path, Chain(step, behind))
+        assert settled(run) == {"flaky": "FAILED", "behind": "BLOCKED"}
+    why = "(not tried again: scontrol requeuehold: is disabled)"
+    assert run.status().step("flaky").cause == f"ConnectionResetError: the other side is gone {why}"
+    assert lines(tmp_path / "tries") == ["try 1"]
+
+
+def test_random_trees_with_random_causes_end_as_the_model_says(
+    slurm: Cluster, tmp_path: Path
+) -> None:
+    trees = retry_trees.RandomTrees(tmp_path, seed=16)
+    run = submit(tmp_path, Parallel(*(trees.made(f"t{number}") for number in range(50))))
+    found = settled(run, 420)
+    assert {name: state == "DONE" for name, state in found.items()} == trees.succeeds
+    for name, times in trees.tries.items():
+        assert len(lines(tmp_path / name)) == times, name
+    assert in_queue(run) == []

@@ -95,6 +95,10 @@ def _leave_nodes(failed: list[str], environ: Mapping[str, str]) -> int:
     here = requeue.names_in(environ.get("SLURM_JOB_NODELIST", ""))
     if bad.isdisjoint(here):
         return 0
+    count = int(environ.get("SLURM_JOB_NUM_NODES", "1"))
+    if not requeue.has_others(bad, environ.get("SLURM_JOB_PARTITION", ""), count):
+        _print(f"it runs on {', '.join(sorted(bad & here))} again: there are no other nodes")
+        return 0
     try:
         requeue.hold_without(job_id(), bad)
     except NotRequeuedError as why:

@@ -14,7 +14,7 @@ import subprocess
 from collections.abc import Collection
 
 from planit.errors import PlanError
-from planit.job.retries import Granted, NextAttempt, NotRequeuedError
+from planit.job.retries import Granted, JobEndingError, NextAttempt, NotRequeuedError
 from planit.nodes import walltime
 from planit.nodes.retry import Cause, memory_text
 
@@ -34,8 +34,9 @@ def hold_for(job: str, planned: NextAttempt) -> Granted:
         NotRequeuedError: nothing was done.
     """
     shown = _shown(job)
-    if shown.get("JobState") != "RUNNING":  # it was cancelled, or requeued by somebody
-        raise NotRequeuedError(f"Slurm has the job as {shown.get('JobState')}")
+    preempted = shown.get("PreemptTime", "None") not in ("None", "Unknown")
+    if shown.get("JobState") != "RUNNING" or preempted:
+        raise JobEndingError(f"Slurm has the job as {shown.get('JobState')}")
     updates: dict[str, str] = {}
     told: list[str] = []
     memory, minutes = _memory_of(shown), _minutes_of(shown)
@@ -90,6 +91,12 @@ def failed_nodes(job: str) -> list[str]:
 def names_in(nodes: str) -> set[str]:
     """The nodes in Slurm's ``n[1-2],n7``."""
     return set(_run("scontrol", "show", "hostnames", nodes).stdout.split()) if nodes else set()
+
+
+def has_others(nodes: Collection[str], partition: str, count: int) -> bool:
+    """Whether a partition has so many nodes besides these."""
+    done = _run("sinfo", "-h", "-N", "-o", "%N", "-p", partition)
+    return len(set(done.stdout.split()) - set(nodes)) >= count
 
 
 def _hold(job: str) -> None:

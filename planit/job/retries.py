@@ -23,6 +23,10 @@ class NotRequeuedError(Exception):
     """A job could not be put back into the queue, or nothing could be raised; says why."""
 
 
+class JobEndingError(NotRequeuedError):
+    """Slurm is ending the job already: it was cancelled, preempted, or requeued by somebody."""
+
+
 @dataclass(frozen=True)
 class NextAttempt:
     """An attempt that a policy allows; `number` and `total` as in "attempt 2 of 3"."""
@@ -116,6 +120,8 @@ def retried(
     planned = NextAttempt(cause, rule, number + 1, number + left)
     try:
         granted = put_back(planned)
+    except JobEndingError:
+        return end
     except NotRequeuedError as why:
         return _failed(end, f"not tried again: {why}")
     retry = Retry(

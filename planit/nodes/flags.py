@@ -96,6 +96,8 @@ def refuse_contradictions(name: str, options: Mapping[str, Any]) -> None:
             f"retry.timeout needs the signal for itself, and signal is {flags['signal']!r}",
             hint="leave one of them out",
         )
+    if options.get("retry") and flags.get("no_requeue"):
+        raise PlanError("retry needs a job that may be requeued, and no_requeue is set")
     memory = sorted(flag for flag in MEMORY if flags.get(flag) is not None)
     if len(memory) > 1:
         raise PlanError(

@@ -72,6 +72,12 @@ def test_a_signal_of_the_users_own_and_retries_after_the_time_limit_are_refused(
             retry={"timeout": {"times": 1}},
             additional_params={"signal": "USR2@30"},
         )
+    with pytest.raises(PlanError, match="retry needs a job that may be requeued"):
+        SlurmArgs(
+            **LEAST,
+            retry={"oom": {"times": 1}},
+            additional_params={"no-requeue": True},
+        )
 
 
 def test_an_error_is_meant_by_its_class_or_a_base_with_or_without_the_module() -> None:

@@ -45,7 +45,10 @@ def end_step(
     """
     reports = files.reports(restart)
     start = None if 0 in reports else files.start(restart)
-    verdict = _verdict(reports, code, began=bool(reports) or start is not None)
+    began = bool(reports) or start is not None
+    verdict = _verdict(reports, code, began=began)
+    if not began and (line := files.take_failed_line(restart)) is not None:
+        verdict = _line_failed(*line, code)
     if verdict.outcome is Outcome.TERMINATED and restart == 0:  # later, the log has older lines
         verdict = _rank_without_report(files, reports) or verdict
     now = time.time()
@@ -149,6 +152,13 @@ def _without_report(code: int) -> EndMarker:
     if code == EXIT_NO_SPACE:
         return EndMarker(Outcome.FAILED, 1, error=unwritten(os.strerror(errno.ENOSPC)))
     return _ended_badly(code or 1, "before the step began: see its log (setup lines, worker)")
+
+
+def _line_failed(line: str, line_code: int, code: int) -> EndMarker:
+    """A line of the step's environment failed, or was ended by a signal."""
+    if named_signal(code - _SIGNALLED) is not None:
+        return _ended_badly(code, f"in {line}")
+    return _end(Outcome.FAILED, code or 1, "EndedEarly", f"{line}: exit code {line_code}")
 
 
 def _importance(report: EndMarker) -> tuple[bool, bool, float]:

@@ -21,6 +21,21 @@ def check_count(name: str, value: Any, minimum: int = 1) -> None:
         raise PlanError(f"{name} must be a whole number of at least {minimum}, not {value!r}")
 
 
+def check_flag(name: str, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise PlanError(f"{name} must be true or false, not {value!r}")
+
+
+def check_gpus(name: str, value: str) -> None:
+    if not re.fullmatch(r"[A-Za-z][\w.-]*:[1-9]\d*", value):
+        raise PlanError(f"{name} must be a whole number or TYPE:NUMBER, not {value!r}")
+
+
+def check_memory(name: str, value: Any) -> None:
+    if not isinstance(value, str) or not re.fullmatch(r"[1-9]\d*[KMGT]B?", value, re.IGNORECASE):
+        raise PlanError(f"{name} must be a number with its unit, such as 4G, not {value!r}")
+
+
 def setup_lines(name: str, value: Any) -> list[str]:
     if isinstance(value, str):
         return value.splitlines()

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from planit import PlanError, SlurmArgs
+from planit.backends.slurm.rendezvous import RENDEZVOUS
 from planit.backends.slurm.script import ScriptSpec, job_name, needs_srun, script_text
 from planit.nodes.slurm_args import resources_of
 
@@ -97,6 +98,23 @@ def test_the_script_of_a_single_job() -> None:
     assert single(CPU) == SINGLE
 
 
+NOTE = """\
+planit_note() {
+    ((planit_first < $1 && $1 != planit_at)) || return 0
+    planit_at=$1
+    { echo "at $1" > "$planit_exit"; } 2> /dev/null
+}
+planit_first=$LINENO planit_at=0
+trap 'planit_note "$LINENO"' DEBUG ERR
+"""
+
+USERS = """\
+# planit: setup
+module load CUDA
+source venv/bin/activate
+trap - DEBUG ERR
+"""
+
 LINES = f"""\
 {WAIT}# Nothing of the user's runs before the record says that the step may run.
 python3 -P -u -m planit.job.worker open || exit $?
@@ -105,25 +123,33 @@ rm -f "$planit_exit"
 planit_lines() {{
 planit_forward
 set -e
-module load CUDA
-source venv/bin/activate
-set +e
+{NOTE}{USERS}set +e
+: > "$planit_exit"
 planit_run python3 -P -u -m planit.job.worker step
 echo $? > "$planit_exit"
 rm -rf scratch
 }}
 planit_run planit_lines
 planit_code=$?
-if [ -s "$planit_exit" ]; then
-    planit_code=$(cat "$planit_exit")
-    rm -f "$planit_exit"
-else
-    echo "planit: the setup lines ended with exit code $planit_code before the step" >&2
-    [ "$planit_code" -ne 0 ] || planit_code=1
-fi
+planit_end=
+{{ read -r planit_end < "$planit_exit"; }} 2> /dev/null
+case "$planit_end" in
+at*)
+    planit_end=$(awk -v at="${{planit_end#at }}" '/^# planit: / {{ field = $3; first = NR }} \
+NR == at {{ sub(/^ +/, ""); print field " line " NR - first ": " $0; exit }}' "$0" 2> /dev/null)
+    echo "planit: ${{planit_end:=the setup lines}}: exit code $planit_code" >&2
+    printf "%s\\t%s\\n" "$planit_end" "$planit_code" > "$planit_exit"
+    [ "$planit_code" -ne 0 ] || planit_code=1 ;;
+?*)
+    planit_code=$planit_end
+    rm -f "$planit_exit" ;;
+*)
+    echo "planit: the lines around the step ended with exit code $planit_code" >&2
+    [ "$planit_code" -ne 0 ] || planit_code=1 ;;
+esac
 python3 -P -u -m planit.job.worker close "$planit_code"
 planit_code=$?
-{END}"""
+{END}""".replace("\\\n", "")
 
 
 def test_the_script_with_setup_and_teardown_lines() -> None:
@@ -172,7 +198,9 @@ def test_several_tasks_are_started_by_srun_with_a_log_each() -> None:
         "planit_run srun --unbuffered --kill-on-bad-exit=1 --open-mode=append"
         f' --output "{FILES}.%t.log" python3 -P -u -m planit.job.worker step'
     )
-    own = LINES.replace("module load CUDA\nsource venv/bin/activate\n", "")
+    own = LINES.replace(NOTE, "").replace(USERS, "")
+    planit_exit = 'planit_exit="'
+    own = own.replace(planit_exit, "\n".join([*RENDEZVOUS, planit_exit]), 1)
     own = own.replace("rm -rf scratch\n", "")
     own = own.replace("planit_run python3 -P -u -m planit.job.worker step", srun)
     assert single({**CPU, "nodes": 2}) == text.replace(SIMPLE, own)

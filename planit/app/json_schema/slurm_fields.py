@@ -22,8 +22,10 @@ from planit.app.json_schema.pieces import (
 from planit.nodes import MailType, SlurmArgs, walltime
 from planit.nodes.resources import GENERIC, KNOWN_OPTIONS
 from planit.nodes.slurm_args import MINIMA
+from planit.nodes.step_environment import RUNTIMES
 
 _TIME = "slurm_time"
+_TYPED_GPUS = r"^[A-Za-z][\w.-]*:[1-9]\d*$"
 _IS_SLURM = target_of(["SlurmArgs"])
 
 
@@ -108,11 +110,37 @@ def _field(name: str, hint: Any) -> Schema:
         events = [str(event) for event in MailType]
         listed = one_of([*events, *map(str.lower, events)], "")
         return {"type": ["array", "string"], "items": listed, "examples": [["END", "FAIL"]]}
-    if name == "setup":
+    if name == "gpus_per_node":
+        made = value_of("integer", minimum=MINIMA[name])
+        return made | {"pattern": rf"{made['pattern']}|{_TYPED_GPUS}"}
+    if name == "container":
+        return _container()
+    if hint == list[str]:
         return {"type": ["array", "string"], "items": {"type": "string"}}
     if hint in (int, int | None):
         return value_of("integer", minimum=MINIMA[name])
-    return {str: text, str | None: text, dict[str, Any]: lambda: value_of("object")}[hint]()
+    if hint == dict[str, str]:
+        values = {"type": ["string", "number", "null"]}
+        return value_of("object", additionalProperties=values)
+    return {
+        str: text,
+        str | None: text,
+        bool: lambda: value_of("boolean"),
+        dict[str, Any]: lambda: value_of("object"),
+    }[hint]()
+
+
+def _container() -> Schema:
+    """An image, or a mapping with one."""
+    listed: Schema = {"type": ["array", "string"], "items": {"type": "string"}}
+    keys: Schema = {
+        "image": text("What the step runs in: a file, or a name that the runtime knows."),
+        "runtime": one_of(RUNTIMES, "What runs it; by default apptainer."),
+        "mounts": listed | {"description": "What is seen in it: SOURCE:TARGET each."},
+        "nv": value_of("boolean", "Whether it sees the GPUs of the node (Apptainer's --nv)."),
+        "args": listed | {"description": "Further options of the runtime."},
+    }
+    return {"type": ["object", "string"], "properties": keys, "additionalProperties": False}
 
 
 def _needed() -> list[str]:

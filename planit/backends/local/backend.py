@@ -20,6 +20,7 @@ from typing import ClassVar
 
 from planit.backends.base import Dependency, StageOnDisk, Tagged, TaggedJob
 from planit.backends.configurable import Configurable
+from planit.backends.environment_lines import command_container, container_words, python_of
 from planit.backends.local import events
 from planit.backends.local.client import KILL_WAIT_S, LocalClient, number_of
 from planit.backends.local.engine_run import EngineRun
@@ -34,6 +35,7 @@ from planit.errors import (
 )
 from planit.graph import Graph, Stage
 from planit.job.ending import EXIT_NO_SPACE
+from planit.nodes.step_environment import uses_pyxis
 from planit.record import local_files
 from planit.record.files import open_log, told_of
 from planit.record.jobs import JobRef
@@ -83,7 +85,7 @@ class LocalBackend(Configurable):
         isolation: "fork" starts steps from a warm interpreter, "spawn" each in a fresh one.
         kill_wait_s: seconds from SIGTERM to SIGKILL for a step that is out of time or cancelled;
             Slurm's KillWait, with the same default.
-        python: shell words that start Python where a step has setup or teardown lines.
+        python: shell words that start Python where a step has lines of its own around it.
         detach: whether runs go on when this process ends.
 
     Raises:
@@ -154,6 +156,13 @@ class LocalBackend(Configurable):
                 f"the run is still going on here ({engine.name})",
                 hint="planit wait, or planit cancel, and then resume",
             )
+        for stage in graph.stages:
+            if uses_pyxis(stage.resources.options):
+                raise PlanError(
+                    f"step {stage.tasks[0].name!r}: pyxis is a plugin of srun's, which is not used"
+                    " on this machine",
+                    hint="container.runtime: apptainer",
+                )
         named = [(stage.tasks[0].name, stage.resources.options) for stage in graph.stages]
         Machine.found(self.settings()).refuse(
             (name, Request.of(name, options)) for name, options in named
@@ -179,10 +188,14 @@ class LocalBackend(Configurable):
         return 1
 
     def script(self, stage: StageOnDisk) -> str:
-        """What the engine starts a step with setup or teardown lines by."""
-        worker = f"{self.python} -P -u -m planit.job.worker step"
+        """What the engine starts a step by that has an environment of its own, or teardown lines."""
         options = stage.stage.resources.options
-        lines = lines_around(worker, options)
+        launches = stage.stage.tasks[0].launches
+        python = python_of(options, self.python, launches=launches)
+        words = [*(container_words(options) if launches else []), python]
+        worker = f"{' '.join(words)} -P -u -m planit.job.worker step"
+        extra = [] if launches else command_container(options)
+        lines = lines_around(worker, options, extra)
         return "\n".join(["#!/bin/bash", WAIT, *lines, 'exit "$planit_code"', ""])
 
     def submit(

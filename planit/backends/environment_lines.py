@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from planit.job.command import IN_CONTAINER
+from planit.nodes.step_environment import parts_of
 
 _OWN_PYTHON = "python3"  # of what was activated, or of the image
 # Not every batch shell has the function: sites define it in what login shells read.
@@ -90,9 +91,9 @@ def expanded(text: str) -> str:
 
     A variable that is not set ends the shell, rather than to stand for nothing.
     """
-    home = text.startswith("~/")
-    parts = re.split(r"\$(\{[A-Za-z_]\w*\}|[A-Za-z_]\w*)", text.removeprefix("~") if home else text)
-    literal = [re.sub(r'([\\"`$])', r"\\\1", part) for part in parts[::2]]
-    names = [f"${{{name.strip('{}')}?}}" for name in parts[1::2]]
-    body = "".join(one for pair in zip(literal, [*names, ""], strict=True) for one in pair)
-    return f'"{"$HOME" if home else ""}{body}"'
+    if text.startswith("~/"):
+        text = "$HOME" + text[1:]
+    around, names = parts_of(text)
+    literal = [re.sub(r'([\\"`$])', r"\\\1", part) for part in around]
+    values = [f"${{{name}?}}" for name in names]
+    return f'"{"".join(a + b for a, b in zip(literal, [*values, ""], strict=True))}"'

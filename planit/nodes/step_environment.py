@@ -73,6 +73,25 @@ def combined(before: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, 
     return found
 
 
+def parts_of(text: str) -> tuple[list[str], list[str]]:
+    """Text that refers to variables as ``$NAME`` or ``${NAME}``: what is around them, and names."""
+    parts = re.split(r"\$(\{[A-Za-z_]\w*\}|[A-Za-z_]\w*)", text)
+    return parts[::2], [name.strip("{}") for name in parts[1::2]]
+
+
+def with_variables(text: str, environ: Mapping[str, str]) -> str:
+    """Text with the values of its variables, as a shell would have it.
+
+    Raises:
+        KeyError: one is not set.
+    """
+    if text.startswith("~/"):
+        text = "$HOME" + text[1:]
+    around, names = parts_of(text)
+    values = [environ[name] for name in names]
+    return "".join(a + b for a, b in zip(around, [*values, ""], strict=True))
+
+
 def words(name: str, value: Any) -> list[str]:
     """Words of a command: a list, or text as a shell splits it. Raises PlanError."""
     if isinstance(value, str):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 import sysconfig
@@ -29,6 +30,7 @@ echo 'conda() { [ "$2" = good ] || return 4; export IN_CONDA=$2; }'
 
 def seen(path: str) -> None:
     """Write down what this step sees."""
+    logging.getLogger("work").info("seen")
     names = ("FROM_SETUP", "JOINED", "LITERAL", "IN_IMAGE", "IN_CONDA", "VIRTUAL_ENV")
     told = {name: os.environ.get(name) for name in names}
     told |= {"cwd": str(Path.cwd()), "prefix": sys.prefix, "orig": sys.orig_argv[0]}

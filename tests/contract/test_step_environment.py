@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from planit import Chain, Command, Parallel, Run, SlurmArgs, Step
 from tests.contract import environment_steps as own
 from tests.contract.drivers import ON_SLURM, Driver
+from tests.helpers import files_of
 from tests.slurm.tools import lines, note, settled
 
 BAD: dict[str, tuple[dict[str, Any], str]] = {
@@ -110,6 +112,11 @@ def test_all_of_it_takes_effect_in_order(ended: Ended) -> None:
 
 def test_a_conda_environment_is_activated(ended: Ended) -> None:
     assert ended.seen("conda")["IN_CONDA"] == "good"
+
+
+def test_what_a_step_logs_is_in_its_log_with_times(ended: Ended) -> None:
+    log = files_of(ended.run.path, "conda").log().read_text()
+    assert re.search(r"^\[20\d\d-\d\d-\d\d \d\d:\d\d:\d\d,\d+\]\[work\]\[INFO\] - seen$", log, re.M)
 
 
 def test_a_python_of_its_own_starts_the_step(ended: Ended) -> None:

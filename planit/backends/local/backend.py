@@ -21,6 +21,7 @@ from typing import ClassVar
 from planit.backends.base import Dependency, StageOnDisk, Tagged, TaggedJob
 from planit.backends.configurable import Configurable
 from planit.backends.environment_lines import command_container, container_words, python_of
+from planit.backends.job_variables import without_job_variables
 from planit.backends.local import events
 from planit.backends.local.client import KILL_WAIT_S, LocalClient, number_of
 from planit.backends.local.engine_run import EngineRun
@@ -249,7 +250,8 @@ class LocalBackend(Configurable):
         log = local_files.log(path, number)
         owner, self._hold = (-1, -1) if self.detach else os.pipe()
         command = [sys.executable, "-P", "-m", "planit.backends.local", str(path), str(number)]
-        here = {k: v for k, v in os.environ.items() if k not in _OF_A_RANK}
+        here = without_job_variables(os.environ, gpus=True)
+        here = {k: v for k, v in here.items() if k not in _OF_A_RANK}
         with os.fdopen(open_log(log), "ab") as file:
             self.engine = subprocess.Popen(
                 [*command, json.dumps(self.settings()), str(owner)],

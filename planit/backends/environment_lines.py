@@ -32,7 +32,8 @@ def blocks(options: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
     env = options.get("env") or {}
     made["env"] = [f"export {name}={expanded(value)}" for name, value in env.items()]
     if (workdir := options.get("workdir")) is not None:
-        made["workdir"] = [f"cd {expanded(workdir)}"]
+        # The second line is for Hydra programs, which else run where they were composed.
+        made["workdir"] = [f"cd {expanded(workdir)}", 'export PLANIT_WORKDIR="$PWD"']
     return [(name, lines) for name, lines in made.items() if lines]
 
 

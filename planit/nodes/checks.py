@@ -49,14 +49,20 @@ _FLAG = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _OWN_FLAGS = frozenset(
     {
         "array",
+        "chdir",
         "dependency",
         "error",
+        "gid",
+        "help",
         "hold",
         "kill-on-invalid-dep",
         "open-mode",
         "output",
         "parsable",
         "test-only",
+        "uid",
+        "usage",
+        "version",
         "wait",
         "wrap",
     }
@@ -96,7 +102,8 @@ def check_additional(name: str, value: Any) -> dict[str, Any]:
             raise PlanError(f"{name}: {flag!r} is not an sbatch option", hint="write it without --")
         _refuse_shortened(name, flag)
         if any(own.startswith(flag.replace("_", "-")) for own in _OWN_FLAGS):  # sbatch completes
-            raise PlanError(f"{name}: {flag!r} is set by planit itself", hint="remove it")
+            hint = "the field workdir does that" if flag == "chdir" else "remove it"
+            raise PlanError(f"{name}: {flag!r} is set by planit itself", hint=hint)
         if isinstance(setting, str) and not setting.isprintable():
             raise PlanError(f"{name}.{flag} {setting!r} has control characters")
         if flag.replace("-", "_") in _COUNTS and setting is not None:

@@ -211,6 +211,63 @@ def test_several_tasks_of_an_array_task_have_a_log_each() -> None:
     assert f'--output "{FILES}.%t.log" python3 -P -u -m' in text
 
 
+BOX = {"image": "x.sif", "mounts": ["/data:/data"], "args": ["--cleanenv"]}
+WORKER = "-P -u -m planit.job.worker step"
+HERE = '"${PLANIT_RUN_DIR?}:${PLANIT_RUN_DIR?}'
+
+
+@pytest.mark.parametrize(
+    ("fields", "launches", "line"),
+    [
+        ({"venv": "/v"}, True, f"planit_run python3 {WORKER}"),
+        ({"venv": "/v"}, False, f"planit_run base {WORKER}"),
+        ({"conda": "c", "python": "my python"}, True, f"planit_run my python {WORKER}"),
+        (
+            {"container": BOX | {"nv": True}},
+            True,
+            f'planit_run apptainer exec --nv --bind {HERE}" --bind "/data:/data" --cleanenv "x.sif"'
+            f" python3 {WORKER}",
+        ),
+        (
+            {"container": BOX},
+            False,
+            f'PLANIT_CONTAINER=$(printf \'%q \' apptainer exec --bind {HERE}" --bind "/data:/data"'
+            ' --cleanenv "x.sif")',
+        ),
+        (
+            {"container": BOX | {"runtime": "pyxis"}, "workdir": "/w", "srun_args": ["--mpi=pmix"]},
+            True,
+            "planit_run srun --unbuffered --kill-on-bad-exit=1 --open-mode=append"
+            f' --container-image="x.sif" --container-mounts={HERE},/data:/data"'
+            f' --container-workdir="$PWD" --cleanenv --mpi=pmix python3 {WORKER}',
+        ),
+        (
+            {"container": {"image": "a+b", "runtime": "pyxis"}},
+            False,
+            "PLANIT_CONTAINER=$(printf '%q ' srun --nodes=1 --ntasks=1 --container-image=\"a+b\""
+            f' --container-mounts={HERE}")',
+        ),
+        ({"container": BOX, "nodes": 2}, True, f'"x.sif" python3 {WORKER}'),
+        ({"env": {"A": "$B/${C}", "D": "~/x"}}, True, 'export A="${B?}/${C?}"\nexport D="${HOME?}/x"'),
+        ({"modules": ["a/1", "b"]}, True, "# planit: modules\nmodule load a/1\nmodule load b\n"),
+    ],
+)
+def test_the_environment_of_a_step(fields: dict[str, Any], launches: bool, line: str) -> None:
+    options = SlurmArgs("5", "batch", **fields).resources.options
+    text = single(options, launches=launches, python="base")
+    assert line in text
+    assert "--container" not in text.partition("planit_lines")[0]
+
+
+def test_the_environment_takes_effect_in_its_order() -> None:
+    args = SlurmArgs(
+        "5", "batch", workdir="/w", env={"A": "1"}, venv="/v", setup=["x"], modules=["m"]
+    )  # fmt: skip
+    text = single(args.resources.options)
+    marks = [line.split()[2] for line in text.splitlines() if line.startswith("# planit: ")]
+    assert marks == ["modules", "setup", "venv", "env", "workdir"]
+
+
 def test_a_users_comment_keeps_its_place_before_the_tag() -> None:
     for text in ("two words", "it's"):
         options = resources_of({"slurm_time": "1:00:00", "slurm_comment": text}).options

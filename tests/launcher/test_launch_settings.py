@@ -104,11 +104,11 @@ def test_every_field_reaches_the_steps(loader: ConfigLoader) -> None:
         "srun_args": ["--mpi=pmix"],
     }
     texts = "qos constraint gres exclude nodelist reservation signal switches begin licenses"
-    given |= {name: f"some {name}" for name in (*texts.split(), "workdir", "python", "venv")}
+    given |= {name: f"some {name}" for name in (*texts.split(), "python", "venv")}
     other = {"time": "1", "partition": "p", "conda": "c", "mem_per_cpu": "1G"}
     others = [other, {"time": "1", "partition": "p", "mem_per_gpu": "1G"}]
     everything = {name for one in (given, *others) for name in one}
-    assert everything == {field.name for field in fields(SlurmArgs)}
+    assert everything | {"workdir"} == {field.name for field in fields(SlurmArgs)}
     for one in (given, *others):
         step = Step("train", print, settings(loader, **one).slurm_args)
         assert step.resources == SlurmArgs(**one).resources
@@ -125,6 +125,7 @@ def test_every_field_reaches_the_steps(loader: ConfigLoader) -> None:
         ({"preset": "open"}, "hydra.launcher: SlurmArgs needs 'time' (set time)"),
         ({"time": 43200}, "hydra.launcher: time"),
         ({"mem_gb": "x"}, "hydra.launcher: mem_gb must be"),
+        ({"workdir": "/x", "time": "1"}, "hydra.launcher.workdir: a program runs where it is"),
         ({"backend": "lokal"}, "hydra.launcher.backend=lokal is unknown"),
         ({"backend_settings": {"cpus": 0}}, "hydra.launcher.backend_settings.cpus must be"),
         ({"objective": "train"}, "hydra.launcher.objective is for plans"),

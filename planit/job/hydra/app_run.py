@@ -154,6 +154,8 @@ def _run(task_function: TaskFunction, base: bytes, row: Row) -> Any:
     name = config.hydra.job.config_name
     with read_write(config.hydra), open_dict(config.hydra):
         config.hydra.run.dir = os.environ["PLANIT_STEP_DIR"]
+        if (workdir := os.environ.get("PLANIT_WORKDIR")) is not None:
+            config.hydra.runtime.cwd = workdir
     GlobalHydra.instance().clear()
     if hydra is not None:
         GlobalHydra.instance().initialize(hydra)  # for `hydra.compose` in the program

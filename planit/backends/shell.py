@@ -80,7 +80,7 @@ def lines_around(command: str, options: Mapping[str, Any], extra: Sequence[str] 
         '    printf "%s\\t%s\\n" "$planit_end" "$planit_code" > "$planit_exit"',
         '    [ "$planit_code" -ne 0 ] || planit_code=1 ;;',
         "?*)",
-        '    planit_code=$planit_end',
+        "    planit_code=$planit_end",
         '    rm -f "$planit_exit" ;;',
         "*)",
         '    echo "planit: the lines around the step ended with exit code $planit_code" >&2',

@@ -84,8 +84,8 @@ class SlurmArgs:
         setup: shell lines that run before the step; one that fails fails the step.
         max_requeues: how often a step that can checkpoint (`submitit.helpers.Checkpointable`) is
             requeued when it has exceeded its time limit.
+        qos: quality of service (sbatch's ``--qos``).
         tasks_per_node: Slurm tasks on each node; the step's function runs in each of them.
-        qos: quality of service.
         constraint: features that the nodes must have, such as ``"a100&nvlink"``.
         gres: generic resources of each node, such as ``"gpu:a100:2,shard:1"``.
         mem_per_cpu: memory of each CPU with its unit, such as ``"4G"``, instead of `mem_gb`.
@@ -126,8 +126,8 @@ class SlurmArgs:
     additional_params: dict[str, Any] = field(default_factory=dict)
     setup: list[str] = field(default_factory=list)
     max_requeues: int = 0
-    tasks_per_node: int | None = None
     qos: str | None = None
+    tasks_per_node: int | None = None
     constraint: str | None = None
     gres: str | None = None
     mem_per_cpu: str | None = None
@@ -143,7 +143,7 @@ class SlurmArgs:
     modules: list[str] = field(default_factory=list)
     venv: str | None = None
     conda: str | None = None
-    container: str | dict[str, Any] | None = None
+    container: Any = None
     env: dict[str, str] = field(default_factory=dict)
     workdir: str | None = None
     srun_args: list[str] = field(default_factory=list)
@@ -263,7 +263,7 @@ def changed(resources: Resources, fields: Mapping[str, Any]) -> Resources:
         PlanError: an unknown field, a value that is refused, or no wall time.
     """
     fields = combined(resources.options, fields)
-    submitits = {name: value for name, value in fields.items() if _is_submitits(name)}
+    submitits = {name: value for name, value in fields.items() if is_submitits(name)}
     own = {name: value for name, value in fields.items() if name not in submitits}
     names = {_OPTIONS.get(name, name) for name in own}
     needed = {"time": resources.time_text, "partition": "unchanged"}
@@ -294,7 +294,8 @@ def _kept(before: Mapping[str, Any], fields: Mapping[str, Any]) -> Mapping[str, 
     return before
 
 
-def _is_submitits(name: str) -> bool:
+def is_submitits(name: str) -> bool:
+    """Whether a field is called as submitit calls it, and not as SlurmArgs."""
     return name not in _FIELDS and (name.startswith("slurm_") or name in GENERIC)
 
 

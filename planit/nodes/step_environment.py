@@ -161,7 +161,9 @@ def _container(name: str, value: Any) -> dict[str, Any]:
     if not isinstance(nv, bool):
         raise PlanError(f"{name}.nv must be true or false, not {nv!r}")
     if nv and runtime == "pyxis":
-        raise PlanError(f"{name}.nv is Apptainer's; pyxis has the GPUs of the job", hint="remove it")
+        raise PlanError(
+            f"{name}.nv is Apptainer's; pyxis has the GPUs of the job", hint="remove it"
+        )
     mounts = given.get("mounts", [])
     if isinstance(mounts, str):
         mounts = mounts.split(",")

@@ -13,7 +13,17 @@ from typing import Any
 import pytest
 import submitit
 
-from planit import Chain, Command, Node, Parallel, Plan, PlanError, SlurmArgs, Step, StepsFailedError
+from planit import (
+    Chain,
+    Command,
+    Node,
+    Parallel,
+    Plan,
+    PlanError,
+    SlurmArgs,
+    Step,
+    StepsFailedError,
+)
 from planit.nodes import tasks
 from tests.helpers import CPU, nothing
 

@@ -248,7 +248,11 @@ HERE = '"${PLANIT_RUN_DIR?}:${PLANIT_RUN_DIR?}'
             f' --container-mounts={HERE}")',
         ),
         ({"container": BOX, "nodes": 2}, True, f'"x.sif" python3 {WORKER}'),
-        ({"env": {"A": "$B/${C}", "D": "~/x"}}, True, 'export A="${B?}/${C?}"\nexport D="${HOME?}/x"'),
+        (
+            {"env": {"A": "$B/${C}", "D": "~/x"}},
+            True,
+            'export A="${B?}/${C?}"\nexport D="${HOME?}/x"',
+        ),
         ({"modules": ["a/1", "b"]}, True, "# planit: modules\nmodule load a/1\nmodule load b\n"),
     ],
 )

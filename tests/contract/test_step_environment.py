@@ -92,7 +92,6 @@ def args(**fields: Any) -> SlurmArgs:
     return SlurmArgs("5", "batch", **fields)
 
 
-
 def test_all_of_it_takes_effect_in_order(ended: Ended) -> None:
     seen = ended.seen("all")
     venv, wd = str(ended.base / "my venv"), str(ended.base / "work dir")

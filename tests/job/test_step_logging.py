@@ -25,7 +25,9 @@ def logged(code: str) -> list[str]:
 
 
 def test_info_has_a_time_and_debug_is_not_shown() -> None:
-    (info, root, warning) = logged("log.info('x'); logging.info('y'); log.debug('z'); log.warning(1)")
+    (info, root, warning) = logged(
+        "log.info('x'); logging.info('y'); log.debug('z'); log.warning(1)"
+    )
     assert re.fullmatch(rf"{WITH_TIME}\[a\.b\]\[INFO\] - x", info)
     assert re.fullmatch(rf"{WITH_TIME}\[root\]\[INFO\] - y", root)
     assert re.fullmatch(rf"{WITH_TIME}\[a\.b\]\[WARNING\] - 1", warning)
@@ -36,7 +38,10 @@ def test_info_has_a_time_and_debug_is_not_shown() -> None:
     [
         ("logging.basicConfig(); log.warning('w')" + LATER, ["WARNING:a.b:w"]),
         ("logging.basicConfig(level='INFO', format='%(message)s')" + LATER, ["shown", "info"]),
-        ("logging.getLogger().addHandler(logging.StreamHandler()); log.warning('w')" + LATER, ["w"]),
+        (
+            "logging.getLogger().addHandler(logging.StreamHandler()); log.warning('w')" + LATER,
+            ["w"],
+        ),
         (
             "logging.config.dictConfig({'version': 1, 'handlers': {'h': {'class':"
             " 'logging.StreamHandler'}}, 'root': {'level': 'INFO', 'handlers': ['h']},"

@@ -152,9 +152,12 @@ def test_a_parameter_that_a_dict_has_under_two_names_is_said_once() -> None:
 
 def test_a_dict_may_name_the_environment_too() -> None:
     own = {"slurm_modules": "a b", "slurm_env": {"A": 1}, "slurm_venv": "v"}
-    assert resources_of({**RAW, **own}).options == SlurmArgs(
-        RAW["slurm_time"], RAW["slurm_partition"], modules=["a", "b"], env={"A": "1"}, venv="v"
-    ).resources.options
+    assert (
+        resources_of({**RAW, **own}).options
+        == SlurmArgs(
+            RAW["slurm_time"], RAW["slurm_partition"], modules=["a", "b"], env={"A": "1"}, venv="v"
+        ).resources.options
+    )
     with pytest.raises(PlanError, match="slurm_container has no key 'imag'"):
         resources_of({**RAW, "slurm_container": {"imag": "x"}})
 

@@ -73,8 +73,8 @@ class PlanitLauncherConf:
     additional_params: dict[str, Any] = field(default_factory=dict)
     setup: Any = None
     max_requeues: Any = None
-    tasks_per_node: Any = None
     qos: Any = None
+    tasks_per_node: Any = None
     constraint: Any = None
     gres: Any = None
     mem_per_cpu: Any = None

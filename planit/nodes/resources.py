@@ -89,8 +89,8 @@ _PLANITS = frozenset(
         "workdir",
     }
 )
-# Parameters of submitit's SlurmExecutor that make sense for a step of a plan, and planit's. A "dependency" makes
-# sense for the plan as a whole, on the executor.
+# Parameters of submitit's SlurmExecutor that make sense for a step of a plan, and planit's. A
+# "dependency" makes sense for the plan as a whole, on the executor.
 KNOWN_OPTIONS = _PLANITS | frozenset(
     {
         "array_parallelism",

@@ -256,8 +256,8 @@ def changed(resources: Resources, fields: Mapping[str, Any]) -> Resources:
     Args:
         resources: the parameters so far.
         fields: fields of `SlurmArgs`, or submitit's names for them, such as ``slurm_qos``. None
-            unsets a field. Of ``additional_params``, ``env`` and ``container`` what is given is set,
-            the rest stays.
+            unsets a field. Of ``additional_params``, ``env`` and ``container`` what is given is
+            set, the rest stays.
 
     Raises:
         PlanError: an unknown field, a value that is refused, or no wall time.

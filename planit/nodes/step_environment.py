@@ -1,7 +1,8 @@
 """The environment that a step asks for: checks of its parameters, in the order they take effect.
 
 ``modules``, ``setup``, ``venv`` or ``conda``, ``container``, ``env``, ``workdir``, ``srun_args``,
-``python``. In ``venv``, ``container``, ``env`` and ``workdir`` a ``$NAME`` is a variable of the job.
+``python``. In the values of ``venv``, ``conda``, ``container``, ``env`` and ``workdir`` ``$NAME`` is a
+variable of the job.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def check_step_environment(options: dict[str, Any], called: str = "") -> None:
 def uses_pyxis(options: Mapping[str, Any]) -> bool:
     """Whether srun itself starts the step in its container."""
     container = options.get("container")
-    return bool(container) and container["runtime"] == "pyxis"
+    return container is not None and container["runtime"] == "pyxis"
 
 
 def needs_shell(options: Mapping[str, Any]) -> bool:

@@ -72,12 +72,12 @@ def test_a_step_has_its_variables_and_what_needs_a_shell_is_refused(
     assert jobs[0].result() == ("yes", "/b/yes")
     assert "FOR_STEPS" not in os.environ
     for fields in ({"setup": ["true"]}, {"venv": "v", "workdir": "w"}, {"container": "x"}):
-        step = Step("a", _own, SlurmArgs("5", "batch", **fields), "x")  # type: ignore[arg-type]
+        step = Step("a", _own, SlurmArgs("5", "batch", **fields), "x")
         words = ", ".join(fields)
         with pytest.raises(PlanError, match=f"step 'a' asks for {words}, and the debug backend"):
             Plan("p", step).submit(debug(tmp_path))
     unset = Step("a", _own, SlurmArgs("5", "batch", env={"A": "$NO_SUCH"}), "x")
-    with pytest.raises(PlanError, match="env.A: 'NO_SUCH' is not set"):
+    with pytest.raises(PlanError, match=r"env\.A: 'NO_SUCH' is not set"):
         Plan("p", unset).submit(debug(tmp_path))
 
 

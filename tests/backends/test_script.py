@@ -225,27 +225,35 @@ HERE = '"${PLANIT_RUN_DIR?}:${PLANIT_RUN_DIR?}'
         (
             {"container": BOX | {"nv": True}},
             True,
-            f'planit_run apptainer exec --nv --bind {HERE}" --bind "/data:/data" --cleanenv "x.sif"'
-            f" python3 {WORKER}",
+            (
+                f'planit_run apptainer exec --nv --bind {HERE}" --bind "/data:/data" --cleanenv'
+                f' "x.sif" python3 {WORKER}'
+            ),
         ),
         (
             {"container": BOX},
             False,
-            f'PLANIT_CONTAINER=$(printf \'%q \' apptainer exec --bind {HERE}" --bind "/data:/data"'
-            ' --cleanenv "x.sif")',
+            (
+                f"PLANIT_CONTAINER=$(printf '%q ' apptainer exec --bind {HERE}\" --bind"
+                ' "/data:/data" --cleanenv "x.sif")'
+            ),
         ),
         (
             {"container": BOX | {"runtime": "pyxis"}, "workdir": "/w", "srun_args": ["--mpi=pmix"]},
             True,
-            "planit_run srun --unbuffered --kill-on-bad-exit=1 --open-mode=append"
-            f' --container-image="x.sif" --container-mounts={HERE},/data:/data"'
-            f' --container-workdir="$PWD" --cleanenv --mpi=pmix python3 {WORKER}',
+            (
+                "planit_run srun --unbuffered --kill-on-bad-exit=1 --open-mode=append"
+                f' --container-image="x.sif" --container-mounts={HERE},/data:/data"'
+                f' --container-workdir="$PWD" --cleanenv --mpi=pmix python3 {WORKER}'
+            ),
         ),
         (
             {"container": {"image": "a+b", "runtime": "pyxis"}},
             False,
-            "PLANIT_CONTAINER=$(printf '%q ' srun --nodes=1 --ntasks=1 --container-image=\"a+b\""
-            f' --container-mounts={HERE}")',
+            (
+                "PLANIT_CONTAINER=$(printf '%q ' srun --nodes=1 --ntasks=1"
+                f' --container-image="a+b" --container-mounts={HERE}")'
+            ),
         ),
         ({"container": BOX, "nodes": 2}, True, f'"x.sif" python3 {WORKER}'),
         (

@@ -115,7 +115,8 @@ def test_a_conda_environment_is_activated(ended: Ended) -> None:
 
 def test_what_a_step_logs_is_in_its_log_with_times(ended: Ended) -> None:
     log = files_of(ended.run.path, "conda").log().read_text()
-    assert re.search(r"^\[20\d\d-\d\d-\d\d \d\d:\d\d:\d\d,\d+\]\[work\]\[INFO\] - seen$", log, re.M)
+    when = r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d,\d+"
+    assert re.search(rf"^\[{when}\]\[work\]\[INFO\] - seen$", log, re.MULTILINE)
 
 
 def test_a_python_of_its_own_starts_the_step(ended: Ended) -> None:

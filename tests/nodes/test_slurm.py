@@ -118,7 +118,7 @@ def test_what_cannot_be_honoured_is_refused(fields: dict[str, Any], says: str) -
 
 def test_the_fields_that_users_ask_for_are_options_of_sbatch() -> None:
     names = "qos constraint gres exclude nodelist reservation signal switches begin licenses"
-    texts = {name: f"some-{name}" for name in names.split()}
+    texts: dict[str, Any] = {name: f"some-{name}" for name in names.split()}
     args = SlurmArgs("5", "a,b", "a100:2", mem_per_cpu="4G", exclusive=True, **texts)
     assert flags_of(args.resources.options) == {
         "time": "5",

@@ -1,4 +1,4 @@
-"""A step of several Slurm tasks on the real Slurm: each rank has what it needs to meet its peers."""
+"""A step of several tasks on the real Slurm: each rank has what it needs to meet its peers."""
 
 from __future__ import annotations
 

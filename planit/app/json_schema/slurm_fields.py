@@ -111,30 +111,33 @@ def slurm_fields() -> dict[str, Schema]:
 
 
 def _field(name: str, hint: Any) -> Schema:
-    if name == "time":
-        return _time()
-    if name == "mail_type":
-        events = [str(event) for event in MailType]
-        listed = one_of([*events, *map(str.lower, events)], "")
-        return {"type": ["array", "string"], "items": listed, "examples": [["END", "FAIL"]]}
-    if name == "gpus_per_node":
-        made = value_of("integer", minimum=MINIMA[name])
-        return made | {"pattern": rf"{made['pattern']}|{_TYPED_GPUS}"}
-    if name == "container":
-        return _container()
-    if hint == list[str]:
-        return {"type": ["array", "string"], "items": {"type": "string"}}
-    if hint in (int, int | None):
-        return value_of("integer", minimum=MINIMA[name])
-    if hint == dict[str, str]:
-        values = {"type": ["string", "number", "null"]}
-        return value_of("object", additionalProperties=values)
-    return {
-        str: text,
-        str | None: text,
-        bool: lambda: value_of("boolean"),
-        dict[str, Any]: lambda: value_of("object"),
-    }[hint]()
+    special = {"time": _time, "mail_type": _mail, "gpus_per_node": _gpus, "container": _container}
+    if name in special:
+        return special[name]()
+    values = {"type": ["string", "number", "null"]}
+    by_type: dict[Any, Schema] = {
+        str: text(),
+        str | None: text(),
+        bool: value_of("boolean"),
+        list[str]: {"type": ["array", "string"], "items": {"type": "string"}},
+        dict[str, str]: value_of("object", additionalProperties=values),
+        dict[str, Any]: value_of("object"),
+        int: value_of("integer", minimum=MINIMA.get(name)),
+        int | None: value_of("integer", minimum=MINIMA.get(name)),
+    }
+    return by_type[hint]
+
+
+def _mail() -> Schema:
+    events = [str(event) for event in MailType]
+    listed = one_of([*events, *map(str.lower, events)], "")
+    return {"type": ["array", "string"], "items": listed, "examples": [["END", "FAIL"]]}
+
+
+def _gpus() -> Schema:
+    """A number, or with a type."""
+    made = value_of("integer", minimum=MINIMA["gpus_per_node"])
+    return made | {"pattern": rf"{made['pattern']}|{_TYPED_GPUS}"}
 
 
 def _container() -> Schema:

@@ -189,7 +189,7 @@ class LocalBackend(Configurable):
         return 1
 
     def script(self, stage: StageOnDisk) -> str:
-        """What the engine starts a step by that has an environment of its own, or teardown lines."""
+        """What the engine starts a step by that has lines of its own around it."""
         options = stage.stage.resources.options
         launches = stage.stage.tasks[0].launches
         python = python_of(options, self.python, launches=launches)

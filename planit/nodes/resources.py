@@ -72,8 +72,7 @@ GENERIC = {
     "max_requeues": "max_requeues",
     "num_gpus": "gpus_per_node",
 }
-# What planit has beside submitit's parameters; a dict may name them in the same way.
-_PLANITS = frozenset(
+PLANITS = frozenset(
     {
         "begin",
         "conda",
@@ -89,9 +88,11 @@ _PLANITS = frozenset(
         "workdir",
     }
 )
+"""The parameters that planit has beside submitit's; a dict may name them in the same way."""
+
 # Parameters of submitit's SlurmExecutor that make sense for a step of a plan, and planit's. A
 # "dependency" makes sense for the plan as a whole, on the executor.
-KNOWN_OPTIONS = _PLANITS | frozenset(
+KNOWN_OPTIONS = PLANITS | frozenset(
     {
         "array_parallelism",
         "job_name",

@@ -1,7 +1,7 @@
 """The environment that a step asks for: checks of its parameters, in the order they take effect.
 
 ``modules``, ``setup``, ``venv`` or ``conda``, ``container``, ``env``, ``workdir``, ``srun_args``,
-``python``. In the values of ``venv``, ``conda``, ``container``, ``env`` and ``workdir`` ``$NAME`` is a
+``python``. In values of ``venv``, ``conda``, ``container``, ``env`` and ``workdir`` ``$NAME`` is a
 variable of the job.
 """
 

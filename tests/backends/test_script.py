@@ -389,6 +389,9 @@ def test_a_name_of_the_users_own_stays() -> None:
         ({"srun_args": ["--mpi=pmix"]}, False, False, True),
         ({"use_srun": False, "nodes": 2}, True, True, False),
         ({"use_srun": True}, False, False, True),
+        ({"signal": "USR1@60"}, False, True, True),
+        ({"signal": "B:USR1@60"}, False, True, False),
+        ({"additional_parameters": {"signal": "USR1@60"}}, False, False, False),
         ({}, True, True, True),
     ],
 )

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from planit.backends.base import Dependency, StageOnDisk, Tagged, TaggedJob
+from planit.backends.broken_lines import refuse_broken_lines
 from planit.backends.configurable import Configurable
 from planit.backends.environment_lines import command_container, container_words, python_of
 from planit.backends.job_variables import without_job_variables
@@ -158,6 +159,7 @@ class LocalBackend(Configurable):
                 hint="planit wait, or planit cancel, and then resume",
             )
         for stage in graph.stages:
+            refuse_broken_lines(stage.tasks[0].name, stage.resources.options)
             if uses_pyxis(stage.resources.options):
                 raise PlanError(
                     f"step {stage.tasks[0].name!r}: pyxis is a plugin of srun's, which is not used"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 from planit.backends.base import Dependency, StageOnDisk, Tagged, TaggedJob
+from planit.backends.broken_lines import refuse_broken_lines
 from planit.backends.configurable import Configurable
 from planit.backends.slurm.client import SlurmClient, UnclearSubmissionError
 from planit.backends.slurm.environment import default_cluster
@@ -86,10 +87,12 @@ class SlurmBackend(Configurable):
         """Every cluster that a step names must answer before the first job is submitted.
 
         Raises:
-            PlanError: Slurm has no such cluster, or a step may get any number of tasks.
+            PlanError: Slurm has no such cluster, a step may get any number of tasks, or its setup
+                lines are not bash.
             SchedulerError: a cluster does not answer.
         """
         for stage in graph.stages:
+            refuse_broken_lines(stage.tasks[0].name, stage.resources.options)
             try:
                 self.ranks(stage)
             except PlanError as error:

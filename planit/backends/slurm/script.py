@@ -234,11 +234,12 @@ def needs_srun(options: Mapping[str, Any], *, checkpoints: bool, launches: bool)
     """Whether the worker starts through srun.
 
     A single task needs no inner job step: it saves a second or more per job, and leaves srun free
-    for the step itself. Several tasks need one to be started, and a warning signal reaches only
-    job steps.
+    for the step itself. Several tasks need one to be started, as does a container of pyxis, and a
+    signal before the end reaches only job steps (or, with "B:", the script, which hands it on).
     """
     if options.get("use_srun") is not None:
         return bool(options["use_srun"])
     several = task_count(flags_of(options)) > 1
-    in_srun = launches and (several or uses_pyxis(options))
+    signal = str(flags_of(options).get("signal") or "B:")
+    in_srun = launches and (several or uses_pyxis(options) or not signal.startswith("B:"))
     return checkpoints or bool(options.get("srun_args")) or in_srun

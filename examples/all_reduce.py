@@ -79,6 +79,7 @@ def _connected(address: tuple[str, int]) -> socket.socket:
 if __name__ == "__main__":
     import submitit
 
-    plan = Plan("all_reduce", Step("add_up", "examples.all_reduce.main", TWO_BY_TWO, value=2.0))
-    plan.submit(submitit.AutoExecutor(folder="planit_runs"))
+    plan = Plan("all_reduce", Step("add_up", main, TWO_BY_TWO, value=2.0))
+    jobs = plan.submit(submitit.AutoExecutor(folder="planit_runs"))
     plan.wait()
+    print(jobs[0].results())  # of each rank

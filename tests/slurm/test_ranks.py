@@ -11,7 +11,7 @@ import pytest
 
 from planit import Chain, Command, Parallel, Run, SlurmArgs, Step
 from tests.cluster import Cluster
-from tests.helpers import files_of
+from tests.helpers import ROOT, files_of, run_python
 from tests.slurm import rank_steps
 from tests.slurm.tools import lines, note, settled, submit
 
@@ -89,3 +89,9 @@ def test_a_command_runs_once_and_knows_where_its_own_ranks_can_meet(ranks: Run) 
     assert address
     assert 10_000 <= int(port) < 33_000
     assert len(lines(base / "hosts")) == 4
+
+
+def test_the_example_adds_up_over_two_nodes(slurm: Cluster, tmp_path: Path) -> None:
+    done = run_python(str(ROOT / "examples/all_reduce.py"), cwd=tmp_path)
+    assert done.code == 0, done
+    assert done.out.splitlines()[-1] == str([{"rank": i, "total": 20.0} for i in range(4)])

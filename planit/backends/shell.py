@@ -35,6 +35,8 @@ planit_note() {
 }
 planit_first=$LINENO planit_at=0
 trap 'planit_note "$LINENO"' DEBUG ERR"""
+# The user's lines may have set a trap of their own.
+_END_NOTES = ["trap - DEBUG", "[[ $(trap -p ERR) != *planit_note* ]] || trap - ERR"]
 _FAILED_LINE = (
     r"""awk -v at="${planit_end#at }" '/^# planit: / { field = $3; first = NR } NR == at { """
     r"""sub(/^ +/, ""); print field " line " NR - first ": " $0; exit }' "$0" 2> /dev/null"""
@@ -61,7 +63,7 @@ def lines_around(command: str, options: Mapping[str, Any], extra: Sequence[str] 
         "planit_forward",
         *before_all(options),
         "set -e",
-        *([_NOTE, *lines, "trap - DEBUG ERR"] if lines else []),
+        *([_NOTE, *lines, *_END_NOTES] if lines else []),
         *extra,
         "set +e",
         ': > "$planit_exit"',

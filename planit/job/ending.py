@@ -49,7 +49,8 @@ def end_step(
     verdict = _verdict(reports, code, began=began)
     if not began and code != EXIT_NO_SPACE:
         line = files.take_failed_line(restart)
-        verdict = _without_start(code, _last_line(files)) if line is None else _failed(*line, code)
+        told = _last_line(files) if restart == 0 else ""  # later, the log has older lines
+        verdict = _without_start(code, told) if line is None else _failed(*line, code)
     if verdict.outcome is Outcome.TERMINATED and restart == 0:  # later, the log has older lines
         verdict = _rank_without_report(files, reports) or verdict
     now = time.time()

@@ -24,7 +24,10 @@ RUNTIMES = ("apptainer", "singularity", "pyxis")
 CONTAINER_KEYS = ("image", "runtime", "mounts", "nv", "args")
 _NAME = re.compile(r"[A-Za-z_]\w*")
 # What planit, Slurm and srun set in each job, so that another value would be lost or wrong.
-_OF_JOBS = re.compile(r"PLANIT_(?!RUNS_DIR$)\w+|SLURM_\w+|SLURMD_\w+|(LOCAL_)?(RANK|WORLD_SIZE)")
+_OF_JOBS = re.compile(
+    r"PLANIT_(?!RUNS_DIR$|RECORD_WAIT_S$)\w+|SLURMD_\w+|(LOCAL_)?(RANK|WORLD_SIZE)"
+    r"|SLURM_(JOB_?ID|NODEID|LOCALID|PROCID|NTASKS|RESTART_COUNT|(STEP|ARRAY)_\w+)"
+)
 
 
 def check_step_environment(options: dict[str, Any], called: str = "") -> None:

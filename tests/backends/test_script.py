@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from planit import PlanError, SlurmArgs
-from planit.backends.slurm.rendezvous import RENDEZVOUS
+from planit.backends.slurm.rendezvous import FOR_SRUN, RENDEZVOUS
 from planit.backends.slurm.script import ScriptSpec, job_name, needs_srun, script_text
 from planit.nodes.slurm_args import resources_of
 
@@ -112,7 +112,8 @@ USERS = """\
 # planit: setup
 module load CUDA
 source venv/bin/activate
-trap - DEBUG ERR
+trap - DEBUG
+[[ $(trap -p ERR) != *planit_note* ]] || trap - ERR
 """
 
 LINES = f"""\
@@ -195,12 +196,12 @@ def test_several_tasks_are_started_by_srun_with_a_log_each() -> None:
     nodes = "#SBATCH --cpus-per-task=8\n#SBATCH --nodes=2\n"
     text = SINGLE.replace("#SBATCH --cpus-per-task=8\n", nodes)
     srun = (
-        "planit_run srun --unbuffered --kill-on-bad-exit=1 --open-mode=append"
+        "planit_run srun --export=ALL --unbuffered --kill-on-bad-exit=1 --open-mode=append"
         f' --output "{FILES}.%t.log" python3 -P -u -m planit.job.worker step'
     )
     own = LINES.replace(NOTE, "").replace(USERS, "")
     planit_exit = 'planit_exit="'
-    own = own.replace(planit_exit, "\n".join([*RENDEZVOUS, planit_exit]), 1)
+    own = own.replace(planit_exit, "\n".join([*RENDEZVOUS, *FOR_SRUN, planit_exit]), 1)
     own = own.replace("rm -rf scratch\n", "")
     own = own.replace("planit_run python3 -P -u -m planit.job.worker step", srun)
     assert single({**CPU, "nodes": 2}) == text.replace(SIMPLE, own)
@@ -242,7 +243,7 @@ HERE = '"${PLANIT_RUN_DIR?}:${PLANIT_RUN_DIR?}'
             {"container": BOX | {"runtime": "pyxis"}, "workdir": "/w", "srun_args": ["--mpi=pmix"]},
             True,
             (
-                "planit_run srun --unbuffered --kill-on-bad-exit=1 --open-mode=append"
+                "planit_run srun --export=ALL --unbuffered --kill-on-bad-exit=1 --open-mode=append"
                 f' --container-image="x.sif" --container-mounts={HERE},/data:/data"'
                 f' --container-workdir="$PWD" --cleanenv --mpi=pmix python3 {WORKER}'
             ),
@@ -354,8 +355,8 @@ def test_srun_starts_a_process_for_each_task_wherever_they_are_asked_for(
 ) -> None:
     assert needs_srun(options, checkpoints=False, launches=True)
     assert (
-        f'planit_run srun --unbuffered --kill-on-bad-exit=1 --open-mode=append --output "{FILES}'
-        in (single({**CPU, **options}))
+        "planit_run srun --export=ALL --unbuffered --kill-on-bad-exit=1 --open-mode=append"
+        f' --output "{FILES}' in (single({**CPU, **options}))
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from planit import Chain, Command, Parallel, Run, SlurmArgs, Step
+from planit import Chain, Command, Parallel, PlanError, Run, SlurmArgs, Step
 from tests.cluster import Cluster
 from tests.helpers import ROOT, files_of, run_python
 from tests.slurm import rank_steps
@@ -95,3 +95,21 @@ def test_the_example_adds_up_over_two_nodes(slurm: Cluster, tmp_path: Path) -> N
     done = run_python(str(ROOT / "examples/all_reduce.py"), cwd=tmp_path)
     assert done.code == 0, done
     assert done.out.splitlines()[-1] == str([{"rank": i, "total": 20.0} for i in range(4)])
+
+
+def test_ranks_have_the_jobs_environment_where_a_site_exports_nothing(
+    slurm: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SBATCH_EXPORT=NONE makes srun export nothing either, unless it is told to."""
+    monkeypatch.setenv("SBATCH_EXPORT", "NONE")
+    (tmp_path / "seen").mkdir()
+    run = submit(tmp_path, Step("sum", rank_steps.add_up, FIELD, str(tmp_path / "seen")))
+    assert settled(run, 90) == {"sum": "DONE"}
+
+
+def test_a_command_that_srun_would_run_several_times_is_refused(
+    slurm: Cluster, tmp_path: Path
+) -> None:
+    args = SlurmArgs("5", "batch", nodes=2, srun_args=["--cpu-bind=none"])
+    with pytest.raises(PlanError, match="step 'c': srun would run this command once for each"):
+        submit(tmp_path, Command("c", "true", args))

@@ -94,7 +94,11 @@ class SlurmBackend(Configurable):
         for stage in graph.stages:
             refuse_broken_lines(stage.tasks[0].name, stage.resources.options)
             try:
-                self.ranks(stage)
+                if self.ranks(stage) > 1 and not stage.tasks[0].launches:
+                    raise PlanError(
+                        "srun would run this command once for each task",
+                        hint="leave out srun_args and use_srun: a Command starts its own srun",
+                    )
             except PlanError as error:
                 raise in_step(stage.tasks[0].name, error) from None
             if (cluster := stage.resources.cluster) is not None:

@@ -14,10 +14,12 @@ RENDEZVOUS = [
     "    MASTER_PORT=$((MASTER_PORT + 1))",
     "done",
     "export MASTER_ADDR MASTER_PORT",
-    "# srun does not take this over from sbatch by itself (since Slurm 22.05).",
-    '[ -z "$SLURM_CPUS_PER_TASK" ] || export SRUN_CPUS_PER_TASK="$SLURM_CPUS_PER_TASK"',
 ]
 """
 Those of the job's first node, where its first task runs. A user's own ``env`` or ``setup`` lines
 come later, and win. The ports are below those that Linux gives to clients.
 """
+FOR_SRUN = [
+    "# srun does not take this over from sbatch by itself (since Slurm 22.05).",
+    '[ -z "$SLURM_CPUS_PER_TASK" ] || export SRUN_CPUS_PER_TASK="$SLURM_CPUS_PER_TASK"',
+]

@@ -14,7 +14,7 @@ from typing import Any
 
 from planit.backends.environment_lines import command_container, container_words, python_of
 from planit.backends.shell import WAIT, lines_around
-from planit.backends.slurm.rendezvous import RENDEZVOUS
+from planit.backends.slurm.rendezvous import FOR_SRUN, RENDEZVOUS
 from planit.errors import PlanError
 from planit.nodes.flags import flags_of, task_count
 from planit.nodes.step_environment import needs_shell, uses_pyxis
@@ -184,10 +184,12 @@ def _body(spec: ScriptSpec) -> list[str]:
         run = [f"planit_run {worker} run", "planit_code=$?"]
     else:
         extra = [] if spec.launches else command_container(spec.options)
+        several = task_count(flags_of(spec.options)) > 1
         run = [
             "# Nothing of the user's runs before the record says that the step may run.",
             f"{worker} open || exit $?",
-            *(RENDEZVOUS if task_count(flags_of(spec.options)) > 1 else []),
+            *(RENDEZVOUS if several else []),
+            *(FOR_SRUN if several or _needs_srun(spec) else []),
             *lines_around(_command(spec), spec.options, extra),
             f'{worker} close "$planit_code"',
             "planit_code=$?",
@@ -225,7 +227,7 @@ def _command(spec: ScriptSpec) -> str:
         return " ".join(word for word in [container, worker] if word)
     extra = shlex.join(spec.options.get("srun_args") or [])
     output = f'--output "{rank_log_in_bash()}"' if task_count(flags_of(spec.options)) > 1 else ""
-    words = ["srun --unbuffered --kill-on-bad-exit=1 --open-mode=append", output]
+    words = ["srun --export=ALL --unbuffered --kill-on-bad-exit=1 --open-mode=append", output]
     inner = [container, extra] if uses_pyxis(spec.options) else [extra, container]
     return " ".join(word for word in [*words, *inner, worker] if word)
 

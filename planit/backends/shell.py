@@ -56,3 +56,9 @@ def lines_around(command: str, options: Mapping[str, Any]) -> list[str]:
         '    [ "$planit_code" -ne 0 ] || planit_code=1',
         "fi",
     ]
+
+
+def script_around(worker: str, options: Mapping[str, Any]) -> str:
+    """A script that runs a step between the user's lines, for who writes its end marker itself."""
+    lines = lines_around(worker, options)
+    return "\n".join(["#!/bin/bash", WAIT, *lines, 'exit "$planit_code"', ""])

@@ -13,7 +13,7 @@ from pathlib import PurePath
 from typing import Any
 
 from planit.errors import PlanError, suggest
-from planit.nodes import Chain, Command, Group, HydraApp, Node, Parallel, Step, Task
+from planit.nodes import Chain, Command, Group, HydraApp, Node, Packed, Parallel, Step, Task
 from planit.nodes.arguments import Structured, Unbuilt
 from planit.nodes.functions import dotted_path
 from planit.nodes.step_folder import StepFolder
@@ -213,6 +213,8 @@ def _key(node: Node) -> Any:
         return ("Command", node.name, node.resources.key, command)
     if isinstance(node, HydraApp):
         return ("HydraApp", node.name, node.resources.key, node.app, node.script, node.overrides)
+    if isinstance(node, Packed):
+        return ("Packed", node.resources.key, node.jobs, _key(node.node))
     limit = node.max_concurrent if isinstance(node, Parallel) else None
     kind = "Chain" if isinstance(node, Chain) else "Parallel"
     return (kind, limit, tuple(_key(child) for child in node.children))

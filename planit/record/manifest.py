@@ -21,6 +21,7 @@ from planit.nodes import (
     HydraApp,
     Node,
     Origin,
+    Packed,
     Parallel,
     Step,
     Task,
@@ -94,6 +95,8 @@ def _tree(root: Node, leaf_of: Callable[[Task], dict[str, Any]]) -> dict[str, An
 
 def _group(node: Node, children: list[dict[str, Any]]) -> dict[str, Any]:
     group: dict[str, Any] = {"kind": "Chain" if isinstance(node, Chain) else "Parallel"}
+    if isinstance(node, Packed):
+        group = {"kind": "Packed", "slurm": _plain(node.resources.options), "jobs": node.jobs}
     if isinstance(node, Group) and node.label is not None:
         group["label"] = node.label
     if isinstance(node, Parallel) and node.max_concurrent is not None:

@@ -34,7 +34,7 @@ from planit.record.run_dir import CHECKPOINT, RunDir
 from planit.record.submitted_tree import SubmittedStep, submitted_tree
 from planit.status.run_status import run_status
 from planit.status.states import RunStatus
-from planit.submit.cancellation import jobs_of
+from planit.submit.cancellation import jobs_of, refuse_part_of_packed
 from planit.submit.decisions import ResumeDecision, decide, rerun_of
 from planit.submit.freezing import freeze
 from planit.submit.interrupted import clear_strays, finish_interrupted, refuse_unreadable
@@ -114,6 +114,7 @@ class Resume:
             decisions = decide(history, status, self.start_from, self.only)
             rerun = rerun_of(decisions)
             self._refuse_without_effect(rerun)
+            refuse_part_of_packed(history, status, rerun, "rerun")
             if rerun:
                 with ExitStack() as stack:
                     self._submit(history, status, rerun, self._recorded(history, stack))
@@ -215,12 +216,13 @@ class Resume:
         manifest = self.run.manifest
         live = live_parents(history, status, rerun)
         resources = self._resources(history, rerun)
-        tree = submitted_tree(manifest["tree"], resources, rerun)
+        tree = submitted_tree(manifest["tree"], resources, rerun, _packed_in(history))
         graph = lower(
             tree,
             key_of=lambda task: f"{resources[task.name].key} {task.launches} {live[task.name]}",
             cluster_name=self.backend.cluster_name,
             max_array_size=self.backend.max_array_size,
+            packs=self.backend.packs,
         )
         self.backend.check(graph, self.run.path)
         new = self._new_calls(recorded, rerun)
@@ -265,6 +267,12 @@ class Resume:
             if name not in now:
                 raise RunError(f"step {name!r} is not rerun", hint=suggest(name, now))
         return now | {name: on_default_cluster(new[name], self.backend) for name in new}
+
+
+def _packed_in(history: History) -> dict[str, Resources]:
+    """The parameters of the jobs that steps are packed in."""
+    places = history.placements.items()
+    return {name: Resources(place.packed) for name, place in places if place.packed is not None}
 
 
 def _is_path(func: Any) -> bool:

@@ -24,7 +24,7 @@ from planit.backends.local import events
 from planit.backends.local.client import KILL_WAIT_S, LocalClient, number_of
 from planit.backends.local.engine_run import EngineRun
 from planit.backends.local.machine import Machine, Request
-from planit.backends.shell import WAIT, lines_around
+from planit.backends.shell import script_around
 from planit.errors import (
     ConfigError,
     PlanError,
@@ -104,6 +104,7 @@ class LocalBackend(Configurable):
     _submitted: dict[str, JobRef] = field(default_factory=dict)
 
     name: ClassVar[str] = "local"
+    packs: ClassVar[bool] = False
     SETTINGS: ClassVar[tuple[str, ...]] = (
         "cpus", "gpus", "mem_gb", "isolation", "kill_wait_s", "python",
     )  # fmt: skip
@@ -182,8 +183,7 @@ class LocalBackend(Configurable):
         """What the engine starts a step with setup or teardown lines by."""
         worker = f"{self.python} -P -u -m planit.job.worker step"
         options = stage.stage.resources.options
-        lines = lines_around(worker, options)
-        return "\n".join(["#!/bin/bash", WAIT, *lines, 'exit "$planit_code"', ""])
+        return script_around(worker, options)
 
     def submit(
         self,

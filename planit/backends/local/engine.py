@@ -25,10 +25,10 @@ from types import FrameType
 from typing import Any
 
 from planit.backends.local.children import fork_step, spawn_step
-from planit.backends.local.events import EventWriter
+from planit.backends.local.events import Events, EventWriter
 from planit.backends.local.machine import Machine
 from planit.backends.local.processes import StepProcess, StepProcesses
-from planit.backends.local.workload import ONE_PROCESS, LocalTask, read_stages
+from planit.backends.local.workload import ONE_PROCESS, LocalStage, LocalTask, read_stages
 from planit.errors import PlanError, PlanitError, RunError, StorageError
 from planit.graph import Tracker
 from planit.job import frozen
@@ -40,7 +40,7 @@ from planit.record import context, fields, local_files, trust
 from planit.record import history as histories
 from planit.record.files import make_dir, open_log
 from planit.record.lock import SIGN_OF_LIFE_S
-from planit.record.markers import Outcome
+from planit.record.markers import JOB_ENDED, TIME_LIMIT, Outcome, StepError
 from planit.record.run_dir import RunDir
 from planit.record.task_files import TaskFiles
 from planit.record.umask import closed_umask
@@ -77,18 +77,15 @@ class Engine:
             PlanitError: a step can never run on this machine; nothing was started.
         """
         os.umask(closed_umask())  # of logs; a step gets the user's own back
-        local_files.make(self.run.path)
         self.machine = Machine.found(self.settings)
-        self.stages = read_stages(self.run, self.number)
+        self.stages = self.read_stages()
         self.machine.refuse((stage.tasks[0].name, stage.request) for stage in self.stages)
         wake, self.wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, self._on_sigterm)
         signal.set_wakeup_fd(self.wakeup, warn_on_full_buffer=False)
-        sizes = [(one.number, len(one.tasks) if one.is_array else None) for one in self.stages]
-        events = local_files.events(self.run.path, self.number)
-        self.events = EventWriter(events, self.guardians, sizes)
+        self.events = self.open_events()
         self.private = [wake, self.wakeup, self.events.descriptor]
         self.private += [self.owner] if self.owner >= 0 else []
         self.tracker: Tracker[LocalTask] = Tracker(
@@ -101,8 +98,22 @@ class Engine:
         if self.forks:
             self._warm_up()
         self.processes = StepProcesses(self.settings["kill_wait_s"])
+        self.prepare()
         self._loop(wake)
         return 1 if self.failed or self.draining else 0
+
+    def read_stages(self) -> list[LocalStage]:
+        """What is to be run."""
+        return read_stages(self.run, self.number)
+
+    def open_events(self) -> Events:
+        """Where the changes of the steps go."""
+        local_files.make(self.run.path)
+        sizes = [(one.number, len(one.tasks) if one.is_array else None) for one in self.stages]
+        return EventWriter(local_files.events(self.run.path, self.number), self.guardians, sizes)
+
+    def prepare(self) -> None:
+        """Called before the first step is started."""
 
     def _warm_up(self) -> None:
         """Import what the steps will import; if an import fails, the step reports it."""
@@ -137,7 +148,7 @@ class Engine:
             for process in self.processes.take_ended():
                 self._ended(process)
             self.processes.run_alarms()
-            self._read_requests()
+            self.read_requests()
 
     def _on_sigterm(self, _signal: int, _frame: FrameType | None) -> None:
         self.unwanted = True
@@ -160,19 +171,19 @@ class Engine:
             try:
                 pid = self._start(task, gpus)
             except (OSError, PlanitError, subprocess.SubprocessError) as problem:
-                self._not_started(task, gpus, problem)
+                self.not_started(task, gpus, problem)
                 continue
             self.processes.add(task, pid, gpus)
             self.events.write(task.key, "RUNNING", name=task.name, pid=pid)
 
     def _start(self, task: LocalTask, gpus: list[str]) -> int:
         """Start a step's process; its pid. Raises OSError or SubprocessError."""
-        environment = self._environment(task, gpus)
+        environment = self.environment(task, gpus)
         make_dir(self.run.step_dir(task.slug))
-        log = open_log(self._files(task).log())
+        log = open_log(self.files(task).log())
         try:
-            if task.stage.script is not None:
-                return spawn_step(environment, log, ["/bin/bash", task.stage.script])
+            if task.stage.command is not None:
+                return spawn_step(environment, log, task.stage.command)
             if self.forks:
                 return fork_step(environment, log, self.private)
             worker = [sys.executable, "-P", "-u", "-m", "planit.job.worker", "step"]
@@ -180,7 +191,7 @@ class Engine:
         finally:
             os.close(log)
 
-    def _not_started(self, task: LocalTask, gpus: list[str], problem: Exception) -> None:
+    def not_started(self, task: LocalTask, gpus: list[str], problem: Exception) -> None:
         """A step whose folder, log or interpreter is missing fails; the others go on."""
         cause = f"it could not be started: {getattr(problem, 'message', problem)}"
         if isinstance(problem, OSError) and problem.filename is not None:
@@ -189,7 +200,7 @@ class Engine:
         self.failed = True
         self._end(task, "FAILED", cause=cause)
 
-    def _environment(self, task: LocalTask, gpus: list[str]) -> dict[str, str]:
+    def environment(self, task: LocalTask, gpus: list[str]) -> dict[str, str]:
         environment = {
             "PLANIT_RUN_DIR": str(self.run.path),
             "PLANIT_STEP": task.name,
@@ -199,7 +210,7 @@ class Engine:
             "PLANIT_TASK": str(task.index),
             "PLANIT_JOB": task.key,
             "PLANIT_RESTART": str(task.restarts),
-            "SUBMITIT_FOLDER": str(self._files(task).folder),
+            "SUBMITIT_FOLDER": str(self.files(task).folder),
             "SUBMITIT_LOCAL_JOB_ID": task.key,
             **ONE_PROCESS,
         }
@@ -211,7 +222,8 @@ class Engine:
         """Nothing is left of a step: record its end, or let it start again."""
         task, code = process.task, process.code
         self.machine.give_back(task.stage.request, process.gpus)
-        outcome, code, cause = self._end_marker(task, code if code >= 0 else 128 - code)
+        code = code if code >= 0 else 128 - code
+        outcome, code, cause = self._end_marker(task, code, _ended_by(process))
         requeued = outcome is Outcome.REQUEUED
         if requeued and not process.cancelled and not self.draining:
             self.events.write(task.key, "PENDING", name=task.name)
@@ -233,14 +245,16 @@ class Engine:
         for blocked in self.tracker.end(task, succeeded=state == "COMPLETED"):
             self.events.write(blocked.key, "CANCELLED", name=blocked.name, blocked=True)
 
-    def _end_marker(self, task: LocalTask, code: int) -> tuple[Outcome, int, str | None]:
+    def _end_marker(
+        self, task: LocalTask, code: int, ended_by: StepError | None
+    ) -> tuple[Outcome, int, str | None]:
         """How a step whose process has ended did so, its exit code, and why it has no marker.
 
         Without a marker it failed.
         """
-        files = self._files(task)
+        files = self.files(task)
         try:
-            outcome, code = end_step(files, task.restarts, code, job=task.key)
+            outcome, code = end_step(files, task.restarts, code, job=task.key, ended_by=ended_by)
         except (OSError, RunError) as error:
             cause = unwritten(getattr(error, "reason", "") or str(error)).message
             _note(f"{task.name}: {cause}")
@@ -249,10 +263,10 @@ class Engine:
         files.clean_up(self.run.step_dir(task.slug), succeeded=succeeded)
         return outcome, code, None
 
-    def _files(self, task: LocalTask) -> TaskFiles:
+    def files(self, task: LocalTask) -> TaskFiles:
         return TaskFiles(self.run.path, self.number, task.stage.number, task.index)
 
-    def _read_requests(self) -> None:
+    def read_requests(self) -> None:
         """Other processes leave a file for each request: to cancel steps, to finish, to stop."""
         for path, content in local_files.asked(self.run.path, self.number):
             if content.get("action") == "cancel":
@@ -287,6 +301,15 @@ class Engine:
             for task in stage.tasks:
                 if is_meant(task) and self.tracker.is_waiting(task):
                     self._end(task, "CANCELLED")
+
+
+def _ended_by(process: StepProcess) -> StepError | None:
+    """Why the engine has ended a step, if it did."""
+    if process.out_of_time:
+        return StepError(TIME_LIMIT, "exceeded its time limit")
+    if process.cancelled:
+        return StepError(JOB_ENDED, "ended with its job")
+    return None
 
 
 def _note(text: str) -> None:

@@ -62,6 +62,7 @@ class SlurmBackend(Configurable):
     retry_wait_s: float = 1.0
 
     name: ClassVar[str] = "slurm"
+    packs: ClassVar[bool] = True
     SETTINGS: ClassVar[tuple[str, ...]] = ("kill_on_invalid_dep", "python", "dependency")
     poll_interval_s: ClassVar[float] = 10.0
 
@@ -150,6 +151,8 @@ class SlurmBackend(Configurable):
             dependency=self.dependency if one.is_root else None,
             trust_group=accepts_group(),
         )
+        if one.packed:
+            return script_text(spec.for_packed(one.jobs, one.max_concurrent))
         if one.is_array:
             count = len(one.tasks)
             return script_text(spec.for_array(folder.tasks_file, count, one.max_concurrent))

@@ -12,8 +12,8 @@ ZERO = timedelta()
 def durations(root: Node) -> dict[int, timedelta]:
     """The critical path of every node below `root`, by ``id(node)``.
 
-    A step and a packed job take the wall time they request, a Chain the sum of its children, a Parallel its
-    slowest child. Iterative and linear in the number of nodes.
+    A step and a packed job take the wall time they request, a Chain the sum of its children, a
+    Parallel its slowest child. Iterative and linear in the number of nodes.
     """
     result: dict[int, timedelta] = {}
     order: list[Node] = []

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 from planit.record import fields
 
-
 TIME_LIMIT = "TimeLimit"
 """The type of error of a step that its own time limit ended."""
 

@@ -13,7 +13,6 @@ from typing import Any
 
 from planit.record import fields
 from planit.record.files import read_json, write_json
-from planit.record.trust import TrustedDir
 
 FOLDER = "submissions"
 _KINDS = ("afterok", "aftercorr", "afterany")  # of edges, as sbatch calls them
@@ -122,7 +121,12 @@ def _edge(content: Any) -> tuple[str, int]:
 
 def path_of(run_path: Path, number: int) -> Path:
     """Where a submission is written down."""
-    return run_path / FOLDER / f"{number}.json"
+    return run_path / name_of(number)
+
+
+def name_of(number: int) -> str:
+    """The same, below the run directory."""
+    return f"{FOLDER}/{number}.json"
 
 
 def numbers(run_path: Path) -> list[int]:
@@ -141,10 +145,10 @@ def read(run_path: Path, number: int) -> list[SubmittedStage] | None:
     return _stages(read_json(path_of(run_path, number)))
 
 
-def read_trusted(run: TrustedDir, number: int) -> list[SubmittedStage] | None:
-    """The same in a job. Raises RunError if another user could have written it."""
+def parsed(content: bytes) -> list[SubmittedStage] | None:
+    """The same from what the file holds."""
     try:
-        return _stages(fields.parse(run.read_bytes(f"{FOLDER}/{number}.json")))
+        return _stages(fields.parse(content))
     except ValueError:
         return None
 

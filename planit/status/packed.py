@@ -46,9 +46,11 @@ def _inside(
     """A step of a job that runs."""
     last = tries.last
     begun = None if last is None or last not in tries.starts else tries.starts[last].started
-    if begun is not None and job.elapsed_s is not None:
-        if begun < at - job.elapsed_s - _CLOCKS_S:  # before the job was requeued
-            started, end = False, None
+    job_began = None if job.elapsed_s is None else at - job.elapsed_s - _CLOCKS_S
+    if begun is not None and job_began is not None and begun < job_began:  # it was requeued since
+        started, end = False, None
+    if end is not None and not _is_own(end) and (_with_job(end) or job.state == "COMPLETING"):
+        return replace(job, elapsed_s=None)  # it ends with the job, of which Slurm knows why
     if end is not None and end.outcome is not Outcome.REQUEUED:
         return replace(job, state=_state_of(end), elapsed_s=None)
     if not started or end is not None:
@@ -58,9 +60,13 @@ def _inside(
 
 def _is_own(end: EndMarker) -> bool:
     """Whether a step ended by itself, and not with its job."""
-    if end.error is not None and end.error.type == JOB_ENDED:
+    if _with_job(end):
         return False
     return end.outcome not in (Outcome.TERMINATED, Outcome.REQUEUED) or _out_of_time(end)
+
+
+def _with_job(end: EndMarker) -> bool:
+    return end.error is not None and end.error.type == JOB_ENDED
 
 
 def _out_of_time(end: EndMarker) -> bool:

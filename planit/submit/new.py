@@ -165,7 +165,10 @@ class NewRun:
 def merged_with(
     defaults: Mapping[str, Any], backend: Backend
 ) -> Callable[[Task | Packed], Resources]:
-    """A step's (or packed job's) parameters on top of `defaults`; equal parameters give the same object."""
+    """The parameters of a step, or a packed job, on top of `defaults`.
+
+    Equal parameters give the same object.
+    """
     cache: dict[str, Resources] = {}
 
     def merged(task: Task | Packed) -> Resources:

@@ -28,9 +28,7 @@ def timed(name: str, folder: Path) -> Step:
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_packed_steps_keep_the_order_of_the_plan(
-    driver: Driver, tmp_path: Path, jobs: int
-) -> None:
+def test_packed_steps_keep_the_order_of_the_plan(driver: Driver, tmp_path: Path, jobs: int) -> None:
     folder = tmp_path / "times"
     folder.mkdir()
     root = Chain(

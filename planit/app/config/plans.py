@@ -18,6 +18,7 @@ from planit.app.config.refusals import OTHER_PROGRAM, as_config_error
 from planit.app.config.written import Written, preset_keys
 from planit.errors import ConfigError
 from planit.job.hydra.hydra_config import StepHydra
+from planit.nodes import SlurmSpec
 from planit.nodes.arguments import Structured
 from planit.plan import Plan
 
@@ -62,6 +63,16 @@ class Plans:
         if keys is None:
             keys = preset_keys(Written(branch.config))
         return self._builder.plan(content, keys)
+
+
+def job_of(config: DictConfig, value: Any, changes: Any, where: str) -> SlurmSpec:
+    """The SLURM arguments of a job, from a preset's name or a mapping and changes on top of it.
+
+    Raises:
+        ConfigError: with the config key `where`.
+    """
+    builder = Builder(lambda name: presets.by_name(config, name), _swept_values)
+    return builder.slurm_args(value, changes, where)[1]
 
 
 def plan_of(config: DictConfig) -> Plan:

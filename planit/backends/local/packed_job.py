@@ -75,7 +75,7 @@ class PackedJob:
         run = trust.opened(Path(os.environ["PLANIT_RUN_DIR"]))
         close_log(shared=is_shared(run.fd))
         place = gate.Place.from_environment()
-        stages = submissions.read_trusted(run, place.submission) or []
+        stages = submissions.parsed(run.read_bytes(submissions.name_of(place.submission))) or []
         stage = next((one for one in stages if one.number == place.stage), None)
         if stage is None or not stage.packed:
             raise RunError(f"submission {place.submission} of {run.path} cannot be read")
@@ -114,10 +114,10 @@ class PackedJob:
             gate.check(self.place)
             gate.refuse_resubmitted(self.run.path, self.place.submission, names)
         except gate.NotOfRecordError as problem:
-            print(f"planit: not running: {problem}", file=sys.stderr, flush=True)
+            _tell(f"not running: {problem}")
             return EXIT_NOT_OF_RECORD
         except gate.BlockedError as problem:
-            print(f"planit: blocked: {problem}", file=sys.stderr, flush=True)
+            _tell(f"blocked: {problem}")
             first = [part for part in self.stage.packed if not part.edges]
             for index in (index for part in first for index in part.tasks):
                 if index in self.attempts:
@@ -198,6 +198,12 @@ class PackedEngine(Engine):
         super().not_started(task, gpus, problem)
 
 
+def _tell(text: str) -> None:
+    """Add a line to the job's log."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"planit: {text}\n")
+
+
 def main(arguments: Sequence[str], guardians: Sequence[int] = ()) -> int:
     """Run this job (``packed``), or only say whether it may run (``packed-check``)."""
     os.umask(closed_umask())
@@ -211,7 +217,7 @@ def main(arguments: Sequence[str], guardians: Sequence[int] = ()) -> int:
         )
         code = engine.main()
     except RunError as refusal:
-        print(f"planit: refusing to run: {refusal}", file=sys.stderr, flush=True)
+        _tell(f"refusing to run: {refusal}")
         return EXIT_UNTRUSTED
     except PlanitError as problem:
         sys.exit(f"planit: {problem.message}")

@@ -100,7 +100,7 @@ class SubmittedStage:
             options=dict(fields.mapping(content, "options")),
             max_concurrent=fields.whole(content, "max_concurrent"),
             checkpoints=content.get("checkpoints") is True,
-            packed=[SubmittedPart.from_json(p) for p in packed] if isinstance(packed, list) else [],
+            packed=tuple(map(SubmittedPart.from_json, packed if isinstance(packed, list) else ())),
         )
         written = fields.parse(json.dumps(stage.as_json()))
         if any(key not in content or content[key] != value for key, value in written.items()):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,13 +32,21 @@ from tests.slurm.tools import (
 pytestmark = pytest.mark.slurm
 
 JOB = SlurmArgs(time="5", partition="batch", cpus_per_task=2)
+NO_REQUEUE = SlurmArgs(
+    time="5",
+    partition="batch",
+    cpus_per_task=2,
+    additional_params={"no-requeue": True},
+)
 MINUTE = SlurmArgs(time="1", partition="batch", cpus_per_task=2)
 
 
 class Story:
     """A packed job of which one step waits until it is told to go on."""
 
-    def __init__(self, base: Path, job: SlurmArgs = JOB, args: SlurmArgs = ARGS) -> None:
+    def __init__(
+        self, base: Path, job: SlurmArgs = JOB, args: SlurmArgs = ARGS, before: str = "true"
+    ) -> None:
         self.go, self.ran, self.parent = base / "go", base / "ran", base / "parent"
         self.bad = base / "bad"
         self.bad.touch()
@@ -49,6 +58,7 @@ class Story:
                     Parallel(
                         Chain(
                             note("first", self.ran, args),
+                            Command("pause", before, args),
                             self.gate(args),
                             note("then", self.ran, args),
                         ),
@@ -83,8 +93,16 @@ def late(slurm: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Story:
     return story
 
 
+@pytest.fixture(scope="module")
+def longer(slurm: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Story:
+    """The same, whose step that waits would still have time when that of the job is over."""
+    story = Story(tmp_path_factory.mktemp("longer"), MINUTE, MINUTE, before="sleep 45")
+    story.bad.unlink()
+    return story
+
+
 @pytest.fixture(autouse=True)
-def _late_begins_early(late: Story) -> None:
+def _late_begins_early(late: Story, longer: Story) -> None:
     """See `late`."""
 
 
@@ -99,6 +117,7 @@ def test_the_states_of_its_steps_while_it_runs_and_what_is_refused_then(
     story.begin()
     assert states(story.run) == {
         "first": "DONE",
+        "pause": "DONE",
         "waits": "RUNNING",
         "then": "PENDING",
         "fails": "FAILED",
@@ -141,7 +160,7 @@ def test_what_is_left_when_it_is_ended_and_what_a_resume_runs(
     assert found["first"] == "DONE"
     assert (found["waits"], found["fails"]) == (runs, "FAILED")
     assert found["then"] in ("BLOCKED", waits)
-    assert found["never"] == "BLOCKED"
+    assert found["never"] in ("BLOCKED", waits)
     assert found["behind"] in ("BLOCKED", "CANCELLED")
     story.mend()
     assert rerun_of(story.run) == {"waits", "then", "fails", "never", "behind"}
@@ -194,6 +213,7 @@ def test_a_step_that_exceeds_its_own_time_limit_does_not_end_the_job(
     found = settled(late.run, 150)
     assert found == {
         "first": "DONE",
+        "pause": "DONE",
         "waits": "TIMEOUT",
         "then": "BLOCKED",
         "fails": "DONE",
@@ -204,3 +224,35 @@ def test_a_step_that_exceeds_its_own_time_limit_does_not_end_the_job(
     assert rerun_of(late.run) == {"waits", "then", "behind"}
     assert set(settled(late.run).values()) == {"DONE"}
     assert sorted(lines(late.ran)) == ["behind", "fails", "first", "never", "then"]
+
+
+def test_when_the_time_of_the_job_is_over_what_is_done_is_done(
+    slurm: Cluster, longer: Story
+) -> None:
+    found = settled(longer.run, 150)
+    print(longer.run.status())
+    assert (found["first"], found["waits"], found["fails"]) == ("DONE", "TIMEOUT", "DONE")
+    assert found["behind"] == "BLOCKED"
+    assert found["then"] in ("BLOCKED", "CANCELLED")
+    longer.go.touch()
+    assert rerun_of(longer.run) == {"waits", "then", "behind"}
+    assert set(settled(longer.run).values()) == {"DONE"}
+    assert sorted(lines(longer.ran)) == ["behind", "fails", "first", "never", "then"]
+
+
+def test_a_node_that_fails_takes_only_what_ran_with_it(slurm: Cluster, tmp_path: Path) -> None:
+    story = Story(tmp_path, NO_REQUEUE)
+    story.begin()
+    node = slurm_says("squeue", "-h", "-j", of_run(story.run, "waits"), "-o", "%N")
+    slurm_says("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
+    try:
+        found = settled(story.run)
+    finally:
+        up = ["scontrol", "update", f"nodename={node}", "state=resume"]
+        subprocess.run(up, check=False, capture_output=True)  # it may have come back by itself
+    assert (found["first"], found["waits"], found["fails"]) == ("DONE", "NODE_FAIL", "FAILED")
+    assert found["behind"] == "BLOCKED"
+    story.mend()
+    assert rerun_of(story.run) == {"waits", "then", "fails", "never", "behind"}
+    assert set(settled(story.run).values()) == {"DONE"}
+    assert sorted(set(lines(story.ran))) == ["behind", "fails", "first", "never", "then"]

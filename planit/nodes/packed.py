@@ -9,7 +9,7 @@ from planit.errors import PlanError
 from planit.nodes.flags import count_of, flags_of, task_count
 from planit.nodes.resources import Resources
 from planit.nodes.slurm_args import SlurmSpec, resources_of
-from planit.nodes.tree import Group, Named, Node, Parallel, tasks
+from planit.nodes.tree import Group, Named, Node, Origin, Parallel, tasks
 
 
 class Packed(Group):
@@ -30,10 +30,11 @@ class Packed(Group):
         PlanError: anything of it is wrong, or a Packed stands in another.
     """
 
-    __slots__ = ("jobs", "resources")
+    __slots__ = ("jobs", "origin", "resources")
 
     kind = "Packed"
     jobs: int
+    origin: Origin | None  # of the job's arguments in a configuration
     resources: Resources
 
     def __init__(self, node: Node | str, slurm_args: SlurmSpec, jobs: int = 1) -> None:
@@ -45,6 +46,7 @@ class Packed(Group):
         except PlanError as error:
             raise PlanError(f"Packed: {error.message}", hint=error.hint) from None
         self.jobs = jobs
+        self.origin = None
         self._check()
 
     @property
@@ -97,7 +99,7 @@ def packed_in(job: Resources, node: Node, jobs: int) -> Packed:
     """A Packed of an earlier submission again, by the parameters of its job. Raises PlanError."""
     made = Packed.__new__(Packed)
     Group.__init__(made, node)
-    made.resources, made.jobs = job, jobs
+    made.resources, made.jobs, made.origin = job, jobs, None
     made._check()  # noqa: SLF001 (its own)
     return made
 

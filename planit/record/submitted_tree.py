@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from planit.nodes import Chain, Node, Parallel, Resources, Task, tasks
+from planit.nodes import Chain, Node, Parallel, Resources, Task
 from planit.nodes.packed import packed_in
+from planit.record.manifest_tree import key_of_job, leaves_of
 
 
 class SubmittedStep(Task):
@@ -37,7 +38,6 @@ def submitted_tree(
     tree: Mapping[str, Any],
     resources: Mapping[str, Resources],
     keep: Collection[str],
-    jobs: Mapping[str, Resources] | None = None,
 ) -> Node:
     """The tree with only the steps in `keep`; groups that become empty are left out.
 
@@ -46,11 +46,10 @@ def submitted_tree(
 
     Args:
         tree: the tree of the manifest.
-        resources: the parameters of each step.
+        resources: the parameters of each step, and of each packed job (see `key_of_job`).
         keep: the steps that are kept.
-        jobs: the parameters of the job that a step is packed in, if they are not the manifest's.
     """
-    found = _kept(tree, resources, set(keep), jobs or {})
+    found = _kept(tree, resources, set(keep))
     return found if found is not None else Chain()
 
 
@@ -58,17 +57,16 @@ def _kept(
     tree: Mapping[str, Any],
     resources: Mapping[str, Resources],
     keep: set[str],
-    jobs: Mapping[str, Resources],
 ) -> Node | None:
     if "children" not in tree:
         name = tree["name"]
         return SubmittedStep(tree, resources[name]) if name in keep else None
-    children = [_kept(child, resources, keep, jobs) for child in tree["children"]]
+    children = [_kept(child, resources, keep) for child in tree["children"]]
     nodes = [child for child in children if child is not None]
     if tree["kind"] == "Packed" and nodes:
         spreads = isinstance(nodes[0], Parallel)  # of which several branches are left
-        job = next((jobs[task.name] for task, _ in tasks(nodes[0]) if task.name in jobs), None)
-        return packed_in(job or Resources(tree["slurm"]), nodes[0], tree["jobs"] if spreads else 1)
+        job = resources[key_of_job(next(leaves_of(tree))["name"])]
+        return packed_in(job, nodes[0], tree["jobs"] if spreads else 1)
     if len(nodes) < 2:
         return nodes[0] if nodes else None
     if tree["kind"] == "Chain":

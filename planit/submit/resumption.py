@@ -29,7 +29,7 @@ from planit.record.files import told_of
 from planit.record.frozen_code import CodeUsed
 from planit.record.history import History
 from planit.record.lock import RunLock
-from planit.record.manifest_tree import leaves_of
+from planit.record.manifest_tree import leaves_of, packed_jobs
 from planit.record.run_dir import CHECKPOINT, RunDir
 from planit.record.submitted_tree import SubmittedStep, submitted_tree
 from planit.status.run_status import run_status
@@ -216,7 +216,7 @@ class Resume:
         manifest = self.run.manifest
         live = live_parents(history, status, rerun)
         resources = self._resources(history, rerun)
-        tree = submitted_tree(manifest["tree"], resources, rerun, _packed_in(history))
+        tree = submitted_tree(manifest["tree"], resources, rerun)
         graph = lower(
             tree,
             key_of=lambda task: f"{resources[task.name].key} {task.launches} {live[task.name]}",
@@ -260,6 +260,7 @@ class Resume:
         if lost := [name for name in names if name not in history.placements]:
             raise RunError(f"there is no record of how step {lost[0]!r} was submitted")
         now = {name: Resources(history.placements[name].options) for name in names}
+        now |= self._packed_jobs(history, now)
         if self.edit is None or not now:
             return now
         new = self.edit(now)
@@ -268,11 +269,16 @@ class Resume:
                 raise RunError(f"step {name!r} is not rerun", hint=suggest(name, now))
         return now | {name: on_default_cluster(new[name], self.backend) for name in new}
 
-
-def _packed_in(history: History) -> dict[str, Resources]:
-    """The parameters of the jobs that steps are packed in."""
-    places = history.placements.items()
-    return {name: Resources(place.packed) for name, place in places if place.packed is not None}
+    def _packed_jobs(self, history: History, steps: Collection[str]) -> dict[str, Resources]:
+        """The parameters of the jobs that steps are packed in, by their keys in the manifest."""
+        found: dict[str, Resources] = {}
+        for key, job in packed_jobs(self.run.manifest["tree"]):
+            for leaf in leaves_of(job):
+                if leaf["name"] in steps:
+                    place = history.placements[leaf["name"]]
+                    found[key] = Resources(place.packed or job["slurm"])
+                    break
+        return found
 
 
 def _is_path(func: Any) -> bool:

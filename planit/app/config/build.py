@@ -188,9 +188,12 @@ class Builder:
             raise ConfigError(f"{where}._args_: Packed takes one node, not {len(nodes)}", hint=hint)
         if value.get("slurm_args") is None:
             raise ConfigError(f"{where}: Packed has no slurm_args", hint=f"set {where}.slurm_args")
-        _, job = self.slurm_args(value["slurm_args"], value.get("slurm") or {}, where)
+        changes = value.get("slurm") or {}
+        preset, job = self.slurm_args(value["slurm_args"], changes, where)
         with _refusing(f"{where}: "):
-            return Packed(nodes[0], job, value.get("jobs", 1))
+            node = Packed(nodes[0], job, value.get("jobs", 1))
+        node.origin = Origin(None, preset, changes)
+        return node
 
     def leaf(self, kind: str, value: Mapping[str, Any], where: str, name: str | None) -> Node:
         needed, optional = LEAVES[kind]

@@ -65,14 +65,18 @@ class Plans:
         return self._builder.plan(content, keys)
 
 
-def job_of(config: DictConfig, value: Any, changes: Any, where: str) -> SlurmSpec:
+def job_of(
+    config: DictConfig, value: Any, changes: Any, where: str
+) -> tuple[str | None, SlurmSpec]:
     """The SLURM arguments of a job, from a preset's name or a mapping and changes on top of it.
+
+    The first is the preset's key in the configuration, if it has one.
 
     Raises:
         ConfigError: with the config key `where`.
     """
     builder = Builder(lambda name: presets.by_name(config, name), _swept_values)
-    return builder.slurm_args(value, changes, where)[1]
+    return builder.slurm_args(value, changes, where)
 
 
 def plan_of(config: DictConfig) -> Plan:

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from planit.app.config.plans import job_of
 from planit.errors import ConfigError, PlanError, suggest
 from planit.graph import Branch, merge
-from planit.nodes import Node, Packed, Parallel
+from planit.nodes import Node, Origin, Packed, Parallel
 
 _SETTINGS: dict[str, Any] = {"share": True, "join": [], "max_concurrent": None, "packed": None}
 _PACKED = ("slurm_args", "slurm", "jobs")
@@ -60,9 +60,15 @@ def _packed(config: DictConfig, value: Any) -> Callable[[Parallel], Node]:
         if key not in _PACKED:
             hint = suggest(str(key), _PACKED)
             raise ConfigError(f"sweep.packed.{key} is unknown", hint=hint)
-    job = job_of(config, given["slurm_args"], given.get("slurm") or {}, "sweep.packed")
-    jobs = given.get("jobs", 1)
-    return lambda branches: Packed(branches, job, jobs)
+    changes = given.get("slurm") or {}
+    preset, job = job_of(config, given["slurm_args"], changes, "sweep.packed")
+
+    def packed(branches: Parallel) -> Node:
+        node = Packed(branches, job, given.get("jobs", 1))
+        node.origin = Origin(None, preset, changes)
+        return node
+
+    return packed
 
 
 def merge_rows(rows: Sequence[Branch], settings: Mapping[str, Any]) -> Any:

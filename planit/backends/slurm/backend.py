@@ -13,6 +13,7 @@ from typing import ClassVar, Self
 
 from planit.backends.base import Dependency, StageOnDisk, Tagged, TaggedJob
 from planit.backends.configurable import Configurable
+from planit.backends.local.machine import refuse_larger_steps
 from planit.backends.slurm.client import SlurmClient, UnclearSubmissionError
 from planit.backends.slurm.environment import default_cluster
 from planit.backends.slurm.script import ScriptSpec, needs_srun, script_text
@@ -95,6 +96,8 @@ class SlurmBackend(Configurable):
                 self.ranks(stage)
             except PlanError as error:
                 raise in_step(stage.tasks[0].name, error) from None
+            if stage.packed:
+                refuse_larger_steps(stage)
             if (cluster := stage.resources.cluster) is not None:
                 try:
                     self.client.config(cluster)

@@ -10,7 +10,7 @@ it would take for all of them is extrapolated.
 Steps of GNU parallel and HyperQueue are programs (sleep, true), not Python functions, and they run
 beside Slurm, with 8 at once; HyperQueue's time has its start and a second's granularity in it.
 
-    python -m benchmarks.pack [--quick]
+    python -m benchmarks.pack [--quick] [--large]
 """
 
 from __future__ import annotations
@@ -206,20 +206,19 @@ def rows(slurm: Slurm, what: str, count: int, most: int) -> list[list[str]]:
 
 
 def main() -> None:
-    options = arguments(__doc__)
-    counts = [100] if options.quick else [1_000, 10_000]
+    options = arguments(__doc__, large="10,000 steps, too")
+    counts = [100] if options.quick else [1_000]
+    counts += [10_000] if options.large else []
     most = 40 if options.quick else 200
-    table: list[list[str]] = []
+    head = ("what", "steps", "submit s", "seconds", "ms/step", "of packed", "files/step")
     with private_slurm() as slurm:
         slurm.open_partitions()
         for count in counts:
-            for what in STEP_S:
-                table += rows(slurm, what, count, most)
-    head = ("what", "steps", "submit s", "seconds", "ms/step", "of packed", "files/step")
-    print_table(head, table)
+            print_table(head, [row for what in STEP_S for row in rows(slurm, what, count, most)])
+            print(flush=True)
     cores = len(os.sched_getaffinity(0))
     load = " ".join(f"{value:.1f}" for value in os.getloadavg())
-    print(f"\n{CPUS} CPUs of Slurm's on {cores} cores; load average {load}")
+    print(f"{CPUS} CPUs of Slurm's on {cores} cores; load average {load}")
 
 
 if __name__ == "__main__":

@@ -126,6 +126,9 @@ BAD: list[tuple[str, str, str | None]] = [
     ("plan=fine,null -m", "the configuration has no plan", None),
     ("plan=thesis slurm=cpu,null -m", "Interpolation key 'slurm' not found", None),
     ("-m plan=fine sweep.max_concurrent=0", "sweep.max_concurrent must be a whole number", None),
+    ("-m plan=fine sweep.packed=3", "sweep.packed must name SLURM arguments", "sweep.packed=cpu"),
+    ("-m plan=fine sweep.packed={slurm_args:cpu,job:4}", "sweep.packed.job is unknown", "jobs"),
+    ("-m plan=fine sweep.packed=cpuu", "unknown SLURM preset 'cpuu'", "did you mean cpu?"),
     ("-m plan=fine sweep.join=[[a]]", "sweep.join must be a list of steps", None),
     # a folder whose name is too long
     (f"submit plan=fine runs_dir={'x' * 300}", "File name too long", None),

@@ -126,7 +126,7 @@ def test_the_states_of_its_steps_while_it_runs_and_what_is_refused_then(
         "behind": "BLOCKED",
     }
     assert len({step.job for step in story.run.status().steps}) == 2
-    with pytest.raises(RunError, match="cannot cancel step .fails.: it is packed in job"):
+    with pytest.raises(RunError, match=r"cannot cancel step .fails.: it is packed in job"):
         story.run.cancel("fails")
     with pytest.raises(RunError, match=r"cannot rerun step .* packed in job"):
         story.run.resume()

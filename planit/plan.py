@@ -169,6 +169,7 @@ class Plan:
         freeze: Freeze,
         part: Part | None,
     ) -> list[Job[Any]]:
+        from planit.record.run_bases import is_remembered
         from planit.run import Run
         from planit.submit.new import NewRun
         from planit.views.code_line import code_line
@@ -189,6 +190,8 @@ class Plan:
         self.run = Run(started.path, backend=backend)
         self._wait = self.run.wait
         ids = jobs.ids
+        base = started.path.parents[1]
+        more = "" if is_remembered(base) else f" --runs-dir {shlex.quote(str(base))}"
         logger.info(
             "Submitted plan %s: %d step(s) as %d job(s), %s, run %s; next: %s",
             self.name,
@@ -196,7 +199,7 @@ class Plan:
             len(ids),
             " to ".join(dict.fromkeys(ids[:1] + ids[-1:])),
             started.run_id,
-            f"planit status --runs-dir {shlex.quote(str(view.folder))}",
+            f"planit status{more}",
         )
         logger.info(code_line(started.path, 1))
         return list(jobs)

@@ -14,7 +14,7 @@ from planit.graph.step_names import known_names, steps_named
 from planit.nodes import Resources
 from planit.nodes.slurm_args import changed
 from planit.record import history as histories
-from planit.record import index
+from planit.record import index, run_bases
 from planit.record.run_dir import RunDir
 from planit.status.result_rows import StepResult, run_results
 from planit.status.run_status import run_status
@@ -41,13 +41,20 @@ class Run:
         self.backend = backend or registry.of_run(self._dir)
 
     @classmethod
-    def open(cls, run: str | None = None, *, base: str | Path = index.DEFAULT_BASE) -> Run:
+    def open(cls, run: str | None = None, *, base: str | Path | None = None) -> Run:
         """A run by id, a part of one that no other has, plan name or path; by default the latest.
+
+        Args:
+            run: what `planit status` takes for a run.
+            base: the folder of the runs; by default ``planit_runs``, and wherever else runs were
+                submitted to from the working directory.
 
         Raises:
             RunError: there is none, or there are several.
         """
-        return cls(index.find(Path(base), run).path)
+        usual = (index.DEFAULT_BASE, *run_bases.of_folder(Path.cwd()))
+        bases = run_bases.each_once(usual) if base is None else [Path(base)]
+        return cls(index.find(bases, run).path)
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"

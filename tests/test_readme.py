@@ -116,6 +116,15 @@ def test_the_plan_with_a_hydra_program_runs(tmp_path: Path) -> None:
     assert "training bert for 200 steps" in done.out
 
 
+def test_the_primary_config_shows_its_plan(my_project: Path) -> None:
+    write(Path("conf/planit.yaml"), block_with("# conf/planit.yaml").text)
+    write(Path("my_project/conf.py"), "")
+    done = run_planit("--cfg", "job", "--resolve", cwd=my_project)
+    assert done.code == 0, done
+    done = run_planit(cwd=my_project)
+    assert done.out.startswith("Plan: mini\n"), done
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_its_verbs_are_those_that_there_are(command: str) -> None:
     first = words_of(command)[0]

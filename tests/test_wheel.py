@@ -20,7 +20,7 @@ def test_the_wheel_has_the_package_its_configuration_and_the_plugin(installed: I
     assert installed.wheel.name.startswith("planit_slurm-")
     for name in (
         "planit/py.typed",
-        "planit/conf/config.yaml",
+        "planit/conf/planit.yaml",
         "planit/conf/plan/thesis.yaml",
         "planit/conf/slurm/wice_a100.yaml",
         "planit/conf/backend/slurm.yaml",
@@ -49,6 +49,17 @@ def test_the_installed_program_describes_the_examples_from_any_folder(
     done = installed.run(*words, "plan=thesis", cwd=empty_dir)
     assert (done.code, done.out, done.err) == (0, goldens.THESIS, "")
     assert all_below(empty_dir) == []
+
+
+@pytest.mark.parametrize("words", [["planit"], ["python", "-m", "planit"]])
+def test_the_installed_program_completes_words(
+    installed: Installed, empty_dir: Path, words: list[str]
+) -> None:
+    done = installed.run(*words, "completion", "bash", cwd=empty_dir)
+    assert (done.code, done.err) == (0, "")
+    assert "complete -F _planit planit" in done.out
+    done = installed.run(*words, "_complete", "fish", "submit", "plan=t", cwd=empty_dir)
+    assert (done.code, done.out, done.err) == (0, "plan=thesis\t\n", "")
 
 
 def test_a_project_with_its_own_conf_and_code_works_with_the_installed_program(

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.config_loader import ConfigLoader
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from planit.app.config.places import conf_dir
+from planit.app.config.presets import MISSING, composed, is_in_group, names_in_group
 from planit.app.submitting import freeze_of
 from planit.backends import registry
 from planit.backends.base import Backend
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 # Without a preset, as submitit's launcher for Hydra has it; the partition is Slurm's own choice.
 _DEFAULTS = Resources({"time": "01:00:00"})
-_MISSING = "???"
 # The one sweeper of Hydra that does nothing with what jobs return.
 _ASKS_NOTHING = "BasicSweeper"
 
@@ -151,19 +150,20 @@ def _slurm_args(given: Mapping[str, Any], loader: ConfigLoader) -> dict[str, Any
 
 def _preset(name: str, own: Mapping[str, Any], loader: ConfigLoader) -> Resources:
     """A preset of the program's group slurm, or of planit's; `own` has what it leaves open."""
-    planits = {path.stem: path for path in (conf_dir() / "slurm").glob("*.yaml")}
-    if name in (names := loader.get_group_options("slurm")):
-        node = loader.load_configuration(f"slurm/{name}", [], RunMode.RUN).get("slurm")
+    folder = conf_dir() / "slurm"
+    planits = {str(p.relative_to(folder).with_suffix("")): p for p in folder.rglob("*.yaml")}
+    if is_in_group(loader, name):
+        node: Any = OmegaConf.create(composed(loader, name))
     elif name in planits:
         node = OmegaConf.load(planits[name])
     else:
         raise ConfigError(
             f"hydra.launcher.preset: unknown SLURM preset {name!r}",
-            hint=suggest(name, {*names, *planits}),
+            hint=suggest(name, {*names_in_group(loader), *planits}),
         )
     content: Any = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else None
     if not isinstance(content, dict):
         raise ConfigError(f"slurm/{name}.yaml is not a mapping of SLURM arguments")
     content.pop(TARGET, None)
-    filled = {key: own.get(key) if value == _MISSING else value for key, value in content.items()}
+    filled = {key: own.get(key) if value == MISSING else value for key, value in content.items()}
     return resources_of(filled if "slurm_time" in filled else SlurmArgs.from_mapping(filled))

@@ -6,6 +6,7 @@ import errno
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import planit
 from planit.app import streams, verbs
@@ -48,6 +49,8 @@ verbs that take a plan (Hydra overrides: key=value):
   schema      print a JSON Schema of plan files for editors; of plan=NAME with its functions'
               parameters; planit schema --help says how to use it
 {more}
+  completion  SHELL (bash, zsh, fish): print what makes it complete planit's words
+
 where things come from:
   plan=NAME                        conf/plan/NAME.yaml
   slurm=NAME, slurm.FIELD=VALUE    the preset of the main steps, conf/slurm/NAME.yaml
@@ -131,20 +134,31 @@ def _of_the_file_system(error: OSError) -> PlanitError | None:
 
 
 def _dispatch(words: list[str]) -> int:
-    if not words or words[0] == "help":
-        return _usage(0 if words else 2)
-    if words[0] in ("--version", "-V"):
+    if words[:1] == ["help"]:
+        return _usage(0)
+    if not words and not _chooses_plan():
+        return _usage(2)
+    if words[:1] == ["-V"] or "--version" in words:
         print(f"planit {planit.__version__}")
         return 0
     _refuse_what_is_not_utf8(words)
     name = "describe"
-    if words[0].isidentifier():
+    if words and words[0].isidentifier():
         name, *words = words
     if name not in verbs.VERBS:
         raise ConfigError(f"unknown verb {name!r}", hint=suggest(name, [*verbs.VERBS, "help"]))
     if name in ("describe", "submit") and {"--help", "-h"} & set(words):
         return _usage(0)
     return verbs.VERBS[name](words)
+
+
+def _chooses_plan() -> bool:
+    """Whether the primary config in the working directory chooses a plan, or is one."""
+    if not Path("conf").is_dir():
+        return False
+    from planit.app.config.primary_config import Primary
+
+    return Primary.read(None).has_plan
 
 
 def _usage(code: int) -> int:

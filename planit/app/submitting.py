@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from planit.app.config.written import as_written
+from planit.errors import ConfigError
 from planit.nodes import Node, tasks
 from planit.plan import Plan
 from planit.record.index import DEFAULT_BASE
+from planit.record.run_bases import is_remembered
 from planit.status.states import printable
 from planit.views.code_line import code_line
 
@@ -37,7 +39,13 @@ def chosen_backend(config: DictConfig) -> Backend | InProcess:
     from planit.backends import registry
     from planit.backends.in_process import InProcess
 
-    given = {str(k): v for k, v in (config.get("backend") or {}).items() if v is not None}
+    own = config.get("backend") or {}
+    if not isinstance(own, DictConfig | dict):
+        raise ConfigError(
+            f"backend must be a mapping of settings, not {own!r}",
+            hint="backend=NAME chooses one, or {backend: NAME} in the defaults list",
+        )
+    given = {str(k): v for k, v in own.items() if v is not None}
     given.pop("name", None)
     detach = given.pop("detach", False)
     backend = registry.create(_backend_name(config), given)
@@ -112,7 +120,8 @@ def start(new: NewRun, chosen: str) -> tuple[Run, StepJobs]:
         print(left_out(new.root, new.part))
     print(printable(f"Recorded in {run.path}"))
     print(printable(code_line(run.path, 1)))
-    elsewhere = f" --runs-dir {new.base}" if new.base != DEFAULT_BASE else ""
+    is_found = new.base == DEFAULT_BASE or is_remembered(run.path.parents[1])
+    elsewhere = "" if is_found else f" --runs-dir {new.base}"
     see = f"See planit status{elsewhere}, planit logs{elsewhere} STEP, planit cancel{elsewhere}"
     print(printable(see), flush=True)
     return Run(run.path, backend=new.backend), jobs

@@ -72,6 +72,11 @@ def of_run(run: RunDir) -> Backend:
     return backend
 
 
+def known_settings() -> set[str]:
+    """The settings that any backend has."""
+    return {key for name in _BACKENDS for key in _class(name).SETTINGS}
+
+
 def _automatic() -> str:
     return "slurm" if shutil.which("sbatch") is not None else "local"
 

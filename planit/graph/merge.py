@@ -154,7 +154,8 @@ def _trie(
             "sweep.max_concurrent counts branches, and some of them share steps that others do not",
             hint="sweep.share=false runs every branch on its own",
         )
-    label = f"{len(rows)} branches over {_swept(rows)}"
+    label = f"{len(rows)} branch{'es' if len(rows) > 1 else ''}"
+    label += f" over {swept}" if (swept := _swept(rows)) else ""
     shared.append(packed(Parallel(*children, max_concurrent=max_concurrent, label=label)))
     return shared
 

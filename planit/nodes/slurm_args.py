@@ -74,6 +74,7 @@ class SlurmArgs:
         setup: shell lines that run before the step; one that fails fails the step.
         max_requeues: how often a step that can checkpoint (`submitit.helpers.Checkpointable`) is
             requeued when it has exceeded its time limit.
+        qos: quality of service (sbatch's ``--qos``).
 
     Raises:
         PlanError: names the field, its value and what would be right.
@@ -93,11 +94,12 @@ class SlurmArgs:
     additional_params: dict[str, Any] = field(default_factory=dict)
     setup: list[str] = field(default_factory=list)
     max_requeues: int = 0
+    qos: str | None = None
 
     def __post_init__(self) -> None:
         walltime.parse(self.time, "time")
         check_text("partition", self.partition)
-        for name in ("account", "mail_user"):
+        for name in ("account", "mail_user", "qos"):
             if getattr(self, name) is not None:
                 check_text(name, getattr(self, name))
         if self.cluster is not None:
@@ -142,7 +144,7 @@ class SlurmArgs:
             options["gpus_per_node"] = self.gpus_per_node
         if self.nodes != 1:
             options["nodes"] = self.nodes
-        for name in ("cpus_per_task", "cpus_per_gpu", "account", "mail_user"):
+        for name in ("cpus_per_task", "cpus_per_gpu", "account", "mail_user", "qos"):
             if (value := getattr(self, name)) is not None:
                 options[name] = value
         if self.mem_gb is not None:
@@ -197,7 +199,7 @@ def changed(resources: Resources, fields: Mapping[str, Any]) -> Resources:
     Raises:
         PlanError: an unknown field, a value that is refused, or no wall time.
     """
-    submitits = {name: value for name, value in fields.items() if _is_submitits(name)}
+    submitits = {name: value for name, value in fields.items() if is_submitits(name)}
     own = {name: value for name, value in fields.items() if name not in submitits}
     names = {_OPTIONS.get(name, name) for name in own}
     needed = {"time": resources.time_text, "partition": "unchanged"}
@@ -228,7 +230,8 @@ def _kept(before: Mapping[str, Any], fields: Mapping[str, Any]) -> Mapping[str, 
     return before
 
 
-def _is_submitits(name: str) -> bool:
+def is_submitits(name: str) -> bool:
+    """Whether a field is called as submitit calls it, and not as SlurmArgs."""
     return name not in _FIELDS and (name.startswith("slurm_") or name in GENERIC)
 
 

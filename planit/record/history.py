@@ -12,7 +12,8 @@ from planit.nodes import walltime
 from planit.record import fields, submissions
 from planit.record.jobs import JobRef
 from planit.record.manifest_tree import leaves_of
-from planit.record.run_dir import MANIFEST, RunDir
+from planit.record.run_dir import RunDir
+from planit.record.run_paths import MANIFEST
 from planit.record.submissions import SubmittedStage
 
 

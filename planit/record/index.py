@@ -1,71 +1,57 @@
-"""Finds runs below a folder: all of them, the latest, or the one that a word means."""
+"""Finds runs in folders of runs: all of them, the latest, or the one that a word means."""
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from planit.errors import RunError, did_you_mean
+from planit.record import run_paths
 from planit.record.files import slug_of
-from planit.record.run_dir import RunDir, is_run, manifests
+from planit.record.run_dir import RunDir, is_run
 
 DEFAULT_BASE = Path("planit_runs")
 
-_TIME = re.compile(r"\d{8}-\d{6}(-\d{3}(?=-))?")  # what a run id begins with
 _MAX_NAMED = 5
 _MIN_PART = 4  # characters
 
 
-def all_runs(base: Path) -> list[RunDir]:
-    """All run directories below `base`, the newest first."""
-    found = []
-    for manifest in manifests(base):
-        with suppress(OSError):  # removed at this moment
-            found.append((_age(manifest), RunDir(manifest.parent)))
-    return [run for _, run in sorted(found, key=lambda pair: pair[0], reverse=True)]
+def all_runs(*bases: Path) -> list[RunDir]:
+    """All run directories in folders of runs, the newest first."""
+    return [RunDir(path) for path in run_paths.run_paths(bases)]
 
 
-def _age(manifest: Path) -> tuple[str, int]:
-    """Run ids begin with their time; the manifest is written when a run begins, and never again."""
-    time = _TIME.match(manifest.parent.name)
-    return (time[0] if time else "", manifest.stat().st_mtime_ns)
-
-
-def latest(base: Path) -> RunDir:
+def latest(bases: Sequence[Path]) -> RunDir:
     """The latest run of this user's; another's only if there is no other.
 
     Raises:
         RunError: there is none.
     """
-    runs = _mine_first(all_runs(base))
+    runs = _mine_first(all_runs(*bases))
     if not runs:
-        raise RunError(
-            f"no runs in {base}", hint="submit a plan first, or say where they are: --runs-dir DIR"
-        )
+        hint = "planit runs --all lists all of yours, --runs-dir DIR says where to look"
+        raise RunError(f"no runs in {places(bases)}", hint=hint)
     return runs[0]
 
 
-def find(base: Path, word: str | None = None) -> RunDir:
+def find(bases: Sequence[Path], word: str | None = None) -> RunDir:
     """The run that `word` means; see `lookup`. Without a word, the latest.
 
     Raises:
         RunError: there is none, or there are several.
     """
-    found = latest(base) if word is None else lookup(base, word)
+    found = latest(bases) if word is None else lookup(bases, word)
     if found is None:
-        hint = f"{did_you_mean(str(word), names(base))}planit runs lists them"
-        raise RunError(f"no run {word!r} in {base}", hint=hint)
+        hint = f"{did_you_mean(str(word), names(bases))}planit runs lists them"
+        raise RunError(f"no run {word!r} in {places(bases)}", hint=hint)
     return found
 
 
-def lookup(base: Path, word: str) -> RunDir | None:
+def lookup(bases: Sequence[Path], word: str) -> RunDir | None:
     """The run that `word` means, or None.
 
     Args:
-        base: folder of the runs.
+        bases: the folders of the runs.
         word: a run's id, also as ``plan/id``; a part of one, of at least 4 characters and with a
             digit, that only one id has; a plan's whole name, for its latest run; or the path of a
             run directory.
@@ -77,7 +63,7 @@ def lookup(base: Path, word: str) -> RunDir | None:
         return RunDir(Path(word).absolute())
     if not word:
         raise RunError("an empty word is not a run", hint="planit runs lists them")
-    runs = _mine_first(all_runs(base))
+    runs = _mine_first(all_runs(*bases))
     if exact := _exact(runs, word):
         mine = [run for run in exact if is_mine(run)]
         return _only(mine or exact, word, "type plan/id")
@@ -85,9 +71,14 @@ def lookup(base: Path, word: str) -> RunDir | None:
     return _only(alike, word, "type more of the id") if alike else None
 
 
-def names(base: Path) -> list[str]:
+def places(bases: Sequence[Path]) -> str:
+    """Folders of runs, for a message."""
+    return ", ".join(map(str, bases))
+
+
+def names(bases: Sequence[Path]) -> list[str]:
     """What could be typed for a run: the ids, and the names of the plans."""
-    runs = all_runs(base)
+    runs = all_runs(*bases)
     return [*(run.run_id for run in runs), *dict.fromkeys(run.path.parent.name for run in runs)]
 
 
@@ -142,9 +133,4 @@ def _mine_first(runs: Sequence[RunDir]) -> list[RunDir]:
 
 def is_mine(run: RunDir) -> bool:
     """Whether the run, and a link that leads to it, belong to this user."""
-    plan = run.path.parent
-    paths = [run.path, plan] if plan.is_symlink() else [run.path]
-    try:
-        return all(path.lstat().st_uid == os.geteuid() for path in paths)
-    except OSError:
-        return False
+    return run_paths.is_mine(run.path)

@@ -18,7 +18,8 @@ from pathlib import Path
 from planit.errors import RunError
 from planit.record import lock, trust
 from planit.record.frozen_code import FOLDER as CODE
-from planit.record.run_dir import MANIFEST, STATES
+from planit.record.run_dir import STATES
+from planit.record.run_paths import MANIFEST
 
 REMOVED = "removed.json"  # the manifest of a run that is being deleted
 _TRIES = 3  # a reader may write its cache of states into the folder meanwhile
@@ -79,9 +80,9 @@ def _entries(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
                         yield entry.path, entry.stat(follow_symlinks=False)
 
 
-def leftovers(base: Path) -> list[Path]:
+def leftovers(*bases: Path) -> list[Path]:
     """The folders of runs that were not deleted as a whole."""
-    return sorted(path.parent for path in base.glob(f"*/*/{REMOVED}"))
+    return sorted(path.parent for base in bases for path in base.glob(f"*/*/{REMOVED}"))
 
 
 def remove(run_path: Path) -> None:

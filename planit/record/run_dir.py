@@ -28,7 +28,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -49,10 +49,11 @@ from planit.record.files import (
 )
 from planit.record.journal import Journal
 from planit.record.manifest_check import damage_of
+from planit.record.run_paths import MANIFEST
 from planit.record.stage_dir import StageDir
 
 FORMAT = 2  # of the run directory; 1 was that of planit 0.1
-MANIFEST, STATES = "manifest.json", "states.json"
+STATES = "states.json"
 DEBUG = "debug"  # what stands for a run directory where none is kept
 CHECKPOINT = "checkpoint.pkl"  # in a step's folder: the call as it saved itself, to go on from
 JOB_RETURN = "job_return.pkl"  # in a step's folder: Hydra's, for the sweeper that waits for it
@@ -225,13 +226,6 @@ def place_of(base: Path, plan: str) -> Path:
 def is_run(path: Path) -> bool:
     """Whether a folder is a run directory: the manifest comes last, so it is whole."""
     return (path / MANIFEST).is_file()
-
-
-def manifests(base: Path) -> Iterator[Path]:
-    """The manifest of each run below `base`. Raises OSError for a folder that cannot be there."""
-    with suppress(FileNotFoundError, NotADirectoryError):
-        base.stat()  # newer Pythons' glob takes every error for an empty folder
-    return base.glob(f"*/*/{MANIFEST}")
 
 
 def _refuse_closed(folders: Iterable[Path]) -> None:

@@ -11,7 +11,7 @@ from planit.errors import PlanError, RunError, SchedulerError
 from planit.graph import DoneBefore, Part, part_of
 from planit.graph.part import before
 from planit.nodes import Node, tasks
-from planit.record import index
+from planit.record import index, run_bases
 from planit.record.manifest_tree import leaves_of
 from planit.record.run_dir import RunDir, is_run
 from planit.status.run_status import run_status
@@ -44,7 +44,7 @@ class PartAsked:
 
         Args:
             root: the plan.
-            base: folder of the runs.
+            base: folder of the runs; those that runs from here went to count, too.
 
         Raises:
             PlanError: the plan has no such step, or nothing is left to run.
@@ -61,7 +61,8 @@ class PartAsked:
         part = part_of(root, start_from=self.start_from, until=self.until, only=self.only)
         if self.after is None:
             return part
-        return after_run(root, part, index.find(base, str(self.after)))
+        bases = run_bases.each_once([base, *run_bases.of_folder(Path.cwd())])
+        return after_run(root, part, index.find(bases, str(self.after)))
 
 
 def after_run(root: Node, part: Part, run: RunDir) -> Part:

@@ -19,6 +19,7 @@ from planit.job.call import Call, calls_of
 from planit.job.hydra.hydra_config import of_this_process
 from planit.nodes import Node, Packed, Resources, Task, check_unique_names, tasks
 from planit.nodes.flags import on_top
+from planit.record import run_bases
 from planit.record.bulk import uncollected
 from planit.record.call_file import PickledCalls
 from planit.record.files import is_group, slug_of, slugs, told_of
@@ -136,6 +137,7 @@ class NewRun:
         project: Project,
     ) -> tuple[RunDir, Submitted]:
         run = RunDir.create(self.base, self.plan, self.share, self.run.run_id)
+        run_bases.remember(run.path.parents[1])
         if self.part is not None and self.part.before:
             run.write_after({done.run for done in self.part.before.values()})
         # The manifest comes last: a folder that has one is whole.

@@ -58,9 +58,9 @@ def test_without_arguments_the_help_is_shown_and_the_code_is_not_zero(empty_dir:
     assert "usage: planit" in done.out
 
 
-@pytest.mark.parametrize("word", ["--version", "-V"])
-def test_the_version_is_the_installed_one(empty_dir: Path, word: str) -> None:
-    done = run_planit(word, cwd=empty_dir)
+@pytest.mark.parametrize("line", ["--version", "-V", "submit plan=x --version"])
+def test_the_version_is_the_installed_one(empty_dir: Path, line: str) -> None:
+    done = run_planit(*line.split(), cwd=empty_dir)
     assert (done.code, done.out) == (0, f"planit {version('planit-slurm')}\n")
 
 

@@ -60,7 +60,7 @@ def test_a_start_is_written_and_said_with_the_next_command(no_slurm: Path) -> No
         " here (sbatch is not on PATH)"
     )
     assert after == (
-        "Next, planit describe shows the plan, and planit submit runs it; then put your own steps"
+        "Next, planit shows the plan, and planit submit runs it; then put your own steps"
         " into conf/plan/mine.yaml."
     )
 
@@ -69,7 +69,7 @@ def test_what_was_written_is_described_and_runs_here(
     no_slurm: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     planit_here("init")
-    assert planit_here("describe").out.startswith("Plan: mine\n")
+    assert planit_here().out.startswith("Plan: mine\n")
     assert planit_here("submit", "backend=debug").code == 0
     assert "put your training here" in capfd.readouterr().out
     asked = {one.resources.options["cpus_per_task"] for one in steps_for().values()}
@@ -115,9 +115,27 @@ def test_a_primary_config_that_is_there_stays_the_one(no_slurm: Path, name: str)
     assert plan_for(*words.split()).name == "mine"
 
 
+@pytest.mark.parametrize(
+    ("text", "is_planits"),
+    [
+        ("defaults: [planit, {plan: x}, _self_]\n", True),
+        ("slurm_defaults: {account: x}\n", True),
+        ("defaults: [{slurm@cpu: x}, _self_]\n", True),
+        ("defaults: [base, {model: cnn}, _self_]\nlr: 0.1\n", False),
+        ("", False),
+        ("[1, 2]\n", False),
+        ("a: [\n", False),
+    ],
+)
+def test_a_config_is_planits_by_what_it_says(no_slurm: Path, text: str, is_planits: bool) -> None:
+    write(Path("conf/config.yaml"), text)
+    assert planit_here("init").code == 0
+    assert PRIMARY_FILE.exists() is not is_planits
+
+
 def test_the_plan_has_the_name_and_the_folder_that_were_given(no_slurm: Path) -> None:
     done = planit_here("init", "thesis", "--dir", "new/project")
-    assert "Next, in new/project, planit describe shows the plan" in done.out
+    assert "Next, in new/project, planit shows the plan" in done.out
     assert all_below(no_slurm)[:3] == ["new", "new/project", "new/project/conf"]
     os.chdir("new/project")
     assert plan_for().name == "thesis"
@@ -187,6 +205,25 @@ def test_presets_of_an_odd_site_can_be_chosen_whatever_its_partitions_are_called
         "mem": "31GB",
         "account": "lp_one",
     }
+
+
+def test_the_default_account_is_in_the_primary_config_for_all_presets(odd_site: Tools) -> None:
+    odd_site.answer("sacctmgr", "odd|x|x\nodd|x|lp_one\n")
+    planit_here("init")
+    naming = [path.stem for path in Path("conf/slurm").iterdir() if "account" in path.read_text()]
+    assert naming == ["limited"]  # which takes the other one only
+    accounts = {
+        words: steps_for(*words.split())["train"].resources.options["account"]
+        for words in ("", "slurm=limited", "slurm_defaults.account=y", "slurm.account=z")
+    }
+    assert list(accounts.values()) == ["x", "lp_one", "y", "z"]
+
+
+def test_beside_a_primary_config_that_is_kept_the_presets_have_the_account(odd_site: Tools) -> None:
+    write(PRIMARY_FILE, "")
+    planit_here("init")
+    options = steps_for("plan=mine", "slurm=main")["train"].resources.options
+    assert options["account"] == "lp_one"
 
 
 @pytest.mark.parametrize("call", [1, 2])

@@ -171,7 +171,7 @@ def planned(step: dict[str, Any]) -> DictConfig:
 @pytest.mark.parametrize("name", ["thesis", "experiment"])
 def test_plain_instantiate_makes_the_same_plan_of_the_shipped_files(name: str) -> None:
     with hydra.initialize_config_dir(str(ROOT / "conf"), **VERSION_BASE):
-        config = hydra.compose("config", [f"plan={name}"])
+        config = hydra.compose("planit", [f"+plan={name}"])
     plan = instantiate(config.plan)
     assert isinstance(plan, Plan)
     assert tree_text(plan.name, plan.root) == tree_text(name, plan_of(config).root)

@@ -78,29 +78,6 @@ def test_config_dir_wins_over_conf_in_the_working_directory(empty_dir: Path) -> 
     assert list(steps_for("plan=mine", config_dir="other")) == ["one", "second"]
 
 
-@pytest.mark.parametrize(
-    ("words", "says"),
-    [
-        (["describe"], "the configuration has no plan"),
-        (["submit"], "the configuration has no plan"),
-        (["plan=experiment"], "config.yaml has no plan in its defaults list"),
-    ],
-)
-def test_an_unrelated_config_gives_a_clear_error(
-    empty_dir: Path, words: list[str], says: str
-) -> None:
-    write(Path("conf/config.yaml"), UNRELATED)
-    before = all_below(empty_dir)
-    done = run_planit(*words, cwd=empty_dir)
-    assert done.code == 2
-    first, *hints = done.err.splitlines()
-    assert first.startswith("planit: error: ")
-    assert first.endswith(says)
-    assert len(hints) == 1
-    assert "planit.yaml" in hints[0]
-    assert all_below(empty_dir) == before
-
-
 def test_planit_yaml_works_beside_an_unrelated_config(empty_dir: Path) -> None:
     write(Path("conf/config.yaml"), UNRELATED)
     write(project(Path("conf")) / "planit.yaml", PRIMARY)
@@ -108,7 +85,7 @@ def test_planit_yaml_works_beside_an_unrelated_config(empty_dir: Path) -> None:
 
 
 def test_a_folder_without_conf_falls_back_to_planits_own(empty_dir: Path) -> None:
-    assert primary(None) == (conf_dir(), "config")
+    assert primary(None) == (conf_dir(), "planit")
     assert conf_dir() == ROOT / "conf"
 
 

@@ -21,7 +21,8 @@ from planit.nodes.resources import KNOWN_OPTIONS
 from tests.helpers import ROOT, planit_here, run_python, write
 from tests.readme import blocks
 
-SCHEMA = document(PlanFacts())
+SCHEMA = document(PlanFacts(slurm_defaults=()))
+ALONE = document(PlanFacts())
 STEPS = """\
 _target_: planit.Plan
 name: mine
@@ -56,7 +57,7 @@ def test_the_schema_is_one_of_draft_7_and_is_printed_without_a_validator() -> No
     jsonschema.Draft7Validator.check_schema(SCHEMA)
     code = "import sys; sys.modules['jsonschema'] = None; from planit.app.main import main; main()"
     done = run_python("-c", code, "schema", cwd=ROOT)
-    assert json.loads(done.out) == SCHEMA
+    assert json.loads(done.out) == ALONE
     assert (done.code, done.err) == (0, "")
     assert SCHEMA["$schema"] == "http://json-schema.org/draft-07/schema#"
 
@@ -87,6 +88,13 @@ def test_there_are_plans_and_presets_to_check() -> None:
 @pytest.mark.parametrize(("name", "text"), SHIPPED, ids=[name for name, _ in SHIPPED])
 def test_what_is_shipped_is_accepted(name: str, text: str) -> None:
     assert errors(text) == []
+
+
+def test_what_init_writes_is_accepted(tmp_path: Path) -> None:
+    assert planit_here("init", "--no-slurm", cwd=tmp_path).code == 0
+    written = [*tmp_path.glob("conf/plan/*.yaml"), *tmp_path.glob("conf/slurm/*.yaml")]
+    assert len(written) > 2
+    assert [errors(path.read_text()) for path in written] == [[] for _ in written]
 
 
 RIGHT = {
@@ -162,6 +170,7 @@ def step(text: str) -> str:
     return STEPS.replace("\nroot:", f"\n  c: {text}\nroot:").replace("a, b]", "a, b, c]")
 
 
+SLURM_ARGS = "steps.c.slurm_args"
 TIME = '"04:00:00"; its forms are MM'
 WRONG = [
     (step("{func: os.getcwd, slurm_args: {time: 12:00:00, partition: x}}"),
@@ -251,6 +260,14 @@ WRONG_PRESETS = [
     ("{time: '1', partition: x, cpus_per_task: 1.5}", ["cpus_per_task"]),
     ("{time: '1', partition: x, additional_params: [qos]}", ["additional_params"]),
 ]
+
+
+def test_fields_are_missed_only_where_slurm_defaults_are_known_not_to_set_them() -> None:
+    preset = "{time: '10'}"
+    for text, place in ((preset, ""), (step(f"{{func: m.f, slurm_args: {preset}}}"), SLURM_ARGS)):
+        assert [where for where, _ in errors(text)] == [place]
+        assert errors(text, ALONE) == []
+        assert errors(text, document(PlanFacts(slurm_defaults={"partition", "account"}))) == []
 
 
 @pytest.mark.parametrize(("text", "places"), WRONG_PRESETS)

@@ -164,6 +164,16 @@ def test_functions_of_every_kind_are_known(
     assert {where for where, _ in found} == ({place} if place else set()), found
 
 
+def test_what_slurm_defaults_set_need_not_be_set_by_a_step(schema: Any, tmp_path: Path) -> None:
+    text = "{name: mine, root: a, steps: {a: {func: os.getcwd, slurm_args: {time: '10'}}}}"
+    assert [where for where, _ in errors(text, schema)] == ["steps.a.slurm_args"]
+    write(tmp_path / "conf/plan/mine.yaml", text)
+    write(tmp_path / "conf/planit.yaml", "slurm_defaults: {partition: batch}")
+    assert planit_here("plan=mine", cwd=tmp_path).code == 0
+    done = planit_here("schema", "plan=mine", cwd=tmp_path)
+    assert errors(text, json.loads(done.out)) == []
+
+
 def test_a_step_that_is_added_with_the_same_function_is_checked_too(schema: Any) -> None:
     text = PLAN.replace("steps:\n", "steps:\n  new: {func: work.fit, slurm_args: cpu, rl: 1}\n")
     assert {where for where, _ in errors(text, schema)} == {"steps.new"}

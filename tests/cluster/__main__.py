@@ -1,4 +1,4 @@
-"""Start a private real Slurm on this machine, to try things on by hand; see the four commands."""
+"""Start a private real Slurm on this machine, to try things on by hand; see the commands."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .cluster import Cluster
 from .control import end, is_up
 from .errors import ClusterError
 from .layout import MEMBERS, SETTINGS
-from .packages import ensure_installed, missing_packages
+from .packages import SHELLS, ensure_installed, missing_packages
 
 
 def default_dir() -> Path:
@@ -72,6 +72,14 @@ def status(root: Path) -> int:
     return 0 if set(cluster.daemon_names) <= set(running) else 1
 
 
+def install(_root: Path) -> int:
+    """Install what the tests need, and start nothing."""
+    if missing := missing_packages(SHELLS):
+        print(f"Installing {', '.join(missing)} ...", flush=True)
+    ensure_installed(SHELLS)
+    return 0
+
+
 def _start(root: Path) -> None:
     """Start a cluster that outlives this process, clearing away the remains of a dead one."""
     if missing := missing_packages():
@@ -96,13 +104,14 @@ def _explain(cluster: Cluster) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one of the four commands; return its exit code."""
-    commands = {"up": up, "down": down, "shell": shell, "status": status}
+    """Run one of the commands; return its exit code."""
+    commands = {"up": up, "down": down, "shell": shell, "status": status, "install": install}
     helps = {
         "up": "install Slurm when it is missing (as root), start one, say how to use it",
         "down": "end it and remove its folder",
         "shell": "open $SHELL with SLURM_CONF set, in a cluster that ends with the shell",
         "status": "list its daemons; exit code 1 unless all of them run",
+        "install": "install Slurm and the shells that tests use when they are missing (as root)",
     }
     parser = argparse.ArgumentParser(prog="python -m tests.cluster", description=__doc__)
     below = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

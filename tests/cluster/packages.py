@@ -1,14 +1,16 @@
-"""The Debian packages that a private Slurm needs, and installing them."""
+"""The Debian packages that a private Slurm and other tests need, and installing them."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 
 from .errors import ClusterError
 
 PACKAGES = ("slurm-wlm", "slurmdbd", "munge", "mariadb-server")
+SHELLS = ("zsh", "fish")  # whose completion is tested; bash is there
 _APT = "DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends"
 _PROGRAMS = {
     "slurm-wlm": ("slurmctld", "slurmd", "sbatch", "srun", "sacct", "sacctmgr", "scontrol"),
@@ -34,13 +36,17 @@ def path_of(program: str) -> str:
     return found
 
 
-def missing_packages() -> list[str]:
+def missing_packages(more: Sequence[str] = ()) -> list[str]:
     """The Debian packages of which some program is missing, judged by the programs themselves.
+
+    `more` are packages besides those of Slurm, with a program of the same name.
 
     Asking for the programs, not dpkg, accepts a Slurm that was built from source.
     """
     return [
-        package for package in PACKAGES if not all(find(program) for program in _PROGRAMS[package])
+        package
+        for package in (*PACKAGES, *more)
+        if not all(find(program) for program in _PROGRAMS.get(package, (package,)))
     ]
 
 
@@ -49,9 +55,9 @@ def install_hint() -> str:
     return f"As root: apt-get update && {_APT} {' '.join(PACKAGES)}"
 
 
-def ensure_installed() -> None:
+def ensure_installed(more: Sequence[str] = ()) -> None:
     """Install what is missing when root; raise ClusterError with the command when not root."""
-    missing = missing_packages()
+    missing = missing_packages(more)
     if not missing:
         return
     if os.geteuid() != 0:
@@ -60,8 +66,8 @@ def ensure_installed() -> None:
         raise ClusterError(f"missing: {', '.join(missing)}, and there is no apt-get to install it")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     _apt(["update"], environment)
-    _apt(["install", "-y", "--no-install-recommends", *PACKAGES], environment)
-    if still := missing_packages():
+    _apt(["install", "-y", "--no-install-recommends", *missing], environment)
+    if still := missing_packages(more):
         raise ClusterError(f"apt-get succeeded, yet these are missing: {', '.join(still)}")
 
 

@@ -143,6 +143,12 @@ def test_a_large_sweep_is_shown_by_its_first_and_last_branch() -> None:
     assert len(text.splitlines()) < 12
 
 
+def test_a_sweep_of_one_branch_is_shown_as_one() -> None:
+    plan = Chain(step("get"), step("train"))
+    assert "⇉ 1 branch over x [" in tree_text("one", merge(sweep(plan)))
+    assert "⇉ 1 branch [" in tree_text("one", merge([Branch({}, plan)]))
+
+
 @st.composite
 def chains(draw: st.DrawFn) -> list[list[tuple[str, int]]]:
     """Branches as lists of (step, argument)."""

@@ -96,6 +96,7 @@ def test_every_field_reaches_the_steps(loader: ConfigLoader) -> None:
         "additional_params": {"constraint": "big"},
         "setup": ["module load x"],
         "max_requeues": 6,
+        "qos": "night",
     }
     assert set(given) == {field.name for field in fields(SlurmArgs)}
     made = settings(loader, **given)

@@ -46,7 +46,7 @@ def test_a_submission_is_told_once_with_the_next_command(
     plan.submit(executor(tmp_path))
     assert plan.run is not None
     line = f"Submitted plan p: 2 step(s) as 2 job(s), 1.0 to 1.1, run {plan.run.run_id};"
-    line += f" next: planit status --runs-dir {tmp_path / 'logs'}"
+    line += " next: planit status"
     told = [(one.name, one.levelname, one.getMessage()) for one in caplog.records]
     assert told[0] == ("planit", "INFO", line)
     assert [text.partition(" ")[0] for _, _, text in told[1:]] == ["code:"]

@@ -25,13 +25,13 @@ def made(base: Path, plan: str, run_id: str, *, name: str | None = None) -> Path
 
 
 def found(base: Path, word: str | None = None, **more: Any) -> str:
-    run = index.find(base, word, **more)
+    run = index.find([base], word, **more)
     return f"{run.path.parent.name}/{run.run_id}"
 
 
 def refusal(base: Path, word: str, **more: Any) -> str:
     with pytest.raises(RunError) as caught:
-        index.find(base, word, **more)
+        index.find([base], word, **more)
     return str(caught.value)
 
 
@@ -43,7 +43,7 @@ def test_runs_of_one_second_are_told_apart(tmp_path: Path) -> None:
     for run in reversed(begun):
         (run.path / "lock").touch()
     assert [run.path for run in index.all_runs(tmp_path)] == [run.path for run in reversed(begun)]
-    assert index.latest(tmp_path).path == begun[-1].path
+    assert index.latest([tmp_path]).path == begun[-1].path
 
 
 def test_a_run_id_has_the_time_to_the_millisecond_and_a_random_end() -> None:

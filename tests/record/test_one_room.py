@@ -31,7 +31,8 @@ def literals(tree: ast.Module) -> Iterator[tuple[int, str]]:
     }
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and id(node) not in documentation:
-            if isinstance(node.value, str) and NAME.search(node.value):
+            is_help = isinstance(node.value, str) and "\n" in node.value.strip()
+            if isinstance(node.value, str) and NAME.search(node.value) and not is_help:
                 yield node.lineno, node.value
         elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
             name = node.right

@@ -13,7 +13,8 @@ from planit import Chain
 from planit.errors import RunError, SchedulerError
 from planit.record import index, removal, submissions
 from planit.record.lock import RunLock
-from planit.record.run_dir import MANIFEST, RunDir
+from planit.record.run_dir import RunDir
+from planit.record.run_paths import MANIFEST
 from planit.submit.cleaning import delete, finish, removable
 from tests.helpers import write
 from tests.memory import MemoryScheduler

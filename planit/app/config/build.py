@@ -24,6 +24,7 @@ from planit.app.config.node_keys import (
     WITHOUT_ARGUMENTS,
     is_private,
 )
+from planit.app.config.presets import MISSING, completed
 from planit.errors import ConfigError, PlanError, suggest
 from planit.nodes import (
     Chain,
@@ -45,8 +46,6 @@ from planit.nodes.slurm_args import SlurmSpec
 from planit.plan import Plan
 
 logger = logging.getLogger("planit")
-
-MISSING = "???"  # how a configuration says that a value has to be given
 
 Presets = Callable[[str], tuple[str | None, Mapping[str, Any]]]
 """Finds SLURM arguments by name, and the configuration's key for them, if they are not a file's."""
@@ -72,10 +71,12 @@ class Builder:
     Attributes:
         presets: looks SLURM arguments up by name.
         swept: reads Hydra's sweep syntax in a Sweep.
+        defaults: SLURM arguments that hold wherever a step's do not say otherwise.
     """
 
     presets: Presets
     swept: Swept
+    defaults: Mapping[str, Any] = field(default_factory=dict)
     steps: Mapping[str, Any] = field(default_factory=dict)
     preset_keys: Mapping[str, str] = field(default_factory=dict)
     slurm: dict[str, SlurmArgs] = field(default_factory=dict)
@@ -266,6 +267,8 @@ class Builder:
         fields = {key: item for key, item in {**value, **changes}.items() if key != TARGET}
         if has_target(fields):
             raise ConfigError(f"{where}.slurm_args: {_ONLY_ARGUMENTS}")
+        with _refusing(f"{where}.slurm_args: "):
+            fields = completed(fields, self.defaults)
         _refuse_of_job(fields, f"{where}.slurm_args")
         for key, item in fields.items():
             if item == MISSING:

@@ -19,9 +19,8 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from planit.app.config import presets
-from planit.app.config.build import MISSING
 from planit.app.config.compose import config_files
+from planit.app.config.presets import MISSING, Presets, completed, slurm_defaults
 from planit.app.config.refusals import as_config_error
 from planit.app.config.written import whole_reference
 from planit.backends.base import Backend
@@ -172,10 +171,11 @@ class Changes:
     def _preset(self, config: DictConfig, change: _Change) -> _Preset:
         """The preset that an override names: a key of the run's configuration, or a file."""
         if change.whom in self._steps:
-            key, content = presets.by_name(config, change.value)
+            key, content = Presets().by_name(config, change.value)
         else:
-            key, content = None, presets.from_group(change.value)
+            key, content = None, Presets().from_group(config, change.value)
         content.pop(TARGET, None)
+        content = completed(content, slurm_defaults(config))
         given = {name: value for name, value in content.items() if value != MISSING}
         resources = resources_of(given if "slurm_time" in given else SlurmArgs.from_mapping(given))
         return _Preset(key, resources, tuple(name for name in content if name not in given))

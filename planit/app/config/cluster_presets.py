@@ -47,15 +47,20 @@ class ClusterPreset:
     def has_gpus(self) -> bool:
         return "cpus_per_gpu" in self.fields
 
+    def without_account(self, account: str | None) -> ClusterPreset:
+        """The same, without the account if it is this one."""
+        kept = {n: v for n, v in self.fields.items() if n != "account" or v != account}
+        return replace(self, fields=kept)
+
     def text(self) -> str:
         """The file."""
         lines = [f"# {note}" for note in self.notes]
         lines += ["_target_: planit.SlurmArgs"]
         for name, value in self.fields.items():
             if isinstance(value, dict):
-                lines += [f"{name}:", *(f"  {key}: {_yaml(one)}" for key, one in value.items())]
+                lines += [f"{name}:", *(f"  {key}: {yaml_text(one)}" for key, one in value.items())]
             else:
-                lines += [f"{name}: {_yaml(value)}"]
+                lines += [f"{name}: {yaml_text(value)}"]
         return "\n".join(lines) + "\n"
 
 
@@ -210,7 +215,9 @@ class _Maker:
         if self.partition.takes_whole_nodes:
             notes += ["A job gets whole nodes."]
         elif kinds[0].gpus:
-            notes += ["One GPU, with its share of a node's CPUs and memory:"]
+            notes += [
+                "One GPU, its share of a node's CPUs and memory; mem_gb replaces mem_per_gpu."
+            ]
         if refused:
             notes += ["None of your accounts may use it, as far as Slurm lists them."]
         return notes
@@ -260,7 +267,7 @@ def _if_any(name: str, value: Any) -> dict[str, Any]:
     return {name: value} if value else {}
 
 
-def _yaml(value: Any) -> str:
+def yaml_text(value: Any) -> str:
     """A number, or text in YAML, in quotes unless it is certainly read as the same text."""
     if isinstance(value, int) or _is_plain(value):
         return str(value)

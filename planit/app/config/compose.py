@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +17,8 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from planit.app.config.places import primary
+from planit.app.config.overrides import opened, refuse_flags, refuse_planits_own
+from planit.app.config.primary_config import STORED, Primary
 from planit.app.config.refusals import (
     OTHER_PROGRAM,
     as_config_error,
@@ -70,13 +72,23 @@ _QUIET = (
 )
 
 
-def run_app(task: TaskFunction, arguments: Sequence[str], config_dir: str | None) -> None:
+def run_app(
+    task: TaskFunction,
+    arguments: Sequence[str],
+    config_dir: str | None,
+    config_name: str | None = None,
+) -> None:
     """Run `task` on the configuration that `arguments` (Hydra's own) ask for.
+
+    Args:
+        task: what is done with it.
+        arguments: overrides, and flags of Hydra's but for those of the next two.
+        config_dir: the folder of the user's configuration, if it is not the usual one.
+        config_name: the primary config in it, if it is not the usual one.
 
     Raises:
         ConfigError: what Hydra or OmegaConf refuse, as one line and a hint.
     """
-    folder, name = primary(config_dir)
     escaped: list[Exception] = []
 
     def guarded(config: DictConfig) -> None:
@@ -86,12 +98,14 @@ def run_app(task: TaskFunction, arguments: Sequence[str], config_dir: str | None
             escaped.append(error)
 
     vars(guarded).update(sweep=task.sweep, batch=task.batch)  # for planit's sweeper and launcher
-    app = hydra.main(**VERSION_BASE, config_path=str(folder), config_name=name)(guarded)
     flags, given = flags_and_overrides(arguments)
-    _refuse_planits_own(given)
-    words = [*map(open_step, given), *flags]
+    refuse_flags(flags, given)
+    refuse_planits_own(given, _QUIET)
+    primary = Primary.read(config_dir, config_name, given)
+    app = hydra.main(**VERSION_BASE, config_path=str(primary.folder), config_name=STORED)(guarded)
+    words = [*(opened(text, primary.presets) for text in given), *flags]
     own = list(_QUIET)
-    if _is_multirun(words) and not _chooses_sweeper(folder / f"{name}.yaml", words):
+    if _is_multirun(words) and not primary.chooses_sweeper:
         own.append("hydra/sweeper=planit")
     with (
         _argv([sys.argv[0], *own, *words]),
@@ -99,79 +113,59 @@ def run_app(task: TaskFunction, arguments: Sequence[str], config_dir: str | None
         put_back_after(),
         _folders_by_name(),
         _project_importable(),
+        primary.stored(),
     ):
+        primary.import_modules()
         try:
             app()
             if escaped:
                 raise escaped[0]
         except Exception as error:
-            if (refusal := _refusal_of(error, folder, name, words)) is None:
+            if (refusal := _refusal_of(error, primary, words)) is None:
                 raise
             raise refusal from error
 
 
-def _refusal_of(
-    error: Exception, folder: Path, name: str, words: Sequence[str]
-) -> ConfigError | None:
+def _refusal_of(error: Exception, primary: Primary, words: Sequence[str]) -> ConfigError | None:
     """What Hydra, OmegaConf and YAML refuse as an error of planit's; None for anything else."""
     refusal: ConfigError | None = None
-    if isinstance(error, MissingConfigException):
+    if isinstance(error, ConfigError):
+        refusal = error
+    elif isinstance(error, MissingConfigException):
         refusal = unknown_config(error)
     elif str(error).startswith("Could not override 'plan'. No match in the defaults list"):
-        message = f"{folder / name}.yaml has no plan in its defaults list"
-        refusal = ConfigError(message, hint=OTHER_PROGRAM)
+        message = f"{primary.path} has a plan of its own, so none can be chosen"
+        refusal = ConfigError(message, hint="move it to conf/plan/NAME.yaml")
     elif isinstance(error, HydraException | OmegaConfBaseException):
         refusal = as_config_error(error)
     elif isinstance(error, UnicodeDecodeError | yaml.YAMLError | RecursionError):
-        refusal = unreadable(folder, name, words) or of_reading(error)
+        refusal = unreadable(primary.folder, primary.path.stem, words) or of_reading(error)
     elif isinstance(error, AssertionError | OSError) and is_hydras(error):
-        refusal = unreadable(folder, name, words)
+        refusal = unreadable(primary.folder, primary.path.stem, words)
     elif isinstance(error, TypeError | ValueError) and is_hydras(error):
         refusal = of_hydras_own(error, words)
-    return refusal
+    return refusal and _explained(refusal, primary)
 
 
-def _refuse_planits_own(overrides: Sequence[str]) -> None:
-    """Raise ConfigError for what planit sets itself, so that it would have no effect."""
-    own = {text.partition("=")[0] for text in _QUIET}
-    for text in overrides:
-        key = text.lstrip("+~").partition("=")[0]
-        if any(key == one or key.startswith(f"{one}.") for one in own):
-            hint = "runs_dir=DIR is where runs go" if key == "hydra.run.dir" else None
-            raise ConfigError(f"{key} is set by planit itself", hint=hint)
+def _explained(refusal: ConfigError, primary: Primary) -> ConfigError:
+    """A refusal that names the primary config, and what follows if that is another program's."""
+    name, path = primary.path.stem, primary.path
+    message, hint = (
+        refusal.message.replace(STORED, name),
+        (refusal.hint or "").replace(STORED, name),
+    )
+    lacks_key = message.startswith("Could not override") or "nterpolation key" in message
+    if primary.left_out is not None and lacks_key:
+        hint = f"{path} is not used, as {primary.left_out}; {OTHER_PROGRAM}; {hint}"
+    elif primary.may_be_anothers and re.split(r"\W", message, maxsplit=1)[0] in primary.content:
+        hint = (
+            f"if {path} is another program's, write a conf/planit.yaml, which may be empty; {hint}"
+        )
+    return type(refusal)(message, hint=hint.removesuffix("; ") or None)
 
 
 def _is_multirun(arguments: Sequence[str]) -> bool:
     return any(argument in ("-m", "--multirun", "hydra.mode=MULTIRUN") for argument in arguments)
-
-
-def _chooses_sweeper(primary_config: Path, arguments: Sequence[str]) -> bool:
-    """Whether the user already says who sweeps or launches."""
-    if any(argument.startswith(("hydra/sweeper", "hydra/launcher")) for argument in arguments):
-        return True
-    try:
-        loaded = OmegaConf.load(primary_config)
-        defaults = OmegaConf.to_yaml(
-            loaded.get("defaults") if isinstance(loaded, DictConfig) else {}
-        )
-    except (OSError, RecursionError, ValueError, yaml.YAMLError, OmegaConfBaseException):
-        return False  # Hydra will find the same
-    return "hydra/sweeper" in defaults or "hydra/launcher" in defaults
-
-
-def open_step(argument: str) -> str:
-    """Let overrides add what the composed files need not have.
-
-    ``plan.steps.NAME.slurm.FIELD=...`` sets a field that the plan's file does not, and
-    ``sweep.join=...`` and ``share=...`` are planit's own; ``share=false`` is sweep.share.
-    """
-    key, _, value = argument.partition("=")
-    parts = key.split(".")
-    if key.startswith("plan.steps.") and len(parts) >= 5 and parts[3] == "slurm":
-        return f"++{argument}"
-    if key == "share":
-        return f"++sweep.{argument}" if value.lower() in ("true", "false") else f"++{argument}"
-    return f"++{argument}" if parts[0] == "sweep" and len(parts) == 2 else argument
 
 
 def given_overrides() -> list[str]:
@@ -181,8 +175,17 @@ def given_overrides() -> list[str]:
 
 @contextmanager
 def config_files() -> Iterator[None]:
-    """Let Hydra find the files of conf/ without composing a configuration."""
-    with hydra.initialize_config_dir(str(primary(None)[0]), **VERSION_BASE):
+    """Let Hydra find the files of conf/ without composing a configuration.
+
+    Raises:
+        ConfigError: the primary config cannot be read, or what it imports be imported.
+    """
+    primary = Primary.read(None)
+    with (
+        hydra.initialize_config_dir(str(primary.folder), **VERSION_BASE),
+        _project_importable(),
+    ):
+        primary.import_modules()
         yield
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from planit.app.config.cluster_presets import ClusterPreset
+from planit.app.config.cluster_presets import ClusterPreset, yaml_text
 from planit.errors import ConfigError
 
 _PLAN = """\
@@ -47,17 +47,21 @@ root:                                 # their order; planit.Parallel has steps a
   _args_: [prepare, train, report]
 """
 _PRIMARY = """\
-# planit's primary config: what holds if the command line says nothing else.
+# planit's primary config. What planit brings is beneath it; `planit --cfg job` prints all.
 defaults:
+  - planit
   # ${{slurm}}, what main steps ask for, is conf/slurm/{main}.yaml; slurm=NAME takes another preset.
   - slurm: {main}
   # ${{cpu}}, what light steps ask for
   - slurm@cpu: {light}
-  # Slurm where there is sbatch, else this machine
-  - backend: auto
   - plan: {name}
   - _self_
+
+# For every preset that does not say otherwise: account, mail_user, mail_type, qos ...
+slurm_defaults: {defaults}
 """
+# Keys of a primary config, or entries of its defaults list, that planit alone has.
+_OWN_KEYS = frozenset({"plan", "planit", "slurm", "slurm@cpu", "slurm_defaults"})
 # Where there is no Slurm to read: to edit on the cluster. The first runs on any machine.
 EXAMPLES = (
     ClusterPreset(
@@ -80,15 +84,21 @@ def primary_of(conf: Path) -> Path | None:
     """The file of a conf/ folder that is planit's primary config already, if there is one."""
     for name in ("planit.yaml", "config.yaml"):
         path = conf / name
-        if path.exists() and (name == "planit.yaml" or _names_a_plan(path)):
+        if path.exists() and (name == "planit.yaml" or _is_planits(path)):
             return path
     return None
 
 
 def texts(
-    conf: Path, name: str, presets: Sequence[ClusterPreset], main: str, light: str
+    conf: Path,
+    name: str,
+    presets: Sequence[ClusterPreset],
+    main: ClusterPreset,
+    light: ClusterPreset,
 ) -> dict[Path, str]:
     """The files of a new project and what is in them.
+
+    The account of its main steps is in the primary config, for all presets, unless that exists.
 
     Args:
         conf: the project's conf/ folder.
@@ -99,8 +109,12 @@ def texts(
     """
     found = {conf / "plan" / f"{name}.yaml": _PLAN.format(name=name)}
     if primary_of(conf) is None:
-        primary = _PRIMARY.format(name=name, main=main, light=light)
-        found[conf / "planit.yaml"] = primary
+        account = main.fields.get("account")
+        presets = [one.without_account(account) for one in presets]
+        defaults = f"{{account: {yaml_text(account)}}}" if account else "{}"
+        found[conf / "planit.yaml"] = _PRIMARY.format(
+            name=name, main=main.name, light=light.name, defaults=defaults
+        )
     return found | {conf / "slurm" / f"{one.name}.yaml": one.text() for one in presets}
 
 
@@ -145,12 +159,17 @@ def _remove(files: Sequence[Path], folders: Sequence[Path]) -> None:
             folder.rmdir()
 
 
-def _names_a_plan(path: Path) -> bool:
+def _is_planits(path: Path) -> bool:
     """Whether a config.yaml is planit's, and not another Hydra program's."""
     try:
         loaded = OmegaConf.load(path)
-        defaults = loaded.get("defaults") if isinstance(loaded, DictConfig) else None
-        entries = OmegaConf.to_container(defaults) if OmegaConf.is_config(defaults) else []
     except Exception:  # whatever it is, planit cannot use it
         return False
-    return any("plan" in one for one in entries or () if isinstance(one, dict))
+    if not isinstance(loaded, DictConfig):
+        return False
+    content = OmegaConf.to_container(loaded)
+    assert isinstance(content, dict)
+    defaults = content.get("defaults")
+    entries = defaults if isinstance(defaults, list) else []
+    chosen = {str(key) for one in entries for key in (one if isinstance(one, dict) else [one])}
+    return not _OWN_KEYS.isdisjoint({*map(str, content), *chosen})

@@ -19,8 +19,8 @@ def primary(config_dir: str | None) -> tuple[Path, str]:
     """The folder that is searched first, and the name of the primary config.
 
     That is ``--config-dir`` if given, else conf/ in the working directory if there is one, else
-    planit's own. A project whose conf/config.yaml belongs to another Hydra app can call planit's
-    primary config planit.yaml.
+    planit's own. A conf/planit.yaml is before a conf/config.yaml, which may belong to another Hydra
+    program.
 
     Raises:
         ConfigError: the given folder does not exist.

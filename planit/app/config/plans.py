@@ -12,9 +12,9 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, SCMode
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from planit.app.config import presets
 from planit.app.config.build import Builder
-from planit.app.config.refusals import OTHER_PROGRAM, as_config_error
+from planit.app.config.presets import Presets, slurm_defaults, take_default
+from planit.app.config.refusals import as_config_error
 from planit.app.config.written import Written, preset_keys
 from planit.errors import ConfigError
 from planit.job.hydra.hydra_config import StepHydra
@@ -48,6 +48,7 @@ class Plans:
 
     def __init__(self) -> None:
         self._config = OmegaConf.create()
+        presets = Presets()
         self._builder = Builder(lambda name: presets.by_name(self._config, name), _swept_values)
 
     def of(self, branch: Composed) -> Plan:
@@ -56,7 +57,9 @@ class Plans:
         Raises:
             ConfigError: with the config key of whatever is wrong.
         """
-        self._config = branch.config
+        if branch.content is None or self._config is not branch.config:
+            self._config = branch.config
+            self._builder.defaults = slurm_defaults(branch.config)
         content, keys = branch.content, branch.preset_keys
         if content is None:
             content = resolved(branch.config)
@@ -92,13 +95,16 @@ def resolved(config: DictConfig) -> dict[str, Any]:
     """
     node = config.get("plan")
     if node is None:
-        raise ConfigError("the configuration has no plan", hint=OTHER_PROGRAM)
+        raise ConfigError("the configuration has no plan", hint="plan=NAME")
     if not isinstance(node, DictConfig):
-        raise ConfigError(f"plan must be a mapping, not {node!r}", hint="see conf/plan/thesis.yaml")
+        hint = "a file conf/plan/NAME.yaml is chosen by plan=NAME, or in the defaults list"
+        raise ConfigError(f"plan must be a mapping, not {node!r}", hint=hint)
     try:
         content = _content(node)
     except MissingMandatoryValue as error:
-        key = error.full_key
+        key = str(error.full_key)
+        if take_default(config, key):
+            return resolved(config)
         raise ConfigError(f"{key} is not set", hint=f"set {key}=...") from error
     except OmegaConfBaseException as error:
         raise as_config_error(error) from error

@@ -14,8 +14,8 @@ from yaml.reader import ReaderError
 from planit.errors import ConfigError, suggest
 
 OTHER_PROGRAM = (
-    "choose one in its defaults list, or name planit's primary config planit.yaml"
-    " if conf/config.yaml belongs to another program"
+    "planit in its defaults list makes it planit's, and beside a conf/planit.yaml (which may be"
+    " empty) it is not looked at"
 )
 
 

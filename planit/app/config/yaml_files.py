@@ -21,7 +21,7 @@ def unreadable(folder: Path, name: str, words: Sequence[str]) -> ConfigError | N
         name: of the primary config.
         words: the command line; the files that it names are looked at first.
     """
-    return next(filter(None, map(_wrong_with, _files(folder, name, words))), None)
+    return next(filter(None, map(wrong_with, _files(folder, name, words))), None)
 
 
 def _files(folder: Path, name: str, words: Sequence[str]) -> Iterator[Path]:
@@ -34,7 +34,8 @@ def _files(folder: Path, name: str, words: Sequence[str]) -> Iterator[Path]:
     yield from sorted(folder.rglob("*.yaml"))
 
 
-def _wrong_with(path: Path) -> ConfigError | None:
+def wrong_with(path: Path) -> ConfigError | None:
+    """What is wrong with a file; None if it can be read, or is not there."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:

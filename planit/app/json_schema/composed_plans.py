@@ -11,6 +11,7 @@ from hydra.core.object_type import ObjectType
 from omegaconf import DictConfig
 
 from planit.app.config.plans import Composed, resolved
+from planit.app.config.presets import slurm_defaults
 from planit.app.json_schema.parameters import Parameters
 from planit.app.json_schema.plan_file import PlanFacts
 from planit.errors import ConfigError, PlanError
@@ -30,17 +31,18 @@ class Gathering:
         self._functions: dict[str, Parameters | None] = {}
         self._steps: dict[str, str | None] = {}
         self._presets: list[str] = []
+        self._defaults: set[str] = set()
 
     def __call__(self, config: DictConfig) -> None:
         """One configuration."""
-        self._take(resolved(config))
+        self._take(config, resolved(config))
 
     def sweep(
         self, branches: Iterable[Composed], config: DictConfig, overrides: Sequence[str]
     ) -> None:
         """All configurations of a sweep."""
         for branch in branches:
-            self._take(branch.content or resolved(branch.config))
+            self._take(branch.config, branch.content or resolved(branch.config))
 
     def batch(
         self,
@@ -55,9 +57,10 @@ class Gathering:
     def facts(self) -> PlanFacts:
         """What was found."""
         known = {path: found for path, found in self._functions.items() if found is not None}
-        return PlanFacts(known, self._steps, self._presets)
+        return PlanFacts(known, self._steps, self._presets, self._defaults)
 
-    def _take(self, plan: Mapping[str, Any]) -> None:
+    def _take(self, config: DictConfig, plan: Mapping[str, Any]) -> None:
+        self._defaults |= set(slurm_defaults(config))
         self._presets = list(_names_in("slurm", GlobalHydra.instance().config_loader()))
         steps = plan.get("steps")
         for name, content in steps.items() if isinstance(steps, Mapping) else ():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
-from planit.app.config.build import MISSING
+from planit.app.config.presets import MISSING
 
 Schema: TypeAlias = dict[str, Any]
 """A JSON Schema as plain data."""

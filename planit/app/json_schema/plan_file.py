@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import planit
@@ -24,11 +24,13 @@ class PlanFacts:
         functions: the parameters of functions of steps, by their dotted paths.
         steps: the dotted path of each named step's function; None of a step that calls none.
         presets: names of SLURM arguments.
+        slurm_defaults: the fields that ``slurm_defaults`` sets; None if they are not known.
     """
 
     functions: Mapping[str, Parameters] = field(default_factory=dict)
     steps: Mapping[str, str | None] = field(default_factory=dict)
     presets: Iterable[str] = ()
+    slurm_defaults: Collection[str] | None = None
 
 
 def document(facts: PlanFacts) -> Schema:
@@ -50,7 +52,7 @@ def document(facts: PlanFacts) -> Schema:
             )
             | {"additionalProperties": False, "required": ["name", "root"]},
             "part_of_plan": _plan(_steps_of_another(facts), root={}),
-            **slurm_fields.definitions(),
+            **slurm_fields.definitions(facts.slurm_defaults),
             **plan_nodes.definitions(facts.functions, facts.presets, facts.steps),
         },
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from typing import Any, get_type_hints
 
 from planit.app.config.node_keys import PLAN_KEYS
@@ -27,9 +28,15 @@ _TIME = "slurm_time"
 _IS_SLURM = target_of(["SlurmArgs"])
 
 
-def definitions() -> dict[str, Schema]:
-    """The definitions that the schemas of steps and presets refer to."""
+def definitions(defaults: Collection[str] | None) -> dict[str, Schema]:
+    """The definitions that the schemas of steps and presets refer to.
+
+    Args:
+        defaults: the fields in ``slurm_defaults``, which need not be set anywhere else; None if
+            they are not known, so that no field can be missed.
+    """
     fields = slurm_fields()
+    needed = has(*(() if defaults is None else (n for n in _needed() if n not in defaults)))
     target = {
         "description": "planit.SlurmArgs, which is what this is also without it.",
         "examples": ["planit.SlurmArgs"],
@@ -61,14 +68,14 @@ def definitions() -> dict[str, Schema]:
                 {"properties": {"_target_": target, **fields}, "additionalProperties": False},
             ),
         },
-        "whole_slurm_args": when({"type": "object", "not": has(_TIME)}, has(*_needed())),
+        "whole_slurm_args": when({"type": "object", "not": has(_TIME)}, needed),
         "preset": {
             "description": "A preset: the SLURM arguments of steps, by name.",
             "type": "object",
             "properties": {"_target_": target, "defaults": ref("defaults"), **fields},
             "patternProperties": submitits,
             "additionalProperties": False,
-            **when({"not": has_any([_TIME, "defaults"])}, has(*_needed())),
+            **when({"not": has_any([_TIME, "defaults"])}, needed),
         },
     }
 

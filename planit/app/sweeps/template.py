@@ -49,7 +49,11 @@ class Template:
             return None
         if len(keys) > 1 and any(key.endswith(".slurm_args") for key in keys):
             return None  # another key may be a field of one of these presets
-        if any(is_near(key.split(".")[0], name) for name in _preset_names(raw) for key in keys):
+        if any(
+            is_near(key.split(".")[0], name)
+            for name in (*_preset_names(raw), "slurm_defaults")
+            for key in keys
+        ):
             return None
         places = _places(written, raw, keys)
         if places is None:

@@ -11,7 +11,7 @@ _HELP = {
     "describe": "",
     "submit": "",
     "schema": "",
-    "runs": "the runs, newest first",
+    "runs": "the project's runs, newest first; --all: every run of yours",
     "status": "[RUN]: the state of every step; --watch, --json, --all",
     "results": "[RUN] [STEP]: what the branches returned; --sort, --where, --csv, --json",
     "show": "[RUN] STEP: everything about one step; --config",
@@ -21,6 +21,7 @@ _HELP = {
     "cancel": "[RUN] [STEP...]: cancel what is not final, and what is behind it",
     "resume": "[RUN]: submit again what is not done; --from, --only, --dry-run, slurm.time=...",
     "clean": "[RUN...]: delete runs; --older-than 30d, --keep-last N, --failed, --yes",
+    "completion": "",
 }
 
 
@@ -37,3 +38,9 @@ def summary() -> str:
     """The help lines of the verbs that work on runs."""
     lines = [f"  {verb:<11} {text}\n" for verb, text in _HELP.items() if text]
     return "\nverbs about runs:\n" + "".join(lines)
+
+
+def note(verb: str) -> str:
+    """What a verb is for, in a few words."""
+    text = _HELP[verb]
+    return (text.partition("]: ")[2] or text.partition("STEP: ")[2] or text).partition(";")[0]

@@ -65,7 +65,7 @@ def run(words: list[str]) -> int:
             hint="planit clean --older-than 30d",
         )
     chosen, left = _chosen(options)
-    rests = [] if options.runs else removal.leftovers(options.runs_dir)
+    rests = [] if options.runs else removal.leftovers(*options.runs_dir)
     _show(chosen, rests, left)
     if not chosen and not rests:
         return 0
@@ -84,7 +84,7 @@ def _seconds(text: str) -> float:
 def _chosen(options: Namespace) -> tuple[list[Removable], list[str]]:
     """The runs to delete, the newest first; and why others are left, a line each."""
     chosen: dict[Path, Removable] = {}
-    used_by = users(index.all_runs(options.runs_dir))
+    used_by = users(index.all_runs(*options.runs_dir))
     left = []
     for one in _candidates(options):
         try:
@@ -104,7 +104,7 @@ def _chosen(options: Namespace) -> tuple[list[Removable], list[str]]:
 
 def _candidates(options: Namespace) -> Iterator[RunDir]:
     """The runs that were named, or else all; without those that the options keep."""
-    every = index.all_runs(options.runs_dir)
+    every = index.all_runs(*options.runs_dir)
     named = [_named(options.runs_dir, word) for word in options.runs]
     kept: set[Path] = set()
     seen: Counter[tuple[Path, str | None]] = Counter()
@@ -120,9 +120,9 @@ def _candidates(options: Namespace) -> Iterator[RunDir]:
             yield one
 
 
-def _named(base: Path, word: str) -> RunDir:
+def _named(bases: list[Path], word: str) -> RunDir:
     """The run of an id. Raises RunError for a part of one, which a slip may hit."""
-    found = index.find(base, word)
+    found = index.find(bases, word)
     plan = found.path.parent.name
     ids = (found.run_id, f"{plan}/{found.run_id}", plan, index.plan_of(found))
     if word not in ids and Path(word).resolve() != found.path.resolve():

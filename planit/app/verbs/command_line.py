@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
 
+from planit.app.config import base_folders
 from planit.errors import ConfigError, RunError, did_you_mean, suggest
 from planit.graph.step_names import known_names, steps_named
 from planit.record import history as histories
@@ -32,24 +33,42 @@ _MAX_LISTED = 30  # steps in a hint
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are planit's; options may stand anywhere among the words."""
 
+    @cached_property
+    def where(self) -> Any:
+        """The options that say where the runs are, of which one can be given."""
+        return self.add_mutually_exclusive_group()
+
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """``RUN --from STEP KEY=VALUE`` too, which argparse takes only if it is told to."""
-        return self.parse_intermixed_args(args, namespace)
+        """``RUN --from STEP KEY=VALUE`` too, which argparse takes only if it is told to.
+
+        Where the folder of the runs is not said, those of this project are looked for.
+        """
+        options = self.parse_intermixed_args(args, namespace)
+        if getattr(options, "runs_dir", ()) is None:
+            options.runs_dir = base_folders.here(_composed)
+        return options
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of printing the usage and leaving."""
         raise ConfigError(message, hint=f"{self.prog} --help")
 
 
+def _composed(folder: Path) -> str | None:
+    from planit.app.config.composed_base import composed_runs_dir
+
+    return composed_runs_dir(folder)
+
+
 def parser(verb: str, what: str) -> Parser:
     """A parser for a verb, with the options that all of them have."""
     made = Parser(prog=f"planit {verb}", description=what)
-    made.add_argument(
+    made.where.add_argument(
         "--runs-dir",
-        type=Path,
+        type=lambda text: [Path(text)],
         metavar="DIR",
-        default=Path(os.environ.get("PLANIT_RUNS_DIR") or index.DEFAULT_BASE),
-        help="folder of the runs (default: $PLANIT_RUNS_DIR, else %(default)s)",
+        help="the folder of the runs; by default those of this project: the configuration's"
+        " runs_dir, else $PLANIT_RUNS_DIR, else planit_runs, and wherever else runs were submitted"
+        " to from its folder",
     )
     return made
 
@@ -61,13 +80,13 @@ def count(text: str) -> int:
     return int(text)
 
 
-def run_and_steps(base: Path, words: list[str]) -> tuple[RunDir, list[str]]:
+def run_and_steps(bases: Sequence[Path], words: list[str]) -> tuple[RunDir, list[str]]:
     """Read ``[RUN] [STEP...]``: if the first word means steps of the latest run, all words do.
 
     Otherwise the first word is a run. So no word picks another run that could be a step.
 
     Args:
-        base: folder of the runs.
+        bases: the folders of the runs.
         words: as typed.
 
     Returns:
@@ -77,20 +96,20 @@ def run_and_steps(base: Path, words: list[str]) -> tuple[RunDir, list[str]]:
         RunError: the first word is neither, or a later one is not a step of the latest run.
     """
     if not words:
-        return index.latest(base), []
+        return index.latest(bases), []
     try:
-        newest = index.latest(base)
+        newest = index.latest(bases)
         known = list(histories.leaves(newest.manifest["tree"]))
     except RunError:  # none, or not readable: then only a run can be meant
-        return index.find(base, words[0]), words[1:]
+        return index.find(bases, words[0]), words[1:]
     unknown = [word for word in words if not steps_named(known, word)]
     if not unknown:
         return newest, words
-    found = index.lookup(base, words[0]) if unknown[0] == words[0] else None
+    found = index.lookup(bases, words[0]) if unknown[0] == words[0] else None
     if found is None:
         what = f"no step {unknown[0]!r} in the latest run {newest.run_id}"
         what += f", and no run {words[0]!r}" if unknown[0] == words[0] else ""
-        near = did_you_mean(unknown[0], [*known_names(known), *index.names(base)])
+        near = did_you_mean(unknown[0], [*known_names(known), *index.names(bases)])
         hint = f"{near}planit status shows the steps, planit runs lists the runs"
         raise RunError(what, hint=hint)
     return found, words[1:]

@@ -46,8 +46,7 @@ def run(words: list[str]) -> int:
     found = _found(options)
     conf = folder / "conf"
     kept = new_project.primary_of(conf)
-    main, light = found.main.name, found.light.name
-    files = new_project.texts(conf, options.name, found.presets, main, light)
+    files = new_project.texts(conf, options.name, found.presets, found.main, found.light)
     written = new_project.write_new(files)
     for path in files:
         print(printable(f"wrote {path}" if path in written else f"kept {path}, which exists"))
@@ -56,8 +55,8 @@ def run(words: list[str]) -> int:
     for note in found.notes:
         print(printable(note))
     words = [] if kept is None else [f"plan={options.name}"]
-    if kept is not None and conf / "slurm" / f"{main}.yaml" in written:
-        words += [f"slurm={main}", f"slurm@cpu={light}"]
+    if kept is not None and conf / "slurm" / f"{found.main.name}.yaml" in written:
+        words += [f"slurm={found.main.name}", f"slurm@cpu={found.light.name}"]
     print(_next(options, words))
     return 0
 
@@ -165,7 +164,7 @@ def _found_in(
 def _next(options: Namespace, words: Sequence[str]) -> str:
     where = f"in {options.dir}, " if options.dir != Path() else ""
     plan = options.dir / "conf" / "plan" / f"{options.name}.yaml"
-    show = " ".join(["planit", *(words or ["describe"])])
+    show = " ".join(["planit", *words])
     submit = " ".join(["planit submit", *words])
     then = f"then put your own steps into {plan}"
     return printable(f"Next, {where}{show} shows the plan, and {submit} runs it; {then}.")

@@ -8,7 +8,8 @@ from planit.app.verbs import command_line
 from planit.backends import registry
 from planit.backends.base import CachedQueue
 from planit.errors import PlanitError
-from planit.record import index
+from planit.record import index, run_bases
+from planit.record.run_dir import RunDir
 from planit.status.run_status import run_status
 from planit.status.states import printable
 from planit.views.run_tree import counts_text
@@ -20,23 +21,33 @@ def run(words: list[str]) -> int:
     parser.add_argument(
         "-n", type=command_line.count, default=20, metavar="N", help="at most N runs (default 20)"
     )
+    parser.where.add_argument(
+        "--all", action="store_true",
+        help="every run of yours, wherever it was submitted from, with the folder that it is in",
+    )  # fmt: skip
     options = parser.parse_args(words)
     clients: dict[Hashable, CachedQueue] = {}
-    runs = index.all_runs(options.runs_dir)
+    runs = _all() if options.all else index.all_runs(*options.runs_dir)
     for one in runs[: options.n]:
+        where = f"  {one.path.parents[1]}" if options.all else ""
         try:
             client = registry.of_run(one).client
             status = run_status(one, clients.setdefault(client.source, CachedQueue(client)))
         except PlanitError as error:
             line = f"{one.run_id}  {one.path.parent.name}  unreadable: {error.message}"
-            print(printable(line))
+            print(printable(line + where))
             continue
         told = {"incomplete": status.incomplete, "stale": status.stale, "stuck": status.is_stuck}
         notes = [word for word, holds in told.items() if holds]
         shown = f" ({', '.join(notes)})" if notes else ""
-        print(printable(f"{one.run_id}  {status.plan}  {counts_text(status.counts)}{shown}"))
+        print(printable(f"{one.run_id}  {status.plan}  {counts_text(status.counts)}{shown}{where}"))
     if not runs:
-        print(printable(f"No runs in {options.runs_dir}"))
+        where = "any folder" if options.all else index.places(options.runs_dir)
+        print(printable(f"No runs in {where}"))
     elif len(runs) > options.n:
         print(f"and {len(runs) - options.n} older (-n N shows more)")
     return 0
+
+
+def _all() -> list[RunDir]:
+    return [one for one in index.all_runs(*run_bases.every()) if index.is_mine(one)]

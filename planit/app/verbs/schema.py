@@ -17,8 +17,9 @@ so that an editor completes keys, shows what they mean, and marks what is wrong.
 
   planit schema > planit.schema.json
   planit schema plan=mine > planit.schema.json
-      knows the parameters of the functions of this plan, too, with their types: it imports them.
-      -m plan=mine,other knows those of several. Make it anew when they have changed.
+      knows the parameters of the functions of this plan, too, with their types: it imports them;
+      and which SLURM arguments have to be set. -m plan=mine,other knows several plans. Make it
+      anew when functions have changed.
 
 In VS Code, with the extension YAML (redhat.vscode-yaml), a comment at the top of a file says its
 schema, from the file's own folder:
@@ -57,12 +58,12 @@ def facts_of(words: list[str]) -> tuple[PlanFacts, list[str]]:
     """What the schema can say of the plans of a command line, and what it cannot, and why."""
     from planit.app.config.compose import run_app
     from planit.app.json_schema.composed_plans import Gathering
-    from planit.app.verbs.submit import take_options
+    from planit.app.verbs.submit import take_options, take_place
 
     words, said = take_options(words)
-    config_dir = said.pop("--config-dir")
+    config_dir, config_name = take_place(said)
     for flag in (flag for flag, values in said.items() if values):
         raise ConfigError(f"planit schema takes no {flag}", hint="planit schema --help")
     gathering = Gathering()
-    run_app(gathering, words, config_dir[-1] if config_dir else None)
+    run_app(gathering, words, config_dir, config_name)
     return gathering.facts(), gathering.problems

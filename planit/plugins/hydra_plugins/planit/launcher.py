@@ -41,7 +41,7 @@ class PlanitBackendConf:
 class PlanitLauncherConf:
     """What can be set below ``hydra.launcher``; null is a setting's default.
 
-    Those from `time` to `max_requeues` are the fields of `planit.SlurmArgs`, which checks them.
+    Those from `time` to `qos` are the fields of `planit.SlurmArgs`, which checks them.
 
     Attributes:
         preset: SLURM arguments by name: a file of conf/slurm of the program, or of planit.
@@ -73,6 +73,7 @@ class PlanitLauncherConf:
     additional_params: dict[str, Any] = field(default_factory=dict)
     setup: Any = None
     max_requeues: Any = None
+    qos: Any = None
     name: str | None = None
     backend: str = "auto"
     backend_settings: PlanitBackendConf = field(default_factory=PlanitBackendConf)

@@ -174,7 +174,11 @@ def _evidence(
         tries = records.again(leaf.name, tries)
         started, end = _newest(place, tries)
     if place.packed is not None and view is not None:
-        view = in_packed_job(view, tries, started=started, end=end, at=at)
+        stage = run.stage_dir(place.submission, place.stage)
+        log = stage.packed_log(None if place.index is None else str(place.index))
+        view = in_packed_job(
+            view, tries, started=started, end=end, at=at, log=str(log.relative_to(run.path))
+        )
     since = cache.missing_since(leaf.name, place) if answer is Answer.UNKNOWN else None
     found = Evidence(
         starts=tries.count,

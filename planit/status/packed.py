@@ -13,7 +13,13 @@ _CLOCKS_S = 5.0  # what two clocks, and seconds cut off, may make of the time of
 
 
 def in_packed_job(
-    job: JobView, tries: Tries, *, started: bool, end: EndMarker | None, at: float
+    job: JobView,
+    tries: Tries,
+    *,
+    started: bool,
+    end: EndMarker | None,
+    at: float,
+    log: str = "",
 ) -> JobView:
     """A step as a scheduler would show it that ran each step of the job by itself.
 
@@ -23,6 +29,7 @@ def in_packed_job(
         started: whether the step has started in this job.
         end: how its last attempt ended.
         at: now, in seconds since 1970.
+        log: the job's own.
     """
     if end is not None and end.outcome is Outcome.SUCCEEDED:  # once and for all
         return replace(job, state="COMPLETED", elapsed_s=None)
@@ -33,7 +40,7 @@ def in_packed_job(
     if end is not None and _is_own(end):
         return replace(job, state=_state_of(end), elapsed_s=None)
     if not started:
-        cause = f"the job that it is packed in ended before it began ({job.state})"
+        cause = f"the job that it is packed in ended before it began ({job.state}): see {log}"
         return replace(job, state="CANCELLED", cause=cause, elapsed_s=None)
     return replace(
         job, elapsed_s=None if end is None or end.elapsed_s is None else int(end.elapsed_s)

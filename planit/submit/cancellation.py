@@ -153,7 +153,7 @@ def jobs_of(history: History, status: RunStatus, names: Collection[str]) -> list
     jobs: list[JobRef] = []
     for job, places in tasks.items():
         if job in spared:
-            jobs += [JobRef(job.cluster, str(place.key)) for place in places]
+            jobs += dict.fromkeys(JobRef(job.cluster, str(place.key)) for place in places)
         else:
             jobs.append(job)
     return jobs

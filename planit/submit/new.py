@@ -285,6 +285,12 @@ class StepJobs(Sequence[StepJob]):
                 own = ref if at is None else JobRef(ref.cluster, f"{ref.job_id}_{at}")
                 files = TaskFiles(written.run.path, written.submission, stage.number, index)
                 jobs[task.name] = StepJob(
-                    files, own, watcher, name=task.name, script=script, ranks=ranks
+                    files,
+                    own,
+                    watcher,
+                    name=task.name,
+                    script=script,
+                    ranks=ranks,
+                    packed=bool(stage.packed),
                 )
         return [jobs[name] for name in self._names]

@@ -52,7 +52,7 @@ def test_a_plan_file_packs_a_node(project: Path) -> None:
     assert done.code == 0, done.err
     assert done.out.splitlines()[3:6] == [
         "    └── ▣ Packed in 2 jobs [3:00:00]",
-        "        └── ⇉ Parallel [01:00:00]",
+        "        └── ⇉ Parallel [1:00:00]",
         "            ├── ● train [01:00:00]",
     ]
 
@@ -128,7 +128,7 @@ def test_a_resume_changes_what_a_packed_job_asks_for(tmp_path: Path) -> None:
 def test_a_step_of_a_packed_job_is_not_cancelled_or_rerun_alone(tmp_path: Path) -> None:
     slurm = MemoryScheduler()
     run = submitted(slurm, tmp_path, Packed(Parallel(a("b"), Chain(a("c"), a("d"))), JOB))
-    slurm.set("1", "RUNNING")
+    slurm.set("1", "RUNNING", elapsed_s=None)
     end(run, "b", "failed", "broken")
     begin(run, "c")
     assert states(run, slurm) == {"b": "FAILED", "c": "RUNNING", "d": "PENDING"}

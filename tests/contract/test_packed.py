@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from planit import Chain, Command, Packed, Parallel, SlurmArgs, Step
+from planit import Chain, Command, Packed, Parallel, RunError, SlurmArgs, Step
 from tests.contract import work
 from tests.contract.drivers import ARGS, ON_SLURM, Driver
 from tests.graph.reference import ancestors
@@ -77,3 +77,15 @@ def test_a_failed_packed_step_stops_what_is_behind_it_and_what_waits_for_the_job
         "shell": "FAILED", "z": "BLOCKED", "last": "BLOCKED",
     }  # fmt: skip
     assert sorted(lines(ran)) == ["its_tail", "sibling"]
+
+
+def test_what_packed_steps_return_is_that_of_their_jobs(driver: Driver, tmp_path: Path) -> None:
+    branches = [Step(f"s{i}", work.plain, ARGS, i) for i in range(3)]
+    root = Packed(Parallel(Step("pair", work.pair, ARGS, 7), *branches), JOB)
+    jobs = driver.jobs(tmp_path / "runs", root)
+    assert {name: job.result() for name, job in jobs.items()} == {
+        "pair": (7, 0.5), "s0": 0, "s1": 2, "s2": 4,
+    }  # fmt: skip
+    if driver.name == "slurm":
+        with pytest.raises(RunError, match="cannot cancel step 's1': it is packed in job"):
+            jobs["s1"].cancel()

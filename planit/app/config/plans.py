@@ -78,7 +78,8 @@ def job_of(
     Raises:
         ConfigError: with the config key `where`.
     """
-    builder = Builder(lambda name: presets.by_name(config, name), _swept_values)
+    builder = Builder(lambda name: Presets().by_name(config, name), _swept_values)
+    builder.defaults = slurm_defaults(config)
     return builder.slurm_args(value, changes, where)
 
 

@@ -133,6 +133,14 @@ class PackedJob:
             with contextlib.suppress(OSError, ValueError):
                 cancel_dependents(self.place, list(self.attempts))
 
+    def clean_up(self) -> None:
+        """Remove the job's own log if it is empty."""
+        stage = StageDir(self.run.path, self.place.submission, self.place.stage)
+        log = stage.packed_log(None if self.place.index is None else str(self.place.index))
+        with contextlib.suppress(OSError):
+            if not log.stat().st_size:
+                log.unlink()
+
     def settings(self) -> dict[str, Any]:
         """What the engine can give to steps: what Slurm has given to the job."""
         environ = os.environ
@@ -224,4 +232,6 @@ def main(arguments: Sequence[str], guardians: Sequence[int] = ()) -> int:
     if code and not engine.draining:
         del job.attempts  # what they are now
         job.cancel_dependents()
+    if code == 0:
+        job.clean_up()
     return code

@@ -20,7 +20,7 @@ from planit.record.records import RunRecords
 from planit.record.run_dir import RunDir
 from planit.status.cache import CachedStates
 from planit.status.evidence import Answer, Evidence
-from planit.status.packed import in_packed_job
+from planit.status.packed_steps import in_packed_job
 from planit.status.states import StepStatus, printable
 
 _Wanted = Mapping[str | None, set[str]]

@@ -15,7 +15,7 @@ from planit.record.markers import (
     StepError,
     Tries,
 )
-from planit.status.packed import in_packed_job
+from planit.status.packed_steps import in_packed_job
 
 NOW = 1000.0
 

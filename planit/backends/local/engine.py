@@ -224,6 +224,8 @@ class Engine:
         self.machine.give_back(task.stage.request, process.gpus)
         code = code if code >= 0 else 128 - code
         outcome, code, cause = self._end_marker(task, code, _ended_by(process))
+        if outcome is Outcome.TERMINATED and not (process.cancelled or process.out_of_time):
+            self.terminated()
         requeued = outcome is Outcome.REQUEUED
         if requeued and not process.cancelled and not self.draining:
             self.events.write(task.key, "PENDING", name=task.name)
@@ -262,6 +264,9 @@ class Engine:
         succeeded = outcome is Outcome.SUCCEEDED
         files.clean_up(self.run.step_dir(task.slug), succeeded=succeeded)
         return outcome, code, None
+
+    def terminated(self) -> None:
+        """Called when a step was ended by a SIGTERM of somebody else's."""
 
     def files(self, task: LocalTask) -> TaskFiles:
         return TaskFiles(self.run.path, self.number, task.stage.number, task.index)

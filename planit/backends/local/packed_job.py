@@ -24,6 +24,7 @@ from planit.backends.local.workload import LocalStage, LocalTask, packed_stages
 from planit.errors import PlanitError, RunError
 from planit.job import ending, gate
 from planit.job.dependents import cancel_dependents
+from planit.job.step import EXIT_SIGTERM
 from planit.job.worker import EXIT_BLOCKED, EXIT_NOT_OF_RECORD, EXIT_UNTRUSTED
 from planit.record import submissions, trust
 from planit.record.files import close_log, is_shared
@@ -36,6 +37,7 @@ from planit.record.trust import TrustedDir
 from planit.record.umask import closed_umask
 
 _KILL_WAIT_S = 30.0  # Slurm's default
+_SIGTERM_WAIT_S = 0.5
 
 
 class _NoEvents:
@@ -188,6 +190,13 @@ class PackedEngine(Engine):
     def read_requests(self) -> None:
         """A packed job takes none: it is cancelled as a whole."""
 
+    def terminated(self) -> None:
+        """See whether the SIGTERM was meant for the whole job: it may be on its way here."""
+        end = time.monotonic() + _SIGTERM_WAIT_S
+        while not self.unwanted and time.monotonic() < end:
+            time.sleep(_SIGTERM_WAIT_S / 50)
+        self.draining |= self.unwanted  # which starts nothing more
+
     def environment(self, task: LocalTask, gpus: list[str]) -> dict[str, str]:
         more = {"SLURM_CPUS_PER_TASK": str(task.stage.request.cpus)}
         return super().environment(task, gpus) | more
@@ -229,9 +238,11 @@ def main(arguments: Sequence[str], guardians: Sequence[int] = ()) -> int:
         return EXIT_UNTRUSTED
     except PlanitError as problem:
         sys.exit(f"planit: {problem.message}")
-    if code and not engine.draining:
-        del job.attempts  # what they are now
-        job.cancel_dependents()
+    if engine.draining:  # by SIGTERM. After any other code Slurm may not wait before a requeue.
+        return EXIT_SIGTERM
     if code == 0:
         job.clean_up()
+    else:
+        del job.attempts  # what they are now
+        job.cancel_dependents()
     return code

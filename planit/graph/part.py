@@ -10,7 +10,7 @@ from typing import NamedTuple
 from planit.errors import PlanError, suggest
 from planit.graph.folders import FolderOf, with_folders
 from planit.graph.step_names import known_names, steps_named
-from planit.nodes import Chain, Node, Task, tasks
+from planit.nodes import Chain, Group, Node, Parallel, Task, tasks
 from planit.nodes.tree import bottom_up
 
 
@@ -169,13 +169,20 @@ def _only(root: Node, names: Collection[str]) -> Node:
         left = [child for child in children if child is not None]
         if len(left) == len(children) and all(map(_is, left, node.children)):
             made[id(node)] = node
-        elif left:
-            made[id(node)] = node.with_children(left)  # type: ignore[attr-defined]
         else:
-            made[id(node)] = None
+            made[id(node)] = _group_of(node, left) if left else None
     found = made[id(root)]
     assert found is not None, "a part has a step"
     return found
+
+
+def _group_of(node: Node, left: Sequence[Node]) -> Node:
+    """A group of which only some nodes are left."""
+    assert isinstance(node, Group)
+    made = node.with_children(left)
+    if isinstance(node, Parallel) and node.label is not None and len(left) < len(node.children):
+        made.label = f"{len(left)} of {node.label}"
+    return made
 
 
 def _is(one: Node, other: Node) -> bool:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from planit import Chain, Node, Parallel, PlanError, Step, Sweep
-from planit.graph import DoneBefore, Part, part_of
+from planit.graph import Branch, DoneBefore, Part, merge, part_of
 from planit.graph.part import before
 from planit.nodes import Task, tasks
 from tests.graph.reference import ancestors, trees
@@ -66,6 +66,13 @@ def test_a_part_of_everything_is_the_plan_itself() -> None:
 )
 def test_steps_are_named_as_everywhere(asked: dict[str, list[str]], found: list[str]) -> None:
     assert names(part_of(PLAN, **asked).tree(PLAN)) == found
+
+
+def test_a_sweep_says_how_many_of_its_branches_are_left() -> None:
+    rows = [Branch({"lr": lr}, Step("train", nothing, CPU, lr)) for lr in ("1", "2", "3")]
+    tree = part_of(merge(rows), only=["train[lr=2]", "train[lr=3]"]).tree(merge(rows))
+    assert isinstance(tree, Parallel)
+    assert tree.label == "2 of 3 branches over lr"
 
 
 def test_what_means_no_step_is_refused() -> None:

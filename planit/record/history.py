@@ -196,19 +196,20 @@ def _is_wall_time(value: Any) -> bool:
         return False
 
 
-def functions(tree: dict[str, Any]) -> Iterator[str]:
-    """The dotted paths of the functions in a manifest's tree, each once; not of its scripts."""
+def functions(tree: dict[str, Any], steps: Collection[str]) -> Iterator[str]:
+    """The dotted paths of the functions of these steps, each once; not of scripts."""
     seen: set[str] = set()
-    for leaf in leaves_of(tree):
+    for leaf in (leaf for leaf in leaves_of(tree) if leaf["name"] in steps):
         path = leaf.get("func") or leaf.get("app")
         if isinstance(path, str) and path not in seen and "<" not in path:
             seen.add(path)
             yield path
 
 
-def has_program(tree: dict[str, Any]) -> bool:
-    """Whether a step of a manifest's tree is a Hydra program."""
-    return any(leaf.get("kind") == "HydraApp" for leaf in leaves_of(tree))
+def has_program(tree: dict[str, Any], steps: Collection[str]) -> bool:
+    """Whether one of these steps in a manifest's tree is a Hydra program."""
+    found = (leaf for leaf in leaves_of(tree) if leaf["name"] in steps)
+    return any(leaf.get("kind") == "HydraApp" for leaf in found)
 
 
 def _apply(history: History, event: dict[str, Any]) -> None:

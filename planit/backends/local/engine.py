@@ -9,14 +9,12 @@ however it dies, all its steps die with it (see `planit.backends.local.guardian`
 from __future__ import annotations
 
 import contextlib
-import gc
 import json
 import os
 import select
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,16 +26,12 @@ from planit.backends.local.children import fork_step, spawn_step
 from planit.backends.local.events import Events, EventWriter
 from planit.backends.local.machine import Machine
 from planit.backends.local.processes import StepProcess, StepProcesses
+from planit.backends.local.warm_up import warm_up
 from planit.backends.local.workload import ONE_PROCESS, LocalStage, LocalTask, read_stages
-from planit.errors import PlanError, PlanitError, RunError, StorageError
+from planit.errors import PlanitError, RunError, StorageError
 from planit.graph import Tracker
-from planit.job import frozen
 from planit.job.ending import EXIT_NO_SPACE, end_step, unwritten
-from planit.job.hydra.app_run import import_hydra
-from planit.job.step import import_payload
-from planit.nodes.functions import resolve
-from planit.record import context, fields, local_files, trust
-from planit.record import history as histories
+from planit.record import context, fields, local_files
 from planit.record.files import make_dir, open_log
 from planit.record.lock import SIGN_OF_LIFE_S
 from planit.record.markers import JOB_ENDED, TIME_LIMIT, Outcome, StepError
@@ -116,20 +110,10 @@ class Engine:
         """Called before the first step is started."""
 
     def _warm_up(self) -> None:
-        """Import what the steps will import; if an import fails, the step reports it."""
-        frozen.extend_path(self.context.sys_path)
-        frozen.use(trust.opened(self.run.path), self.context.code)
-        import_payload()
-        for path in histories.functions(self.run.manifest["tree"]):
-            with contextlib.suppress(PlanError):
-                resolve(path)
-        if histories.has_program(self.run.manifest["tree"]):
-            import_hydra()
-        if threading.active_count() > 1:  # a fork would have the module, but not its threads
+        steps = {task.name for stage in self.stages for task in stage.tasks}
+        if not warm_up(self.run, self.context, steps):
             self.forks = False
             _note("Importing the plan's functions has started threads: no forks")
-        gc.collect()
-        gc.freeze()  # so that forks share these pages
 
     def _loop(self, wake: int) -> None:
         signed = time.monotonic()

@@ -186,7 +186,8 @@ def leaves(tree: dict[str, Any]) -> Iterator[Leaf]:
 
 def _fits(stage: SubmittedStage, steps: Collection[str]) -> bool:
     """Whether a stage holds steps of the plan, with a wall time."""
-    return _is_wall_time(stage.options.get("time")) and all(name in steps for name in stage.tasks)
+    times = [stage.options.get("time"), *(part.options.get("time") for part in stage.packed)]
+    return all(map(_is_wall_time, times)) and all(name in steps for name in stage.tasks)
 
 
 def _is_wall_time(value: Any) -> bool:

@@ -41,7 +41,7 @@ def in_packed_job(
         return replace(job, state=_state_of(end), elapsed_s=None)
     if not started:
         cause = f"the job that it is packed in ended before it began ({job.state}): see {log}"
-        return replace(job, state="CANCELLED", cause=cause, elapsed_s=None)
+        return replace(job, state="CANCELLED", cause=cause, elapsed_s=None, node=None)
     return replace(
         job, elapsed_s=None if end is None or end.elapsed_s is None else int(end.elapsed_s)
     )

@@ -34,7 +34,7 @@ from planit.job.ending import EXIT_NO_SPACE, end_step, unwritten
 from planit.record import context, fields, local_files
 from planit.record.files import make_dir, open_log
 from planit.record.lock import SIGN_OF_LIFE_S
-from planit.record.markers import JOB_ENDED, TIME_LIMIT, Outcome, StepError
+from planit.record.markers import Outcome, StepError
 from planit.record.run_dir import RunDir
 from planit.record.task_files import TaskFiles
 from planit.record.umask import closed_umask
@@ -207,7 +207,7 @@ class Engine:
         task, code = process.task, process.code
         self.machine.give_back(task.stage.request, process.gpus)
         code = code if code >= 0 else 128 - code
-        outcome, code, cause = self._end_marker(task, code, _ended_by(process))
+        outcome, code, cause = self._end_marker(task, code, self.ended_by(process))
         if outcome is Outcome.TERMINATED and not (process.cancelled or process.out_of_time):
             self.terminated()
         requeued = outcome is Outcome.REQUEUED
@@ -248,6 +248,13 @@ class Engine:
         succeeded = outcome is Outcome.SUCCEEDED
         files.clean_up(self.run.step_dir(task.slug), succeeded=succeeded)
         return outcome, code, None
+
+    def ended_by(self, process: StepProcess) -> StepError | None:
+        """What the end marker of a step that the engine has ended says of that; None: the signal.
+
+        Here the events tell it.
+        """
+        return None
 
     def terminated(self) -> None:
         """Called when a step was ended by a SIGTERM of somebody else's."""
@@ -290,15 +297,6 @@ class Engine:
             for task in stage.tasks:
                 if is_meant(task) and self.tracker.is_waiting(task):
                     self._end(task, "CANCELLED")
-
-
-def _ended_by(process: StepProcess) -> StepError | None:
-    """Why the engine has ended a step, if it did."""
-    if process.out_of_time:
-        return StepError(TIME_LIMIT, "exceeded its time limit")
-    if process.cancelled:
-        return StepError(JOB_ENDED, "ended with its job")
-    return None
 
 
 def _note(text: str) -> None:

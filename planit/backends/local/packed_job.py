@@ -20,6 +20,7 @@ from typing import Any
 from planit.backends.local.engine import Engine
 from planit.backends.local.events import Events
 from planit.backends.local.machine import Request
+from planit.backends.local.processes import StepProcess
 from planit.backends.local.workload import LocalStage, LocalTask, packed_stages
 from planit.errors import PlanitError, RunError
 from planit.job import ending, gate
@@ -28,7 +29,7 @@ from planit.job.step import EXIT_SIGTERM
 from planit.job.worker import EXIT_BLOCKED, EXIT_NOT_OF_RECORD, EXIT_UNTRUSTED
 from planit.record import submissions, trust
 from planit.record.files import close_log, is_shared
-from planit.record.markers import EndMarker, Outcome, StepError
+from planit.record.markers import JOB_ENDED, TIME_LIMIT, EndMarker, Outcome, StepError
 from planit.record.run_dir import RunDir
 from planit.record.stage_dir import StageDir
 from planit.record.submissions import SubmittedStage
@@ -189,6 +190,11 @@ class PackedEngine(Engine):
 
     def read_requests(self) -> None:
         """A packed job takes none: it is cancelled as a whole."""
+
+    def ended_by(self, process: StepProcess) -> StepError | None:
+        if process.out_of_time:
+            return StepError(TIME_LIMIT, "exceeded its time limit")
+        return StepError(JOB_ENDED, "ended with its job") if process.cancelled else None
 
     def terminated(self) -> None:
         """See whether the SIGTERM was meant for the whole job: it may be on its way here."""

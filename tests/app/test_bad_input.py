@@ -104,7 +104,7 @@ BAD: list[tuple[str, str, str | None]] = [
     ("--config-dir nowhere plan=thesis", "--config-dir nowhere: no such folder", None),
     ("plan=thesis sweep.jion=[plot]", "sweep.jion is unknown", "did you mean join?"),
     ("-m plan=thesis lr=1,2 sweep.jion=[plot]", "sweep.jion is unknown", "did you mean join?"),
-    ("-m plan=thesis lr=1,2 +sweep.jion=[plot]", "sweep.jion is unknown", "max_concurrent, packed, share"),
+    ("-m plan=thesis lr=1,2 +sweep.jion=[plot]", "sweep.jion is unknown", "packed, share"),
     # flags
     ("plan=fine --nope", "unrecognized arguments: --nope", "planit --hydra-help"),
     ("plan=fine --multrun", "unrecognized arguments: --multrun", "did you mean --multirun?"),

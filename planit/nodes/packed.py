@@ -80,6 +80,11 @@ class Packed(Group):
             raise PlanError(
                 "a Packed job runs on one node, as one task", hint="jobs=N spreads it over N jobs"
             )
+        for option in ("container", "srun_args"):
+            if self.resources.options.get(option):
+                raise PlanError(
+                    f"a Packed job takes no {option}", hint=f"{option} is for the steps in it"
+                )
         stack = [self.node]
         while stack:
             node = stack.pop()

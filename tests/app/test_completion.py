@@ -166,7 +166,7 @@ def test_options_that_take_something_else_offer_nothing() -> None:
         ("note=", []),
         ("++l", ["++lr="]),
         ("~slurm.acc", ["~slurm.account"]),
-        ("cpu.mem", ["cpu.mem_gb="]),
+        ("cpu.mem_g", ["cpu.mem_gb="]),
         ("backend=l", ["backend=local"]),
         ("slurm@cpu=c", ["slurm@cpu=cpu"]),
         ("action=", ["action=describe", "action=submit"]),

@@ -29,6 +29,7 @@ from planit.job.step import EXIT_SIGTERM
 from planit.job.worker import EXIT_BLOCKED, EXIT_NOT_OF_RECORD, EXIT_UNTRUSTED
 from planit.record import submissions, trust
 from planit.record.files import close_log, is_shared
+from planit.record.manifest_tree import leaves_of
 from planit.record.markers import JOB_ENDED, TIME_LIMIT, EndMarker, Outcome, StepError
 from planit.record.run_dir import RunDir
 from planit.record.stage_dir import StageDir
@@ -175,7 +176,9 @@ class PackedEngine(Engine):
         job = self._job
         tasks = StageDir(self.run.path, self.number, job.place.stage).tasks()
         python = shlex.quote(sys.executable)
-        return packed_stages(job.stage, job.number, job.key, tasks, python)
+        leaves = leaves_of(self.run.manifest["tree"])
+        commands = {leaf["name"] for leaf in leaves if leaf["kind"] == "Command"}
+        return packed_stages(job.stage, job.number, job.key, tasks, python, commands)
 
     def open_events(self) -> Events:
         return _NoEvents()

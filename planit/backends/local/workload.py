@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,7 @@ from planit.backends.local.machine import Request
 from planit.backends.shell import script_around
 from planit.errors import RunError
 from planit.graph import Edge, EdgeKind
+from planit.nodes.step_environment import needs_shell
 from planit.nodes.walltime import parse
 from planit.record import history as histories
 from planit.record import submissions
@@ -55,7 +57,7 @@ class LocalStage:
         request: what each step needs of the machine.
         wall_s: the time limit of each step.
         warn_s: when a step is warned before its limit, or 0 for never.
-        command: what runs a step with setup or teardown lines, or None.
+        command: what runs a step with lines of its own around it, or None.
         max_concurrent: how many steps may run at once, or None.
         remaining_s: wall time of the longest way from its start to the end of the plan.
     """
@@ -96,7 +98,12 @@ def read_stages(run: RunDir, number: int) -> list[LocalStage]:
 
 
 def packed_stages(
-    one: SubmittedStage, job: int, key: str, tasks: Sequence[tuple[str, str]], python: str
+    one: SubmittedStage,
+    job: int,
+    key: str,
+    tasks: Sequence[tuple[str, str]],
+    python: str,
+    commands: Collection[str],
 ) -> list[LocalStage]:
     """What a packed job runs.
 
@@ -105,23 +112,25 @@ def packed_stages(
         job: which task of its array this is.
         key: the job's id.
         tasks: slug and name of each step of the stage.
-        python: shell words that start Python, for steps with setup or teardown lines.
+        python: shell words that start Python, for steps with lines of their own.
+        commands: the names of the steps that are commands.
 
     Raises:
         PlanError: a step asks for what one machine cannot give.
     """
-    worker = f"{python} -P -u -m planit.job.worker step"
     first = next(place for place, part in enumerate(one.packed) if part.job == job)
     stages = []
     for part in one.packed:
         if part.job != job:
             continue
+        name = tasks[part.tasks[0]][1]
+        script = script_around(part.options, python, launches=name not in commands)
         stage = _made(
             one,
-            tasks[part.tasks[0]][1],
+            name,
             part.options,
             edges=[(kind, parent - first) for kind, parent in part.edges],
-            command=["/bin/bash", "-c", script_around(worker, part.options)],
+            command=["/bin/bash", "-c", script, os.devnull],
             max_concurrent=part.max_concurrent,
         )
         stage.tasks = [LocalTask(key, tasks[i][1], tasks[i][0], stage, i) for i in part.tasks]
@@ -163,14 +172,13 @@ def _made(
     if one.checkpoints:
         delay = float(options.get("signal_delay_s") or DEFAULT_SIGNAL_DELAY_S)
         warn_s = max(wall_s - delay, wall_s / 2)
-    needs_shell = bool(options.get("setup") or options.get("teardown"))
     return LocalStage(
         number=one.number,
         edges=tuple(Edge(parent, EdgeKind(kind)) for kind, parent in edges),
         request=Request.of(name, options),
         wall_s=wall_s,
         warn_s=warn_s,
-        command=command if needs_shell else None,
+        command=command if needs_shell(options) else None,
         max_concurrent=max_concurrent,
         is_array=one.array,
     )

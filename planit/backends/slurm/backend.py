@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 from planit.backends.base import Dependency, StageOnDisk, Tagged, TaggedJob
+from planit.backends.broken_lines import refuse_broken_lines
 from planit.backends.configurable import Configurable
 from planit.backends.local.machine import refuse_larger_steps
 from planit.backends.slurm.client import SlurmClient, UnclearSubmissionError
@@ -88,12 +89,18 @@ class SlurmBackend(Configurable):
         """Every cluster that a step names must answer before the first job is submitted.
 
         Raises:
-            PlanError: Slurm has no such cluster, or a step may get any number of tasks.
+            PlanError: Slurm has no such cluster, a step may get any number of tasks, or its setup
+                lines are not bash.
             SchedulerError: a cluster does not answer.
         """
         for stage in graph.stages:
+            refuse_broken_lines(stage.tasks[0].name, stage.resources.options)
             try:
-                self.ranks(stage)
+                if self.ranks(stage) > 1 and not stage.tasks[0].launches:
+                    raise PlanError(
+                        "srun would run this command once for each task",
+                        hint="leave out srun_args and use_srun: a Command starts its own srun",
+                    )
             except PlanError as error:
                 raise in_step(stage.tasks[0].name, error) from None
             if stage.packed:

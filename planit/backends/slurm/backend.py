@@ -95,6 +95,9 @@ class SlurmBackend(Configurable):
         """
         for stage in graph.stages:
             refuse_broken_lines(stage.tasks[0].name, stage.resources.options)
+            for part in stage.packed:
+                own = part.resources.options
+                refuse_broken_lines(stage.tasks[part.tasks[0]].name, own)
             try:
                 if self.ranks(stage) > 1 and not stage.tasks[0].launches:
                     raise PlanError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from planit.nodes.retry import Cause
-from planit.record.markers import NODE_FAIL, EndMarker, Outcome
+from planit.record.markers import JOB_ENDED, NODE_FAIL, TIME_LIMIT, EndMarker, Outcome
 from planit.status.evidence import Answer, Evidence
 from planit.status.states import State, printable
 
@@ -205,14 +205,9 @@ def _last_state(e: Evidence) -> State:
 
 # Types of errors whose texts are planit's own, and say all.
 _OWN_TEXTS = (
-    "Blocked",
-    "CommandFailedError",
-    "EndedEarly",
-    "Killed",
-    NODE_FAIL,
-    "Terminated",
-    "Unwritten",
-)
+    "Blocked", "CommandFailedError", "EndedEarly", JOB_ENDED, "Killed", NODE_FAIL, "Terminated",
+    TIME_LIMIT, "Unwritten",
+)  # fmt: skip
 
 
 def _error_line(end: EndMarker | None) -> str:

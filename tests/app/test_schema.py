@@ -221,6 +221,11 @@ WRONG = [
     (STEPS.replace("_target_: planit.Chain, ", ""), "root", "'_target_' is a required property"),
     (STEPS.replace("_args_: [a, b]", "_args_: [a, b], max_concurrent: 2"),
      "root", "'max_concurrent'"),
+    (STEPS.replace("planit.Chain", "planit.Packed, slurm_args: cpu"), "root._args_", "too long"),
+    (STEPS.replace("planit.Chain", "planit.Packed").replace("[a, b]", "[a]"),
+     "root", "'slurm_args' is a required"),
+    (STEPS.replace("planit.Chain", "planit.Packed, slurm_args: cpu, jobs: 0").replace("a, b", "a"),
+     "root.jobs", "0 is less than the minimum of 1"),
     (STEPS.replace("_args_: [a, b]", "nodes: [a, b]"), "root", "'nodes' was unexpected"),
     (STEPS.replace("planit.Chain, _args_: [a", "planit.Parallel, max_concurrent: 0, _args_: [a"),
      "root.max_concurrent", "0 is less than the minimum of 1"),
@@ -254,6 +259,14 @@ WRONG_PRESETS = [
     ("{_target_: planit.SlurmArgs, tiem: '1'}", ["", "", ""]),
     ("{time: '1', partition: x, cpus_per_task: 1.5}", ["cpus_per_task"]),
     ("{time: '1', partition: x, additional_params: [qos]}", ["additional_params"]),
+    ("{time: '1', partition: x, gpus_per_node: 'a100:2', modules: [a], env: {A: 1, B: x}}", []),
+    ("{time: '1', partition: x, container: {image: x, nv: true, mounts: ['/a:/b']}}", []),
+    ("{time: '1', partition: x, container: x.sif, exclusive: true, tasks_per_node: 2}", []),
+    ("{time: '1', partition: x, gpus_per_node: 'a100'}", ["gpus_per_node"]),
+    ("{time: '1', partition: x, container: {imag: x}}", ["container"]),
+    ("{time: '1', partition: x, env: [A]}", ["env"]),
+    ("{time: '1', partition: x, exclusive: 3}", ["exclusive"]),
+    ("{time: '1', partition: x, begin: 16:00:00}", ["begin"]),
 ]
 
 

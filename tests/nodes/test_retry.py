@@ -34,7 +34,9 @@ def test_a_policy_is_read_as_it_is_written() -> None:
 
 def test_a_policy_is_a_field_of_slurm_args_and_of_a_dict_and_no_option_of_sbatch() -> None:
     own = SlurmArgs(**LEAST, retry=OF_THE_README).resources.options
-    raw = resources_of({"slurm_time": "01:00:00", "slurm_partition": "p", "retry": OF_THE_README})
+    raw = resources_of(
+        {"slurm_time": "01:00:00", "slurm_partition": "p", "slurm_retry": OF_THE_README}
+    )
     assert own["retry"] == raw.options["retry"] == OF_THE_README
     assert list(own["retry"]) == ["oom", "cuda_oom", "timeout", "node_fail", "error"]
     assert "retry" not in flags_of(own)

@@ -28,9 +28,12 @@ from planit.errors import ConfigError, suggest
 from planit.nodes import Origin, Resources, SlurmArgs
 from planit.nodes.arguments import TARGET
 from planit.nodes.slurm_args import changed, resources_of
-from planit.record.manifest import origins
+from planit.record.manifest import origins, packed_origins
 
-_MORE = ("additional_params", "slurm_additional_parameters")
+_MAPPINGS = (
+    "additional_params", "slurm_additional_parameters", "env", "slurm_env", "container",
+    "slurm_container",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)  # values need not be hashable
@@ -71,7 +74,7 @@ class Changes:
     """
 
     def __init__(self, manifest: Mapping[str, Any], overrides: Sequence[str]) -> None:
-        self._origins = origins(manifest["tree"])
+        self._origins = origins(manifest["tree"]) | packed_origins(manifest["tree"])
         self._steps = {key for o in self._origins.values() if (key := _step_key(o)) is not None}
         self._presets = {o.preset for o in self._origins.values() if o.preset is not None}
         changes = [self._change(one) for one in parsed(overrides)]
@@ -164,7 +167,7 @@ class Changes:
                 f"{key} cannot be changed in a resume: it runs the recorded calls again",
                 hint=f"what can be changed: {', '.join(can)}",
             )
-        if len(path) > (2 if path[:1] and path[0] in _MORE else 1):
+        if len(path) > (2 if path[:1] and path[0] in _MAPPINGS else 1):
             raise ConfigError(f"{key}: a field of the SLURM arguments is expected")
         return whom, path
 

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 from planit.backends.base import Dependency, StageOnDisk, Tagged, TaggedJob
+from planit.backends.broken_lines import refuse_broken_lines
 from planit.backends.configurable import Configurable
+from planit.backends.local.machine import refuse_larger_steps
 from planit.backends.slurm.client import SlurmClient, UnclearSubmissionError
 from planit.backends.slurm.environment import default_cluster
 from planit.backends.slurm.script import ScriptSpec, needs_srun, script_text
@@ -62,6 +64,7 @@ class SlurmBackend(Configurable):
     retry_wait_s: float = 1.0
 
     name: ClassVar[str] = "slurm"
+    packs: ClassVar[bool] = True
     SETTINGS: ClassVar[tuple[str, ...]] = ("kill_on_invalid_dep", "python", "dependency")
     poll_interval_s: ClassVar[float] = 10.0
 
@@ -86,14 +89,25 @@ class SlurmBackend(Configurable):
         """Every cluster that a step names must answer before the first job is submitted.
 
         Raises:
-            PlanError: Slurm has no such cluster, or a step may get any number of tasks.
+            PlanError: Slurm has no such cluster, a step may get any number of tasks, or its setup
+                lines are not bash.
             SchedulerError: a cluster does not answer.
         """
         for stage in graph.stages:
+            refuse_broken_lines(stage.tasks[0].name, stage.resources.options)
+            for part in stage.packed:
+                own = part.resources.options
+                refuse_broken_lines(stage.tasks[part.tasks[0]].name, own)
             try:
-                self.ranks(stage)
+                if self.ranks(stage) > 1 and not stage.tasks[0].launches:
+                    raise PlanError(
+                        "srun would run this command once for each task",
+                        hint="leave out srun_args and use_srun: a Command starts its own srun",
+                    )
             except PlanError as error:
                 raise in_step(stage.tasks[0].name, error) from None
+            if stage.packed:
+                refuse_larger_steps(stage)
             if (cluster := stage.resources.cluster) is not None:
                 try:
                     self.client.config(cluster)
@@ -150,6 +164,8 @@ class SlurmBackend(Configurable):
             dependency=self.dependency if one.is_root else None,
             trust_group=accepts_group(),
         )
+        if one.packed:
+            return script_text(spec.for_packed(one.jobs, one.max_concurrent))
         if one.is_array:
             count = len(one.tasks)
             return script_text(spec.for_array(folder.tasks_file, count, one.max_concurrent))

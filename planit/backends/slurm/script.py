@@ -12,10 +12,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from planit.backends.environment_lines import command_container, container_words, python_of
 from planit.backends.shell import WAIT, lines_around
+from planit.backends.slurm.rendezvous import FOR_SRUN, RENDEZVOUS
 from planit.backends.slurm.retry_script import retry_flags, retry_lines, warning_lines
 from planit.errors import PlanError
 from planit.nodes.flags import flags_of, task_count
+from planit.nodes.step_environment import needs_shell, uses_pyxis
 from planit.record.run_dir import RunDir
 from planit.record.stage_dir import StageDir
 from planit.record.task_files import (
@@ -49,6 +52,7 @@ class ScriptSpec:
         checkpoints: whether a task can save itself when Slurm warns it.
         launches: whether the step is started once for each Slurm task, by srun.
         cancels: whether a step that fails cancels what waits for it.
+        packed: whether each job runs many steps of the stage.
         dependency: what the job waits for besides the steps before it, in sbatch's words, or None.
         trust_group: whether the user trusts who can write to the folders above the run.
     """
@@ -70,6 +74,13 @@ class ScriptSpec:
     trust_group: bool = False
     cancels: bool = False
     dependency: str | None = None
+    packed: bool = False
+
+    def for_packed(self, jobs: int, max_running: int | None = None) -> ScriptSpec:
+        """The script of `jobs` packed jobs."""
+        limit = f"%{max_running}" if max_running is not None else ""
+        array = f"0-{jobs - 1}{limit}" if jobs > 1 else None
+        return replace(self, packed=True, array=array, checkpoints=False)
 
     def for_step(self, step: str, step_dir: Path) -> ScriptSpec:
         """The script of a single job."""
@@ -99,6 +110,10 @@ def _directives(spec: ScriptSpec) -> list[str]:
     if spec.checkpoints:
         delay = spec.options.get("signal_delay_s", DEFAULT_SIGNAL_DELAY_S)
         flags.setdefault("signal", f"USR2@{delay}")
+    if spec.packed and spec.options.get("retry"):
+        raise PlanError(
+            "a packed job has no retries of its own", hint="set retry for the steps in it"
+        )
     flags |= retry_flags(spec.options, checkpoints=spec.checkpoints)
     if spec.array is not None:
         flags["array"] = spec.array
@@ -128,7 +143,11 @@ def _rename(plan: str) -> str:
 
 
 def _log_pattern(spec: ScriptSpec) -> str:
-    folder = StageDir(spec.run_dir, spec.attempt, spec.stage).path
+    stage = StageDir(spec.run_dir, spec.attempt, spec.stage)
+    folder = stage.path
+    if spec.packed:
+        log = stage.packed_log("%a" if spec.array else None).name
+        return f"{str(folder).replace('%', '%%')}/{log}"
     log = log_pattern(None if spec.task_list is not None else 0)
     return f"{str(folder).replace('%', '%%')}/{log}"
 
@@ -152,7 +171,9 @@ def _environment(spec: ScriptSpec) -> list[str]:
     if spec.trust_group:
         lines.append(f"export {TRUST_GROUP}=1")
     lines.append("export PLANIT_RESTART=${SLURM_RESTART_COUNT:-0}")
-    if spec.task_list is None:
+    if spec.packed:
+        lines += ["export PLANIT_TASK=packed$SLURM_ARRAY_TASK_ID"]
+    elif spec.task_list is None:
         lines += [
             "export PLANIT_TASK=0",
             f"export PLANIT_STEP={shlex.quote(str(spec.step))}",
@@ -179,15 +200,21 @@ def _environment(spec: ScriptSpec) -> list[str]:
 
 
 def _body(spec: ScriptSpec) -> list[str]:
+    if spec.packed:
+        return _packed_body(spec)
     worker = f"{spec.python} -P -u -m planit.job.worker"
     if _is_simple(spec):
         run = [f"planit_run {worker} run", "planit_code=$?"]
     else:
+        extra = [] if spec.launches else command_container(spec.options)
+        several = task_count(flags_of(spec.options)) > 1
         run = [
             "# Nothing of the user's runs before the record says that the step may run.",
             f"{worker} open || exit $?",
             *warning_lines(spec.options),
-            *lines_around(_command(spec), spec.options),
+            *(RENDEZVOUS if several else []),
+            *(FOR_SRUN if several or _needs_srun(spec) else []),
+            *lines_around(_command(spec), spec.options, extra),
             f'{worker} close "$planit_code"',
             "planit_code=$?",
         ]
@@ -206,10 +233,25 @@ def _body(spec: ScriptSpec) -> list[str]:
     ]
 
 
+def _packed_body(spec: ScriptSpec) -> list[str]:
+    """The engine's exit code is the job's: 0 only if it has seen each step's end marker say so."""
+    run = "-P -u -m planit.backends.local packed"
+    engine = f"{python_of(spec.options, spec.python, launches=True)} {run}"
+    if not needs_shell(spec.options):
+        return [WAIT, f"planit_run {engine}", 'exit "$?"']
+    return [
+        WAIT,
+        "# Nothing of the user's runs before the record says that the steps may run.",
+        f"{spec.python} {run}-check || exit $?",
+        *lines_around(engine, spec.options),
+        'exit "$planit_code"',
+    ]
+
+
 def _is_simple(spec: ScriptSpec) -> bool:
     """Whether the script has nothing to do but to start one worker."""
-    lines = spec.options.get("setup") or spec.options.get("teardown")
-    return not lines and not _needs_srun(spec)
+    several = task_count(flags_of(spec.options)) > 1
+    return not (needs_shell(spec.options) or several or _needs_srun(spec))
 
 
 def _needs_srun(spec: ScriptSpec) -> bool:
@@ -217,23 +259,28 @@ def _needs_srun(spec: ScriptSpec) -> bool:
 
 
 def _command(spec: ScriptSpec) -> str:
-    worker = f"{spec.python} -P -u -m planit.job.worker step"
+    python = python_of(spec.options, spec.python, launches=spec.launches)
+    worker = f"{python} -P -u -m planit.job.worker step"
+    container = " ".join(container_words(spec.options)) if spec.launches else ""
     if not _needs_srun(spec):
-        return worker
+        return " ".join(word for word in [container, worker] if word)
     extra = shlex.join(spec.options.get("srun_args") or [])
     output = f'--output "{rank_log_in_bash()}"' if task_count(flags_of(spec.options)) > 1 else ""
-    words = ["srun --unbuffered --kill-on-bad-exit=1 --open-mode=append", output, extra]
-    return " ".join(word for word in [*words, worker] if word)
+    words = ["srun --export=ALL --unbuffered --kill-on-bad-exit=1 --open-mode=append", output]
+    inner = [container, extra] if uses_pyxis(spec.options) else [extra, container]
+    return " ".join(word for word in [*words, *inner, worker] if word)
 
 
 def needs_srun(options: Mapping[str, Any], *, checkpoints: bool, launches: bool) -> bool:
     """Whether the worker starts through srun.
 
     A single task needs no inner job step: it saves a second or more per job, and leaves srun free
-    for the step itself. Several tasks need one to be started, and a warning signal reaches only
-    job steps.
+    for the step itself. Several tasks need one to be started, as does a container of pyxis, and a
+    signal before the end reaches only job steps (or, with "B:", the script, which hands it on).
     """
     if options.get("use_srun") is not None:
         return bool(options["use_srun"])
-    several = launches and task_count(flags_of(options)) > 1
-    return checkpoints or bool(options.get("srun_args")) or several
+    several = task_count(flags_of(options)) > 1
+    signal = str(flags_of(options).get("signal") or "B:")
+    in_srun = launches and (several or uses_pyxis(options) or not signal.startswith("B:"))
+    return checkpoints or bool(options.get("srun_args")) or in_srun

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from planit import Chain, Parallel, Run, SlurmArgs, Step
+from planit import Chain, Packed, Parallel, Run, SlurmArgs, Step
 from planit.record.markers import EndMarker
 from tests.cluster import Cluster
 from tests.helpers import files_of
@@ -262,3 +262,20 @@ def test_random_trees_with_random_causes_end_as_the_model_says(
     for name, times in trees.tries.items():
         assert len(lines(tmp_path / name)) == times, name
     assert in_queue(run) == []
+
+
+def test_steps_of_a_packed_job_are_tried_again_inside_it(slurm: Cluster, tmp_path: Path) -> None:
+    flaky = Step("flaky", retry_steps.flaky, args(ERROR), str(tmp_path / "tries"), 2)
+    lines_too = args(ERROR, setup=["true"])
+    other = Step("lines", retry_steps.flaky, lines_too, str(tmp_path / "other"), 1)
+    used_up = Step("used_up", retry_steps.flaky, args(ERROR), str(tmp_path / "used_up"), 3)
+    behind = Step("behind", retry_steps.note, ARGS, str(tmp_path / "ran"), "behind")
+    never = Step("never", retry_steps.note, ARGS, str(tmp_path / "ran"), "never")
+    job = args(None)
+    tree = Parallel(Chain(Parallel(flaky, other), behind), Chain(used_up, never))
+    run = submit(tmp_path, Packed(tree, job))
+    states = settled(run, 60)
+    assert [states[name] for name in ("flaky", "lines", "behind")] == ["DONE"] * 3
+    assert (states["used_up"], states["never"]) == ("FAILED", "BLOCKED")
+    assert lines(tmp_path / "ran") == ["behind"]
+    assert retries(run, "flaky", 3)[-1][0] == "succeeded"

@@ -16,7 +16,7 @@ from planit.errors import ConfigError
 from planit.nodes import Node, tasks
 from planit.plan import Plan
 from planit.submit.earlier import PartAsked
-from planit.submit.problems import SLURMS_PART, Problems, look_at, refused_by, stages_for
+from planit.submit.problems import SLURMS_PART, Problems, look_at, seen_by, stages_for
 
 if TYPE_CHECKING:
     from planit.app.config.plans import Plans
@@ -71,4 +71,4 @@ class PlanCheck(PlanTask):
             return
         graph = stages_for(root, backend, self.problems)
         if graph is not None:
-            refused_by(backend, graph, self.problems)
+            seen_by(backend, graph, self.problems)

@@ -81,7 +81,7 @@ def calls_of(
             apps.append(task)
             continue
         try:
-            calls[task.name] = _detached(call_of(task, hydra), made)
+            calls[task.name] = _detached(_call_of(task, hydra), made)
         except PlanError as error:
             tell(task, error)
     calls |= {name: Call(run, args, {}) for name, (run, args) in runs_of(apps, tell).items()}
@@ -120,6 +120,13 @@ def call_of(task: Task, hydra: StepHydra | None = None) -> Call:
         PlanError: the function or a ``_target_`` in its arguments cannot be imported, or the
             function would not take its arguments.
     """
+    try:
+        return _call_of(task, hydra)
+    except PlanError as error:
+        raise in_step(task.name, error) from None
+
+
+def _call_of(task: Task, hydra: StepHydra | None) -> Call:
     if isinstance(task, Command):
         return Call(CommandCall(task.command, task.cwd, task.env), (), {})
     if not isinstance(task, Step):

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from planit.backends.base import Backend
+from planit.backends.base import Backend, CanPreview
 from planit.errors import PlanError, SchedulerError
-from planit.graph import Graph, Part, to_run
+from planit.graph import Graph, Part, Stage, to_run
 from planit.job.annotations import Annotations, Mismatch
 from planit.job.call import Call, calls_of
 from planit.job.hydra.hydra_config import of_this_process
@@ -68,6 +68,10 @@ class Problems:
         if task.name not in names[-1:]:
             names.append(task.name)
 
+    def stands_for_other(self, stage: Stage) -> bool:
+        """Whether its steps only stand for steps that could not be made."""
+        return stage.tasks[0].base in self.replaced
+
 
 def step_key(task: Task, *more: str) -> str | None:
     """The key of a step in a configuration, and of what is in it; None if that is not known."""
@@ -118,10 +122,10 @@ def stages_for(root: Node, backend: Backend, problems: Problems) -> Graph | None
     return None
 
 
-def refused_by(backend: Backend, graph: Graph, problems: Problems) -> None:
+def _refused_by(backend: Backend, graph: Graph, problems: Problems) -> None:
     """Add what a backend refuses, stage by stage."""
     for stage in graph.stages:
-        if stage.tasks[0].base in problems.replaced:
+        if problems.stands_for_other(stage):
             continue
         try:
             backend.check(Graph((stage,)))
@@ -130,6 +134,29 @@ def refused_by(backend: Backend, graph: Graph, problems: Problems) -> None:
             message = error.message.removeprefix(f"step {name!r}: ")
             for task in stage.tasks:
                 problems.of_step(task, PlanError(message, hint=error.hint))
+
+
+def seen_by(backend: Backend, graph: Graph, problems: Problems) -> None:
+    """Add what a backend says of the stages, without submitting one."""
+    if not isinstance(backend, CanPreview):
+        _refused_by(backend, graph, problems)
+        return
+    stages = [one for one in graph.stages if not problems.stands_for_other(one)]
+    for stage in stages:
+        try:
+            backend.ranks(stage)
+        except PlanError as error:
+            for task in stage.tasks:
+                problems.of_step(task, error)
+    seen = backend.preview(stages)
+    for refusal in seen.refusals:
+        for task in refusal.stage.tasks:
+            key = slurm_key(task, refusal.field) if refusal.field else None
+            problems.of_step(task, refusal.error, key)
+    problems.not_checked += seen.not_checked
+    problems.notes += [
+        f"{stage.name}: could start at {start}, as Slurm estimates" for stage, start in seen.starts
+    ]
 
 
 def _compare_types(

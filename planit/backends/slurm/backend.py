@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Self
 
-from planit.backends.base import Dependency, StageOnDisk, Tagged, TaggedJob
+from planit.backends.base import Dependency, Preview, StageOnDisk, Tagged, TaggedJob
 from planit.backends.configurable import Configurable
 from planit.backends.slurm.client import SlurmClient, UnclearSubmissionError
 from planit.backends.slurm.environment import default_cluster
+from planit.backends.slurm.preview import preview
 from planit.backends.slurm.script import ScriptSpec, needs_srun, script_text
 from planit.errors import (
     ConfigError,
@@ -103,6 +104,10 @@ class SlurmBackend(Configurable):
                         f"step {stage.tasks[0].name!r}: Slurm has no cluster {cluster!r}",
                         hint=suggest(cluster, names) if names else "sacctmgr show clusters",
                     ) from None
+
+    def preview(self, stages: Iterable[Stage]) -> Preview:
+        """What Slurm says of stages that are not submitted."""
+        return preview(self.client, stages, self.python)
 
     def open_run(self, run_path: Path) -> None:
         """Jobs are found by their tags, whatever the run."""

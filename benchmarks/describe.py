@@ -34,7 +34,7 @@ BARE_APP = """\
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
-@hydra.main(version_base="1.3", config_path={conf!r}, config_name="config")
+@hydra.main(version_base="1.3", config_path={conf!r}, config_name="planit")
 def main(config: DictConfig) -> None:
     print(OmegaConf.to_yaml(config, resolve=True))
 

@@ -142,6 +142,11 @@ def _slurm_args(given: Mapping[str, Any], loader: ConfigLoader) -> dict[str, Any
         resources = changed(base, own) if own else base
     except PlanError as error:
         raise ConfigError(f"hydra.launcher: {error.message}", hint=error.hint) from error
+    if "workdir" in resources.options:
+        raise ConfigError(
+            "hydra.launcher.workdir: a program runs where it is started, for its outputs' sake",
+            hint="hydra.job.chdir=true runs it in the folder of its outputs",
+        )
     return {
         (f"slurm_{name}" if name in KNOWN_OPTIONS else name): value
         for name, value in resources.options.items()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from planit.backends.environment_lines import before_all, blocks
 from planit.record.task_files import exit_code_in_bash
 
 # planit_run waits for its arguments in a way that lets signals through: what Slurm sends to the
@@ -25,34 +26,66 @@ planit_run() {
 planit_forward"""
 
 
-def lines_around(command: str, options: Mapping[str, Any]) -> list[str]:
-    """A step between the user's setup and teardown lines; planit_code is then its exit code.
+# Which line is at work is noted before each of them, whatever it does: exec, exit, traps ...
+_NOTE = """\
+planit_note() {
+    ((planit_first < $1 && $1 != planit_at)) || return 0
+    planit_at=$1
+    { echo "at $1" > "$planit_exit"; } 2> /dev/null
+}
+planit_first=$LINENO planit_at=0
+trap 'planit_note "$LINENO"' DEBUG ERR"""
+# The user's lines may have set a trap of their own.
+_END_NOTES = ["trap - DEBUG", "[[ $(trap -p ERR) != *planit_note* ]] || trap - ERR"]
+_FAILED_LINE = (
+    r"""awk -v at="${planit_end#at }" '/^# planit: / { field = $3; first = NR } NR == at { """
+    r"""sub(/^ +/, ""); print field " line " NR - first ": " $0; exit }' "$0" 2> /dev/null"""
+)
 
-    The lines get a shell of their own (planit_run starts one): they may exit, fail and set traps.
+
+def lines_around(command: str, options: Mapping[str, Any], extra: Sequence[str] = ()) -> list[str]:
+    """A step between the lines of its environment and the teardown lines.
+
+    planit_code is then its exit code. The lines get a shell of their own (planit_run starts one):
+    they may exit, fail and set traps. A line that fails is left in the file for the exit code, as
+    "FIELD line NUMBER: TEXT", a tab, and its exit code.
 
     Args:
         command: starts the step.
-        options: submission parameters, of which "setup" and "teardown" are taken.
+        options: submission parameters.
+        extra: lines that are run before the command, and are not the user's.
     """
+    lines = [line for field, own in blocks(options) for line in (f"# planit: {field}", *own)]
     return [
         f'planit_exit="{exit_code_in_bash()}"',
         'rm -f "$planit_exit"',
         "planit_lines() {",
         "planit_forward",
+        *before_all(options),
         "set -e",
-        *(options.get("setup") or []),
+        *([_NOTE, *lines, *_END_NOTES] if lines else []),
+        *extra,
         "set +e",
+        ': > "$planit_exit"',
         f"planit_run {command}",
         'echo $? > "$planit_exit"',
         *(options.get("teardown") or []),
         "}",
         "planit_run planit_lines",
         "planit_code=$?",
-        'if [ -s "$planit_exit" ]; then',
-        '    planit_code=$(cat "$planit_exit")',
-        '    rm -f "$planit_exit"',
-        "else",
-        '    echo "planit: the setup lines ended with exit code $planit_code before the step" >&2',
-        '    [ "$planit_code" -ne 0 ] || planit_code=1',
-        "fi",
+        "planit_end=",
+        '{ read -r planit_end < "$planit_exit"; } 2> /dev/null',
+        'case "$planit_end" in',
+        "at*)",
+        f"    planit_end=$({_FAILED_LINE})",
+        '    echo "planit: ${planit_end:=the setup lines}: exit code $planit_code" >&2',
+        '    printf "%s\\t%s\\n" "$planit_end" "$planit_code" > "$planit_exit"',
+        '    [ "$planit_code" -ne 0 ] || planit_code=1 ;;',
+        "?*)",
+        "    planit_code=$planit_end",
+        '    rm -f "$planit_exit" ;;',
+        "*)",
+        '    echo "planit: the lines around the step ended with exit code $planit_code" >&2',
+        '    [ "$planit_code" -ne 0 ] || planit_code=1 ;;',
+        "esac",
     ]

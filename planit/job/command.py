@@ -22,6 +22,9 @@ from planit.record.files import write_json
 from planit.record.plain_data import MAX_BYTES
 from planit.record.run_dir import RESULT
 
+IN_CONTAINER = "PLANIT_CONTAINER"
+"""The variable with the words that start a command in the step's container, for a shell."""
+
 _TAIL_BYTES = 4096
 _MAX_SHOWN = 200  # characters of a command or of a line
 
@@ -61,7 +64,7 @@ class CommandCall:
         shown = self.command if isinstance(self.command, str) else " ".join(self.command)
         command = frozen_command(self.command, self.cwd)
         argv = ["/bin/bash", "-c", command] if isinstance(command, str) else list(command)
-        argv = [completed(word) for word in argv]
+        argv = [*shlex.split(os.environ.get(IN_CONTAINER, "")), *(completed(w) for w in argv)]
         cwd = None if self.cwd is None else completed(self.cwd)
         env = {name: completed(value) for name, value in self.env.items()}
         before = _log_size()

@@ -45,7 +45,12 @@ def end_step(
     """
     reports = files.reports(restart)
     start = None if 0 in reports else files.start(restart)
-    verdict = _verdict(reports, code, began=bool(reports) or start is not None)
+    began = bool(reports) or start is not None
+    verdict = _verdict(reports, code, began=began)
+    if not began and code != EXIT_NO_SPACE:
+        line = files.take_failed_line(restart)
+        told = _last_line(files) if restart == 0 else ""  # later, the log has older lines
+        verdict = _without_start(code, told) if line is None else _failed(*line, code)
     if verdict.outcome is Outcome.TERMINATED and restart == 0:  # later, the log has older lines
         verdict = _rank_without_report(files, reports) or verdict
     now = time.time()
@@ -136,7 +141,7 @@ def _verdict(reports: Mapping[int, EndMarker], code: int, *, began: bool) -> End
     if reports and len(reports) == ranks:
         return _ended_badly(code, "after the function had returned")
     if not reports and (code == EXIT_NO_SPACE or not began):
-        return _without_report(code)
+        return EndMarker(Outcome.FAILED, 1, error=unwritten(os.strerror(errno.ENOSPC)))
     if code == 0:
         missing = [str(rank) for rank in range(ranks) if rank not in reports]
         which = f"rank {', '.join(missing)} of {ranks}" if ranks > 1 else "the process"
@@ -145,10 +150,17 @@ def _verdict(reports: Mapping[int, EndMarker], code: int, *, began: bool) -> End
     return _ended_badly(code, "before the function returned")
 
 
-def _without_report(code: int) -> EndMarker:
-    if code == EXIT_NO_SPACE:
-        return EndMarker(Outcome.FAILED, 1, error=unwritten(os.strerror(errno.ENOSPC)))
-    return _ended_badly(code or 1, "before the step began: see its log (setup lines, worker)")
+def _without_start(code: int, last_line: str) -> EndMarker:
+    """The step's Python did not start, or not the step in it."""
+    told = last_line or "see its log (setup lines, worker)"
+    return _ended_badly(code or 1, f"before the step began: {told}")
+
+
+def _failed(line: str, line_code: int, code: int) -> EndMarker:
+    """A line of the step's environment failed, or was ended by a signal."""
+    if named_signal(code - _SIGNALLED) is not None:
+        return _ended_badly(code, f"in {line}")
+    return _end(Outcome.FAILED, code or 1, "EndedEarly", f"{line}: exit code {line_code}")
 
 
 def _importance(report: EndMarker) -> tuple[bool, bool, float]:
@@ -162,15 +174,24 @@ def _rank_without_report(files: TaskFiles, reports: Mapping[int, EndMarker]) -> 
 
     Where Slurm itself ended the ranks, it knows why.
     """
-    try:
-        text = files.log().read_bytes()[-_TAIL_BYTES:].decode(errors="replace")
-    except OSError:
-        return None
-    first = _SRUN_ERROR.search(text)
+    first = _SRUN_ERROR.search(_tail(files))
     if first is None or int(first[1]) in reports or first[2] in _BY_SLURM:
         return None
     how = first[2][0].lower() + first[2][1:]
     return _end(Outcome.FAILED, 1, "EndedEarly", f"rank {first[1]} ended without a report: {how}")
+
+
+def _tail(files: TaskFiles) -> str:
+    """The end of the log; nothing if it cannot be read."""
+    try:
+        return files.log().read_bytes()[-_TAIL_BYTES:].decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def _last_line(files: TaskFiles) -> str:
+    lines = [line.strip() for line in _tail(files).splitlines()]
+    return next((line for line in reversed(lines) if line), "")[:_SHORT]
 
 
 def named_signal(number: int) -> str | None:

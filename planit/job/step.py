@@ -20,6 +20,8 @@ from planit.job import frozen
 from planit.job.command import CommandFailedError
 from planit.job.ending import EXIT_NO_SPACE, EXIT_REQUEUED, identity
 from planit.job.gpu import GpuMemory
+from planit.job.ranks import of_torch
+from planit.job.step_logging import log_with_times
 from planit.record import context, frozen_code
 from planit.record.files import make_dir
 from planit.record.frozen_code import CodeUsed
@@ -133,12 +135,15 @@ class _Step:
         origin = self.opened.context
         self.umask = self.umask if origin.umask is None else origin.umask
         self.code = origin.code
+        os.environ.update(of_torch(os.environ))
         frozen.extend_path(origin.sys_path)
         frozen.for_children(frozen.use(self.opened.run, origin.code))
         payload = import_payload()
         step = self.opened.folder
         with self.opened.calls as calls:
             call, limits = payload.load(calls, self.task.index, step)
+        if not getattr(type(call.function), "logs_itself", False):
+            log_with_times()
         self.gpu.start()
         os.umask(self.umask)
         if not payload.can_checkpoint(call.function):

@@ -21,6 +21,21 @@ def check_count(name: str, value: Any, minimum: int = 1) -> None:
         raise PlanError(f"{name} must be a whole number of at least {minimum}, not {value!r}")
 
 
+def check_flag(name: str, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise PlanError(f"{name} must be true or false, not {value!r}")
+
+
+def check_gpus(name: str, value: str) -> None:
+    if not re.fullmatch(r"[A-Za-z][\w.-]*:[1-9]\d*", value):
+        raise PlanError(f"{name} must be a whole number or TYPE:NUMBER, not {value!r}")
+
+
+def check_memory(name: str, value: Any) -> None:
+    if not isinstance(value, str) or not re.fullmatch(r"[1-9]\d*[KMGT]B?", value, re.IGNORECASE):
+        raise PlanError(f"{name} must be a number with its unit, such as 4G, not {value!r}")
+
+
 def setup_lines(name: str, value: Any) -> list[str]:
     if isinstance(value, str):
         return value.splitlines()
@@ -34,14 +49,20 @@ _FLAG = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _OWN_FLAGS = frozenset(
     {
         "array",
+        "chdir",
         "dependency",
         "error",
+        "gid",
+        "help",
         "hold",
         "kill-on-invalid-dep",
         "open-mode",
         "output",
         "parsable",
         "test-only",
+        "uid",
+        "usage",
+        "version",
         "wait",
         "wrap",
     }
@@ -81,7 +102,8 @@ def check_additional(name: str, value: Any) -> dict[str, Any]:
             raise PlanError(f"{name}: {flag!r} is not an sbatch option", hint="write it without --")
         _refuse_shortened(name, flag)
         if any(own.startswith(flag.replace("_", "-")) for own in _OWN_FLAGS):  # sbatch completes
-            raise PlanError(f"{name}: {flag!r} is set by planit itself", hint="remove it")
+            hint = "the field workdir does that" if flag == "chdir" else "remove it"
+            raise PlanError(f"{name}: {flag!r} is set by planit itself", hint=hint)
         if isinstance(setting, str) and not setting.isprintable():
             raise PlanError(f"{name}.{flag} {setting!r} has control characters")
         if flag.replace("-", "_") in _COUNTS and setting is not None:

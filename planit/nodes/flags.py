@@ -12,18 +12,25 @@ from typing import Any
 from planit.errors import PlanError
 
 MORE = "additional_parameters"
-# submitit's parameter names that are not options of sbatch.
+# Parameters that are not options of sbatch: submitit's, and those of a step's environment.
 _NOT_SBATCH = frozenset(
     {
         MORE,
         "array_parallelism",
+        "conda",
+        "container",
+        "env",
         "max_requeues",
+        "modules",
+        "python",
         "setup",
         "signal_delay_s",
         "srun_args",
         "stderr_to_stdout",
         "teardown",
         "use_srun",
+        "venv",
+        "workdir",
     }
 )
 MEMORY = frozenset({"mem", "mem_per_cpu", "mem_per_gpu"})
@@ -95,4 +102,18 @@ def refuse_contradictions(name: str, options: Mapping[str, Any]) -> None:
         raise PlanError(
             f"{' and '.join(memory)} are both set, and sbatch takes one of them",
             hint="leave one out, for instance by ~slurm.additional_params.mem_per_gpu",
+        )
+    _refuse_uneven_tasks(flags)
+
+
+def _refuse_uneven_tasks(flags: Mapping[str, Any]) -> None:
+    """Raise PlanError for numbers of nodes and tasks of which sbatch would ignore one."""
+    total, nodes, each = (flags.get(n) for n in ("ntasks", "nodes", "ntasks_per_node"))
+    if total is None or nodes is None or not f"{total}{nodes}{each or 1}".isdecimal():
+        return
+    if int(total) < int(nodes) or (each is not None and int(total) > int(nodes) * int(each)):
+        per_node = f" with {each} tasks on each" if each is not None else ""
+        raise PlanError(
+            f"ntasks is {total}, which does not fit on {nodes} nodes{per_node}",
+            hint="say nodes and tasks_per_node only",
         )

@@ -13,6 +13,7 @@ from planit.errors import PlanError, suggest
 from planit.nodes import walltime
 from planit.nodes.checks import check_additional, check_own, check_text, setup_lines
 from planit.nodes.flags import refuse_contradictions
+from planit.nodes.step_environment import ENVIRONMENT, check_step_environment
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,27 @@ GENERIC = {
     "max_requeues": "max_requeues",
     "num_gpus": "gpus_per_node",
 }
-# Parameters of submitit's SlurmExecutor that make sense for a step of a plan. A "dependency" makes
-# sense for the plan as a whole, on the executor.
-KNOWN_OPTIONS = frozenset(
+PLANITS = frozenset(
+    {
+        "begin",
+        "conda",
+        "container",
+        "env",
+        "licenses",
+        "modules",
+        "python",
+        "reservation",
+        "signal",
+        "switches",
+        "venv",
+        "workdir",
+    }
+)
+"""The parameters that planit has beside submitit's; a dict may name them in the same way."""
+
+# Parameters of submitit's SlurmExecutor that make sense for a step of a plan, and planit's. A
+# "dependency" makes sense for the plan as a whole, on the executor.
+KNOWN_OPTIONS = PLANITS | frozenset(
     {
         "array_parallelism",
         "job_name",
@@ -120,7 +139,10 @@ def as_options(given: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in given.items():
         if value is not None:
             name = option_name(str(key))
-            options[name] = _canonical_value(str(key), name, copy.deepcopy(value))
+            made = _canonical_value(str(key), name, copy.deepcopy(value))
+            if options.setdefault(name, made) != made:
+                raise PlanError(f"{key} is {made!r}, and {name} is {options[name]!r} already")
+    check_step_environment(options, "slurm_")
     return options
 
 
@@ -150,12 +172,14 @@ def option_name(key: str) -> str:
 def _canonical_value(key: str, name: str, value: Any) -> Any:
     if name == "mem" and isinstance(value, int | float) and not isinstance(value, bool):
         return f"{int(value)}GB" if value == int(value) else f"{int(value * 1024)}MB"
-    if name in ("setup", "teardown"):
+    if name == "teardown":
         return setup_lines(key, value)
     if name == "additional_parameters":
         return check_additional(key, value)
     if name in ("array_parallelism", "stderr_to_stdout"):
         check_own(key, name, value)
+    if name in ENVIRONMENT:  # checked as a whole
+        return value
     if isinstance(value, str) and (value or name != "comment"):
         check_text(key, value)
     return value

@@ -7,6 +7,7 @@ what the user set.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import enum
 from collections.abc import Mapping
@@ -20,12 +21,15 @@ from planit.nodes.checks import (
     check_additional,
     check_cluster,
     check_count,
+    check_flag,
+    check_gpus,
+    check_memory,
     check_text,
-    setup_lines,
 )
 from planit.nodes.flags import MEMORY, flags_of, on_top, refuse_contradictions
 from planit.nodes.flags import MORE as _MORE
 from planit.nodes.resources import GENERIC, Resources, as_options, option_name
+from planit.nodes.step_environment import ENVIRONMENT, check_step_environment, combined
 
 
 class MailType(enum.StrEnum):
@@ -48,9 +52,15 @@ class MailType(enum.StrEnum):
 
 MINIMA = {
     "gpus_per_node": 0, "nodes": 1, "cpus_per_task": 1, "cpus_per_gpu": 1, "mem_gb": 1,
-    "max_requeues": 0,
+    "max_requeues": 0, "tasks_per_node": 1,
 }  # fmt: skip
 """The smallest value of each field of `SlurmArgs` that is a number."""
+
+TEXTS = (
+    "qos", "constraint", "gres", "mem_per_cpu", "mem_per_gpu", "exclude", "nodelist",
+    "reservation", "signal", "switches", "begin", "licenses",
+)  # fmt: skip
+"""The fields of `SlurmArgs` that are options of sbatch as they are."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +69,8 @@ class SlurmArgs:
 
     Args:
         time: wall time as text, in any form that sbatch accepts; see `planit.nodes.walltime`.
-        partition: SLURM partition.
-        gpus_per_node: GPUs on each node; 0 asks for none.
+        partition: SLURM partition, or several, of which Slurm takes one: ``"gpu,gpu_long"``.
+        gpus_per_node: GPUs on each node, also with their type: ``"a100:2"``; 0 asks for none.
         nodes: number of nodes.
         cpus_per_task: CPUs of each task.
         cpus_per_gpu: CPUs that come with each GPU.
@@ -75,6 +85,28 @@ class SlurmArgs:
         max_requeues: how often a step that can checkpoint (`submitit.helpers.Checkpointable`) is
             requeued when it has exceeded its time limit.
         qos: quality of service (sbatch's ``--qos``).
+        tasks_per_node: Slurm tasks on each node; the step's function runs in each of them.
+        constraint: features that the nodes must have, such as ``"a100&nvlink"``.
+        gres: generic resources of each node, such as ``"gpu:a100:2,shard:1"``.
+        mem_per_cpu: memory of each CPU with its unit, such as ``"4G"``, instead of `mem_gb`.
+        mem_per_gpu: memory of each GPU with its unit, instead of `mem_gb`.
+        exclude: nodes not to use, such as ``"n[1-3],n7"``.
+        nodelist: nodes to use.
+        reservation: reservation to use.
+        exclusive: whether the job shares its nodes with no other one.
+        signal: signal before the end of the wall time, such as ``"USR1@60"``.
+        switches: most switches of the network, and how long to wait for them, as in ``"1@60"``.
+        begin: earliest start, such as ``"now+1hour"`` or ``"2027-01-20T12:00:00"``.
+        licenses: licenses, such as ``"matlab:1"``.
+        modules: modules that are loaded in the job, in order.
+        venv: folder of the virtual environment whose Python runs the step.
+        conda: name or folder of the conda environment whose Python runs the step.
+        container: image that the step runs in, or a mapping with ``image``, ``runtime``
+            (apptainer, singularity or pyxis), ``mounts``, ``nv`` and further ``args``.
+        env: variables of the step's environment.
+        workdir: working directory of the step.
+        srun_args: further options of the srun that starts the step.
+        python: shell words that start the step's Python.
 
     Raises:
         PlanError: names the field, its value and what would be right.
@@ -82,7 +114,7 @@ class SlurmArgs:
 
     time: str
     partition: str
-    gpus_per_node: int = 0
+    gpus_per_node: int | str = 0
     nodes: int = 1
     cpus_per_task: int | None = None
     cpus_per_gpu: int | None = None
@@ -95,26 +127,52 @@ class SlurmArgs:
     setup: list[str] = field(default_factory=list)
     max_requeues: int = 0
     qos: str | None = None
+    tasks_per_node: int | None = None
+    constraint: str | None = None
+    gres: str | None = None
+    mem_per_cpu: str | None = None
+    mem_per_gpu: str | None = None
+    exclude: str | None = None
+    nodelist: str | None = None
+    reservation: str | None = None
+    exclusive: bool = False
+    signal: str | None = None
+    switches: str | None = None
+    begin: str | None = None
+    licenses: str | None = None
+    modules: list[str] = field(default_factory=list)
+    venv: str | None = None
+    conda: str | None = None
+    container: Any = None
+    env: dict[str, str] = field(default_factory=dict)
+    workdir: str | None = None
+    srun_args: list[str] = field(default_factory=list)
+    python: str | None = None
 
     def __post_init__(self) -> None:
         walltime.parse(self.time, "time")
         check_text("partition", self.partition)
-        for name in ("account", "mail_user", "qos"):
+        for name in ("account", "mail_user", *TEXTS):
             if getattr(self, name) is not None:
                 check_text(name, getattr(self, name))
+        for name in ("mem_per_cpu", "mem_per_gpu"):
+            if getattr(self, name) is not None:
+                check_memory(name, getattr(self, name))
         if self.cluster is not None:
             check_cluster("cluster", self.cluster)
+        check_flag("exclusive", self.exclusive)
         for name, minimum in MINIMA.items():
             value = getattr(self, name)
-            if value is not None or getattr(SlurmArgs, name) is not None:
+            if name == "gpus_per_node" and isinstance(value, str):
+                check_gpus(name, value)
+            elif value is not None or getattr(SlurmArgs, name) is not None:
                 check_count(name, value, minimum=minimum)
-        object.__setattr__(self, "mail_type", _mail_types(self.mail_type))
-        object.__setattr__(self, "setup", setup_lines("setup", self.setup))
-        object.__setattr__(
-            self,
-            "additional_params",
-            check_additional("additional_params", self.additional_params),
-        )
+        checked: dict[str, Any] = {name: getattr(self, name) for name in ENVIRONMENT}
+        check_step_environment(checked)
+        checked["mail_type"] = _mail_types(self.mail_type)
+        more = check_additional("additional_params", self.additional_params)
+        for name, value in {**checked, "additional_params": more}.items():
+            object.__setattr__(self, name, value)
         own = {**self.resources.options, "clusters": self.cluster, _MORE: self.additional_params}
         refuse_contradictions("additional_params", own)
 
@@ -144,17 +202,18 @@ class SlurmArgs:
             options["gpus_per_node"] = self.gpus_per_node
         if self.nodes != 1:
             options["nodes"] = self.nodes
-        for name in ("cpus_per_task", "cpus_per_gpu", "account", "mail_user", "qos"):
+        if self.tasks_per_node is not None:
+            options["ntasks_per_node"] = self.tasks_per_node
+        for name in ("cpus_per_task", "cpus_per_gpu", "account", "mail_user", *TEXTS):
             if (value := getattr(self, name)) is not None:
                 options[name] = value
+        for name in ("exclusive", "max_requeues", *ENVIRONMENT):
+            if value := getattr(self, name):
+                options[name] = copy.deepcopy(value)
         if self.mem_gb is not None:
             options["mem"] = f"{self.mem_gb}GB"
         if self.mail_type:
             options["mail_type"] = ",".join(self.mail_type)
-        if self.setup:
-            options["setup"] = list(self.setup)
-        if self.max_requeues:
-            options["max_requeues"] = self.max_requeues
         additional = dict(self.additional_params)
         if self.cluster is not None:
             additional["clusters"] = self.cluster
@@ -165,7 +224,10 @@ class SlurmArgs:
 
 _FIELDS = tuple(field.name for field in dataclasses.fields(SlurmArgs))
 # The option that a field becomes, where it is called otherwise.
-_OPTIONS = {"mem_gb": "mem", "additional_params": _MORE, "cluster": _MORE}
+_OPTIONS = {
+    "mem_gb": "mem", "tasks_per_node": "ntasks_per_node",
+    "additional_params": _MORE, "cluster": _MORE,
+}  # fmt: skip
 
 SlurmSpec: TypeAlias = SlurmArgs | Mapping[str, Any]
 """What a step takes for its SLURM parameters."""
@@ -194,11 +256,13 @@ def changed(resources: Resources, fields: Mapping[str, Any]) -> Resources:
     Args:
         resources: the parameters so far.
         fields: fields of `SlurmArgs`, or submitit's names for them, such as ``slurm_qos``. None
-            unsets a field. Of ``additional_params`` the given options are set, the others stay.
+            unsets a field. Of ``additional_params``, ``env`` and ``container`` what is given is
+            set, the rest stays.
 
     Raises:
         PlanError: an unknown field, a value that is refused, or no wall time.
     """
+    fields = combined(resources.options, fields)
     submitits = {name: value for name, value in fields.items() if is_submitits(name)}
     own = {name: value for name, value in fields.items() if name not in submitits}
     names = {_OPTIONS.get(name, name) for name in own}

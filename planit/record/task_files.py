@@ -5,7 +5,7 @@
     <i>.<r>.json            its record: a start marker, and in its place later the end marker
     <i>.<r>.rank<k>.json    how the call of one process ended: a report; that of the first becomes
                             the record, so the others stay where a step has several
-    <i>.<r>.exit            between the user's setup and teardown lines: the step's exit code
+    <i>.<r>.exit            between the lines around a step: its exit code, or the line that failed
     <i>.log                 what it wrote; the ranks of a step that has several write to <i>.<k>.log
 
 The first line of a record is a marker as JSON, with what the step returned if that is plain data.
@@ -95,6 +95,16 @@ class TaskFiles:
                 if match := ranks.fullmatch(name):
                     found[int(match[1])] = self.folder / name
         return [self.log(), *(found[rank] for rank in sorted(found))]
+
+    def take_failed_line(self, restart: int) -> tuple[str, int] | None:
+        """Which line before the step failed, and its exit code; None if none did. The file goes."""
+        path = self.folder / f"{self.index}.{restart}.exit"
+        try:
+            line, _, code = path.read_text(errors="replace").strip("\n").rpartition("\t")
+            path.unlink()
+        except OSError:
+            return None
+        return (line, int(code)) if line and code.isdecimal() else None
 
     def write_start(self, restart: int, marker: StartMarker) -> None:
         """Begin the record of an attempt."""

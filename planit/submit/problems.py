@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from planit.backends.base import Backend, CanPreview
+from planit.backends.base import Backend, CanPreview, Preview
 from planit.errors import PlanError, SchedulerError
 from planit.graph import Graph, Part, Stage, to_run
 from planit.job.annotations import Annotations, Mismatch
@@ -68,10 +68,6 @@ class Problems:
         if task.name not in names[-1:]:
             names.append(task.name)
 
-    def stands_for_other(self, stage: Stage) -> bool:
-        """Whether its steps only stand for steps that could not be made."""
-        return stage.tasks[0].base in self.replaced
-
 
 def step_key(task: Task, *more: str) -> str | None:
     """The key of a step in a configuration, and of what is in it; None if that is not known."""
@@ -122,41 +118,31 @@ def stages_for(root: Node, backend: Backend, problems: Problems) -> Graph | None
     return None
 
 
-def _refused_by(backend: Backend, graph: Graph, problems: Problems) -> None:
-    """Add what a backend refuses, stage by stage."""
-    for stage in graph.stages:
-        if problems.stands_for_other(stage):
-            continue
-        try:
-            backend.check(Graph((stage,)))
-        except PlanError as error:
-            name = stage.tasks[0].name
-            message = error.message.removeprefix(f"step {name!r}: ")
-            for task in stage.tasks:
-                problems.of_step(task, PlanError(message, hint=error.hint))
-
-
 def seen_by(backend: Backend, graph: Graph, problems: Problems) -> None:
     """Add what a backend says of the stages, without submitting one."""
-    if not isinstance(backend, CanPreview):
-        _refused_by(backend, graph, problems)
-        return
-    stages = [one for one in graph.stages if not problems.stands_for_other(one)]
-    for stage in stages:
-        try:
-            backend.ranks(stage)
-        except PlanError as error:
-            for task in stage.tasks:
-                problems.of_step(task, error)
-    seen = backend.preview(stages)
+    stages = [one for one in graph.stages if one.tasks[0].base not in problems.replaced]
+    seen = backend.preview(stages) if isinstance(backend, CanPreview) else _refused(backend, stages)
     for refusal in seen.refusals:
+        first, error = refusal.stage.tasks[0], refusal.error
+        message = error.message.removeprefix(f"step {first.name!r}: ")
         for task in refusal.stage.tasks:
             key = slurm_key(task, refusal.field) if refusal.field else None
-            problems.of_step(task, refusal.error, key)
+            problems.of_step(task, PlanError(message, hint=error.hint), key)
     problems.not_checked += seen.not_checked
     problems.notes += [
         f"{stage.name}: could start at {start}, as Slurm estimates" for stage, start in seen.starts
     ]
+
+
+def _refused(backend: Backend, stages: Iterable[Stage]) -> Preview:
+    """What a backend refuses, stage by stage."""
+    found = Preview()
+    for stage in stages:
+        try:
+            backend.check(Graph((stage,)))
+        except PlanError as error:
+            found.add([stage], None, error)
+    return found
 
 
 def _compare_types(

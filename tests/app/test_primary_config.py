@@ -141,10 +141,9 @@ def test_whatever_the_primary_config_has_what_planit_brings_is_there(files: dict
     assert config.sweep == {"share": True, "join": [], "max_concurrent": None}
     assert (config.slurm.partition, config.cpu.partition) == ("gpu_a100", "batch")
     assert config.backend.name == "auto"
-    assert times(steps_for(*words, "slurm=cpu")) == {"prepare": "01:00:00", "train": "01:00:00"}
-    done = planit_here("-m", *words, "slurm.time='4','5'")
+    done = planit_here("-m", *words, "slurm=cpu,gpu_a100")
     assert done.code == 0, done.err
-    assert "● train[slurm.time='5'] [5]" in done.out
+    assert "● train[slurm=cpu] [01:00:00]" in done.out
 
 
 def test_what_the_primary_config_has_of_its_own_wins() -> None:

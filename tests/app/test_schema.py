@@ -254,6 +254,14 @@ WRONG_PRESETS = [
     ("{_target_: planit.SlurmArgs, tiem: '1'}", ["", "", ""]),
     ("{time: '1', partition: x, cpus_per_task: 1.5}", ["cpus_per_task"]),
     ("{time: '1', partition: x, additional_params: [qos]}", ["additional_params"]),
+    ("{time: '1', partition: x, gpus_per_node: 'a100:2', modules: [a], env: {A: 1, B: x}}", []),
+    ("{time: '1', partition: x, container: {image: x, nv: true, mounts: ['/a:/b']}}", []),
+    ("{time: '1', partition: x, container: x.sif, exclusive: true, tasks_per_node: 2}", []),
+    ("{time: '1', partition: x, gpus_per_node: 'a100'}", ["gpus_per_node"]),
+    ("{time: '1', partition: x, container: {imag: x}}", ["container"]),
+    ("{time: '1', partition: x, env: [A]}", ["env"]),
+    ("{time: '1', partition: x, exclusive: 3}", ["exclusive"]),
+    ("{time: '1', partition: x, begin: 16:00:00}", ["begin"]),
 ]
 
 

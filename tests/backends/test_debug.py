@@ -13,7 +13,17 @@ from typing import Any
 import pytest
 import submitit
 
-from planit import Chain, Command, Node, Parallel, Plan, PlanError, Step, StepsFailedError
+from planit import (
+    Chain,
+    Command,
+    Node,
+    Parallel,
+    Plan,
+    PlanError,
+    SlurmArgs,
+    Step,
+    StepsFailedError,
+)
 from planit.nodes import tasks
 from tests.helpers import CPU, nothing
 
@@ -47,6 +57,28 @@ def run(plan: Plan, folder: Path) -> list[Any]:
     jobs = plan.submit(debug(folder))
     plan.wait()
     return jobs
+
+
+def _own(name: str) -> tuple[str | None, str | None]:
+    return os.environ.get("FOR_STEPS"), os.environ.get(name)
+
+
+def test_a_step_has_its_variables_and_what_needs_a_shell_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BASE", "/b")
+    env = SlurmArgs("5", "batch", env={"FOR_STEPS": "yes", "JOINED": "$BASE/${FOR_STEPS}"})
+    jobs = run(Plan("p", Step("a", _own, env, "JOINED")), tmp_path)
+    assert jobs[0].result() == ("yes", "/b/yes")
+    assert "FOR_STEPS" not in os.environ
+    for fields in ({"setup": ["true"]}, {"venv": "v", "workdir": "w"}, {"container": "x"}):
+        step = Step("a", _own, SlurmArgs("5", "batch", **fields), "x")
+        words = ", ".join(fields)
+        with pytest.raises(PlanError, match=f"step 'a' asks for {words}, and the debug backend"):
+            Plan("p", step).submit(debug(tmp_path))
+    unset = Step("a", _own, SlurmArgs("5", "batch", env={"A": "$NO_SUCH"}), "x")
+    with pytest.raises(PlanError, match=r"env\.A: 'NO_SUCH' is not set"):
+        Plan("p", unset).submit(debug(tmp_path))
 
 
 def test_steps_run_in_the_order_of_the_plan_and_only_in_wait(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from planit.backends.job_variables import without_job_variables
 from planit.backends.slurm.environment import (
     default_cluster,
     question_env,
@@ -65,7 +66,37 @@ def test_the_environment_is_that_of_this_process_by_default(
 
 
 def test_sbatch_hands_on_what_is_not_its_own_to_the_job() -> None:
-    assert sbatch_env("", {**OURS, **OF_AN_ALLOCATION, **FOR_EYES}) == {**OURS, **FOR_EYES}
+    here = {name: value for name, value in FOR_EYES.items() if name != "SRUN_DEBUG"}  # srun's own
+    assert sbatch_env("", {**OURS, **OF_AN_ALLOCATION, **FOR_EYES}) == {**OURS, **here}
+
+
+OF_A_RANK = {
+    "CUDA_VISIBLE_DEVICES": "0",
+    "MASTER_ADDR": "n1",
+    "RANK": "3",
+    "LOCAL_WORLD_SIZE": "2",
+    "SRUN_CPUS_PER_TASK": "8",
+    "PMIX_RANK": "3",
+    "PLANIT_STEP": "train",
+    "PLANIT_JOB": "1.3",
+    "PLANIT_CONTAINER": "apptainer exec x.sif",
+    "SUBMITIT_EXECUTOR": "slurm",
+}
+USERS = {"PLANIT_RUNS_DIR": "/runs", "PYTHONPATH": "/mine", "SRUN_SLURMD_DEBUG": "1"}
+
+
+@pytest.mark.parametrize("job", [{"SLURM_JOB_ID": "7"}, {"PLANIT_STEP": "outer"}])
+def test_a_job_submitted_from_inside_a_job_gets_none_of_its_variables(job: dict[str, str]) -> None:
+    ours = {name: OURS[name] for name in ("PATH", "HOME", "SLURM_CONF")}
+    assert sbatch_env("", {**ours, **OF_A_RANK, **USERS, **job}) == {**ours, **USERS}
+    inside = without_job_variables({**ours, **OF_A_RANK, **USERS, **job}, gpus=True)
+    gpus = {"CUDA_VISIBLE_DEVICES": "0"}
+    assert {k: v for k, v in inside.items() if k not in job} == {**ours, **USERS, **gpus}
+
+
+def test_what_a_user_sets_outside_of_jobs_reaches_the_job() -> None:
+    own = {"CUDA_VISIBLE_DEVICES": "1", "MASTER_PORT": "29500", "PMI_DEBUG": "1"}
+    assert sbatch_env("", own) == own
 
 
 @pytest.mark.parametrize(

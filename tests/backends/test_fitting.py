@@ -45,12 +45,12 @@ def test_the_default_partition_is_that_of_a_step_that_names_none() -> None:
         ("time", {"slurm_partition": "any", "slurm_time": "31"}),
         ("gpus_per_node", {"slurm_partition": "main", "slurm_gpus_per_node": 5}),
         ("gpus_per_node", {"slurm_partition": "main", "slurm_gpus_per_node": "h100:1"}),
-        ("additional_params.gres", {"slurm_partition": "main", "slurm_gres": "gpu:h100:1"}),
+        ("gres", {"slurm_partition": "main", "slurm_gres": "gpu:h100:1"}),
         ("mem_gb", {"slurm_partition": "main", "slurm_mem": "2000001M"}),
         ("nodes", {"slurm_partition": "main", "slurm_nodes": 7}),
         ("partition", {"slurm_partition": "main", "slurm_gpus_per_node": 1, "slurm_mem": "600G"}),
         (
-            "additional_params.mem_per_gpu",
+            "mem_per_gpu",
             {"slurm_partition": "main", "slurm_gpus_per_node": 4, "slurm_mem_per_gpu": "600G"},
         ),
         (

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from planit import PlanError, SlurmArgs
+from planit.backends.slurm.rendezvous import FOR_SRUN, RENDEZVOUS
 from planit.backends.slurm.script import ScriptSpec, job_name, needs_srun, script_text
 from planit.nodes.slurm_args import resources_of
 
@@ -97,6 +98,24 @@ def test_the_script_of_a_single_job() -> None:
     assert single(CPU) == SINGLE
 
 
+NOTE = """\
+planit_note() {
+    ((planit_first < $1 && $1 != planit_at)) || return 0
+    planit_at=$1
+    { echo "at $1" > "$planit_exit"; } 2> /dev/null
+}
+planit_first=$LINENO planit_at=0
+trap 'planit_note "$LINENO"' DEBUG ERR
+"""
+
+USERS = """\
+# planit: setup
+module load CUDA
+source venv/bin/activate
+trap - DEBUG
+[[ $(trap -p ERR) != *planit_note* ]] || trap - ERR
+"""
+
 LINES = f"""\
 {WAIT}# Nothing of the user's runs before the record says that the step may run.
 python3 -P -u -m planit.job.worker open || exit $?
@@ -105,25 +124,33 @@ rm -f "$planit_exit"
 planit_lines() {{
 planit_forward
 set -e
-module load CUDA
-source venv/bin/activate
-set +e
+{NOTE}{USERS}set +e
+: > "$planit_exit"
 planit_run python3 -P -u -m planit.job.worker step
 echo $? > "$planit_exit"
 rm -rf scratch
 }}
 planit_run planit_lines
 planit_code=$?
-if [ -s "$planit_exit" ]; then
-    planit_code=$(cat "$planit_exit")
-    rm -f "$planit_exit"
-else
-    echo "planit: the setup lines ended with exit code $planit_code before the step" >&2
-    [ "$planit_code" -ne 0 ] || planit_code=1
-fi
+planit_end=
+{{ read -r planit_end < "$planit_exit"; }} 2> /dev/null
+case "$planit_end" in
+at*)
+    planit_end=$(awk -v at="${{planit_end#at }}" '/^# planit: / {{ field = $3; first = NR }} \
+NR == at {{ sub(/^ +/, ""); print field " line " NR - first ": " $0; exit }}' "$0" 2> /dev/null)
+    echo "planit: ${{planit_end:=the setup lines}}: exit code $planit_code" >&2
+    printf "%s\\t%s\\n" "$planit_end" "$planit_code" > "$planit_exit"
+    [ "$planit_code" -ne 0 ] || planit_code=1 ;;
+?*)
+    planit_code=$planit_end
+    rm -f "$planit_exit" ;;
+*)
+    echo "planit: the lines around the step ended with exit code $planit_code" >&2
+    [ "$planit_code" -ne 0 ] || planit_code=1 ;;
+esac
 python3 -P -u -m planit.job.worker close "$planit_code"
 planit_code=$?
-{END}"""
+{END}""".replace("\\\n", "")
 
 
 def test_the_script_with_setup_and_teardown_lines() -> None:
@@ -169,10 +196,12 @@ def test_several_tasks_are_started_by_srun_with_a_log_each() -> None:
     nodes = "#SBATCH --cpus-per-task=8\n#SBATCH --nodes=2\n"
     text = SINGLE.replace("#SBATCH --cpus-per-task=8\n", nodes)
     srun = (
-        "planit_run srun --unbuffered --kill-on-bad-exit=1 --open-mode=append"
+        "planit_run srun --export=ALL --unbuffered --kill-on-bad-exit=1 --open-mode=append"
         f' --output "{FILES}.%t.log" python3 -P -u -m planit.job.worker step'
     )
-    own = LINES.replace("module load CUDA\nsource venv/bin/activate\n", "")
+    own = LINES.replace(NOTE, "").replace(USERS, "")
+    planit_exit = 'planit_exit="'
+    own = own.replace(planit_exit, "\n".join([*RENDEZVOUS, *FOR_SRUN, planit_exit]), 1)
     own = own.replace("rm -rf scratch\n", "")
     own = own.replace("planit_run python3 -P -u -m planit.job.worker step", srun)
     assert single({**CPU, "nodes": 2}) == text.replace(SIMPLE, own)
@@ -181,6 +210,75 @@ def test_several_tasks_are_started_by_srun_with_a_log_each() -> None:
 def test_several_tasks_of_an_array_task_have_a_log_each() -> None:
     text = script_text(spec({**CPU, "nodes": 2}).for_array(RUN / "arrays/1.0/tasks", 3))
     assert f'--output "{FILES}.%t.log" python3 -P -u -m' in text
+
+
+BOX = {"image": "x.sif", "mounts": ["/data:/data"], "args": ["--cleanenv"]}
+WORKER = "-P -u -m planit.job.worker step"
+HERE = '"${PLANIT_RUN_DIR?}:${PLANIT_RUN_DIR?}'
+
+
+@pytest.mark.parametrize(
+    ("fields", "launches", "line"),
+    [
+        ({"venv": "/v"}, True, f"planit_run python3 {WORKER}"),
+        ({"venv": "/v"}, False, f"planit_run base {WORKER}"),
+        ({"conda": "c", "python": "my python"}, True, f"planit_run my python {WORKER}"),
+        (
+            {"container": BOX | {"nv": True}},
+            True,
+            (
+                f'planit_run apptainer exec --nv --bind {HERE}" --bind "/data:/data" --cleanenv'
+                f' "x.sif" python3 {WORKER}'
+            ),
+        ),
+        (
+            {"container": BOX},
+            False,
+            (
+                f"PLANIT_CONTAINER=$(printf '%q ' apptainer exec --bind {HERE}\" --bind"
+                ' "/data:/data" --cleanenv "x.sif")'
+            ),
+        ),
+        (
+            {"container": BOX | {"runtime": "pyxis"}, "workdir": "/w", "srun_args": ["--mpi=pmix"]},
+            True,
+            (
+                "planit_run srun --export=ALL --unbuffered --kill-on-bad-exit=1 --open-mode=append"
+                f' --container-image="x.sif" --container-mounts={HERE},/data:/data"'
+                f' --container-workdir="$PWD" --cleanenv --mpi=pmix python3 {WORKER}'
+            ),
+        ),
+        (
+            {"container": {"image": "a+b", "runtime": "pyxis"}},
+            False,
+            (
+                "PLANIT_CONTAINER=$(printf '%q ' srun --nodes=1 --ntasks=1"
+                f' --container-image="a+b" --container-mounts={HERE}")'
+            ),
+        ),
+        ({"container": BOX, "nodes": 2}, True, f'"x.sif" python3 {WORKER}'),
+        (
+            {"env": {"A": "$B/${C}", "D": "~/x"}},
+            True,
+            'export A="${B?}/${C?}"\nexport D="${HOME?}/x"',
+        ),
+        ({"modules": ["a/1", "b"]}, True, "# planit: modules\nmodule load a/1\nmodule load b\n"),
+    ],
+)
+def test_the_environment_of_a_step(fields: dict[str, Any], launches: bool, line: str) -> None:
+    options = SlurmArgs("5", "batch", **fields).resources.options
+    text = single(options, launches=launches, python="base")
+    assert line in text
+    assert "--container" not in text.partition("planit_lines")[0]
+
+
+def test_the_environment_takes_effect_in_its_order() -> None:
+    args = SlurmArgs(
+        "5", "batch", workdir="/w", env={"A": "1"}, venv="/v", setup=["x"], modules=["m"]
+    )  # fmt: skip
+    text = single(args.resources.options)
+    marks = [line.split()[2] for line in text.splitlines() if line.startswith("# planit: ")]
+    assert marks == ["modules", "setup", "venv", "env", "workdir"]
 
 
 def test_a_users_comment_keeps_its_place_before_the_tag() -> None:
@@ -257,8 +355,8 @@ def test_srun_starts_a_process_for_each_task_wherever_they_are_asked_for(
 ) -> None:
     assert needs_srun(options, checkpoints=False, launches=True)
     assert (
-        f'planit_run srun --unbuffered --kill-on-bad-exit=1 --open-mode=append --output "{FILES}'
-        in (single({**CPU, **options}))
+        "planit_run srun --export=ALL --unbuffered --kill-on-bad-exit=1 --open-mode=append"
+        f' --output "{FILES}' in (single({**CPU, **options}))
     )
 
 
@@ -292,6 +390,9 @@ def test_a_name_of_the_users_own_stays() -> None:
         ({"srun_args": ["--mpi=pmix"]}, False, False, True),
         ({"use_srun": False, "nodes": 2}, True, True, False),
         ({"use_srun": True}, False, False, True),
+        ({"signal": "USR1@60"}, False, True, True),
+        ({"signal": "B:USR1@60"}, False, True, False),
+        ({"additional_parameters": {"signal": "USR1@60"}}, False, False, False),
         ({}, True, True, True),
     ],
 )

@@ -93,16 +93,26 @@ def test_every_field_reaches_the_steps(loader: ConfigLoader) -> None:
         "cluster": "c",
         "mail_type": ["END"],
         "mail_user": "me@x.org",
-        "additional_params": {"constraint": "big"},
+        "additional_params": {"ntasks": 4},
         "setup": ["module load x"],
         "max_requeues": 6,
-        "qos": "night",
+        "tasks_per_node": 2,
+        "exclusive": True,
+        "modules": ["CUDA", "cuDNN"],
+        "container": {"image": "x.sif", "mounts": ["/data"], "nv": True, "args": ["--cleanenv"]},
+        "env": {"A": "1"},
+        "srun_args": ["--mpi=pmix"],
     }
-    assert set(given) == {field.name for field in fields(SlurmArgs)}
-    made = settings(loader, **given)
-    step = Step("train", print, made.slurm_args)
-    assert step.resources == SlurmArgs(**given).resources
-    assert made.is_requeued
+    texts = "qos constraint gres exclude nodelist reservation signal switches begin licenses"
+    given |= {name: f"some {name}" for name in (*texts.split(), "python", "venv")}
+    other = {"time": "1", "partition": "p", "conda": "c", "mem_per_cpu": "1G"}
+    others = [other, {"time": "1", "partition": "p", "mem_per_gpu": "1G"}]
+    everything = {name for one in (given, *others) for name in one}
+    assert everything | {"workdir"} == {field.name for field in fields(SlurmArgs)}
+    for one in (given, *others):
+        step = Step("train", print, settings(loader, **one).slurm_args)
+        assert step.resources == SlurmArgs(**one).resources
+    assert settings(loader, **given).is_requeued
 
 
 @pytest.mark.parametrize(
@@ -115,6 +125,7 @@ def test_every_field_reaches_the_steps(loader: ConfigLoader) -> None:
         ({"preset": "open"}, "hydra.launcher: SlurmArgs needs 'time' (set time)"),
         ({"time": 43200}, "hydra.launcher: time"),
         ({"mem_gb": "x"}, "hydra.launcher: mem_gb must be"),
+        ({"workdir": "/x", "time": "1"}, "hydra.launcher.workdir: a program runs where it is"),
         ({"backend": "lokal"}, "hydra.launcher.backend=lokal is unknown"),
         ({"backend_settings": {"cpus": 0}}, "hydra.launcher.backend_settings.cpus must be"),
         ({"objective": "train"}, "hydra.launcher.objective is for plans"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,13 +27,16 @@ def test_where_there_is_no_sbatch_a_plan_runs_here_and_planit_says_so(project: P
         ({"gpus_per_node": 3}, ["backend.gpus=2"], "backend.gpus=3"),
         ({"mem_gb": 64}, ["backend.mem_gb=2"], "backend.mem_gb=64"),
         ({"nodes": 2}, [], "set nodes to 1"),
+        ({"tasks_per_node": 2}, [], "set tasks_per_node to 1"),
+        ({"container": {"image": "x", "runtime": "pyxis"}}, [], "container.runtime: apptainer"),
+        ({"setup": ["fi"]}, [], "setup line 1: syntax error near unexpected token"),
         ({}, ["backend.isolation=frok"], "fork"),
         ({}, ["backend.cpus=none"], "backend.cpus must be a number"),
         ({}, ["backend.kill_wait_s=-1"], "backend.kill_wait_s must be a number"),
     ],
 )
 def test_what_can_never_run_here_is_refused_with_the_fix_and_nothing_is_written(
-    project: Project, asks: dict[str, int], words: list[str], says: str
+    project: Project, asks: dict[str, Any], words: list[str], says: str
 ) -> None:
     project.plan({"first": {}, "big one": {"slurm": asks}}, parallel("first", "big one"))
     done = project.planit("submit", "plan=p", "backend=local", *words)

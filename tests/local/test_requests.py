@@ -54,8 +54,10 @@ def test_a_task_for_each_of_several_gpus_is_refused() -> None:
         Request.of("s", {"additional_parameters": more})
 
 
-@pytest.mark.parametrize("key", ["nodes", "ntasks_per_node"])
-def test_several_processes_for_a_step_are_refused(key: str) -> None:
+@pytest.mark.parametrize(
+    ("key", "called"), [("nodes", "nodes"), ("ntasks_per_node", "tasks_per_node")]
+)
+def test_several_processes_for_a_step_are_refused(key: str, called: str) -> None:
     with pytest.raises(PlanError, match="step 's' asks for 2") as caught:
         Request.of("s", {key: 2})
-    assert f"set {key} to 1" in (caught.value.hint or "")
+    assert f"set {called} to 1" in (caught.value.hint or "")

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -139,10 +140,13 @@ def test_what_is_wrong_is_told_in_one_line(
     assert len(done.err.splitlines()) <= 2
 
 
-def test_what_is_not_plain_is_told_and_not_unpickled(swept: Project) -> None:
-    write(swept.folder / "conf/plan/one.yaml", ONE)
-    assert swept.planit("submit", "plan=one", "+runs_dir=other", "cpu.cpus_per_task=1").code == 0
-    done = results(swept, "--runs-dir", "other")
+def test_what_is_not_plain_is_told_and_not_unpickled(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    write(tmp_path / "mine.py", MODULE)
+    write(tmp_path / "conf/plan/one.yaml", ONE)
+    words = ("plan=one", "backend=local", "cpu.cpus_per_task=1")
+    assert project.planit("submit", *words).code == 0
+    done = results(project)
     assert done.code == 0
     assert [line.split()[:3] for line in done.out.splitlines()[1:]] == [
         ["step", "state", "elapsed"],

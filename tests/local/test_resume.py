@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from planit import Run
 from planit.record.history import read
 from planit.record.run_dir import RunDir
 from tests.helpers import write
-from tests.local.project import Project
+from tests.local.project import Project, chain
 
 PLAN = """\
 # @package _global_
@@ -73,3 +74,18 @@ def test_a_sweep_is_resumed_with_other_arguments_for_a_step_and_a_preset(project
     assert places["train[lr=1]"].options == {"time": "00:09:00", "partition": "batch"}
     done = project.planit("resume", *again)
     assert (done.code, "Nothing to rerun" in done.out) == (0, True)
+
+
+def test_a_resume_changes_a_variable_and_keeps_the_rest_of_the_environment(
+    project: Project,
+) -> None:
+    own = {"env": {"PLACE": "/no/place", "KEPT": "kept"}, "workdir": "$PLACE", "setup": ["true"]}
+    project.plan({"a": {"func": "kept", "slurm": own}}, chain("a"))
+    assert project.planit("submit", "plan=p", "backend=local", "backend.cpus=1").code == 1
+    (step,) = json.loads(project.planit("status", "--json").out)["steps"]
+    assert step["cause"] == 'workdir line 1: cd "${PLACE?}": exit code 1'
+    place = str(project.folder / "place")
+    (project.folder / "place").mkdir()
+    assert project.planit("resume", f"plan.steps.a.slurm.env.PLACE={place}").code == 0
+    (row,) = Run(project.run_dir()).results("a")
+    assert row.result == ["kept", place, place]

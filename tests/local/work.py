@@ -266,3 +266,8 @@ class Counter:
 
 
 counter = Counter()
+
+
+def kept() -> list[str | None]:
+    """What of the step's environment there is."""
+    return [os.environ.get("KEPT"), os.environ.get("PLACE"), os.getcwd()]

@@ -44,6 +44,23 @@ RAW: dict[str, Any] = {"slurm_time": "02:00:00", "slurm_partition": "gpu_v100"}
         ("additional_params", ["qos"]),
         ("setup", 1),
         ("setup", [1]),
+        ("gpus_per_node", "a100:0"),
+        ("gpus_per_node", "a100"),
+        ("tasks_per_node", 0),
+        ("tasks_per_node", "2"),
+        ("qos", 3),
+        ("begin", 960),
+        ("switches", 1),
+        ("mem_per_cpu", "4"),
+        ("mem_per_gpu", 4),
+        ("exclusive", "yes"),
+        ("modules", 3),
+        ("venv", ""),
+        ("env", ["A=1"]),
+        ("workdir", 7),
+        ("srun_args", 7),
+        ("python", ""),
+        ("container", 7),
     ],
 )
 def test_each_field_refuses_nonsense_and_names_itself(field: str, value: Any) -> None:
@@ -59,6 +76,121 @@ def test_a_field_that_does_not_exist_is_refused_with_the_nearest_one() -> None:
     with pytest.raises(PlanError, match="SlurmArgs has no field 'gpus_per_nod'") as caught:
         SlurmArgs.from_mapping({**LEAST, "gpus_per_nod": 1})
     assert (caught.value.hint or "").startswith("did you mean gpus_per_node? known: account, ")
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"modules": ["a b"]}, "modules: 'a b' is not a module's name"),
+        ({"modules": ["--force"]}, "modules: '--force' is not a module's name"),
+        ({"venv": "v", "conda": "c"}, "venv and conda are both set"),
+        ({"env": {"1A": "x"}}, "env: '1A' is not the name of a variable"),
+        ({"env": {"A": True}}, "env.A must be text or a number, not True"),
+        ({"env": {"PLANIT_STEP": "x"}}, "env.PLANIT_STEP is set by planit or Slurm"),
+        ({"env": {"SLURM_PROCID": "x"}}, "env.SLURM_PROCID is set by planit or Slurm"),
+        ({"env": {"LOCAL_RANK": 0}}, "env.LOCAL_RANK is set by planit or Slurm"),
+        ({"container": {"imag": "x"}}, "container has no key 'imag'"),
+        ({"container": {"nv": True}}, "container.image must be non-empty text"),
+        ({"container": {"image": "x", "runtime": "docker"}}, "container.runtime 'docker'"),
+        ({"container": {"image": "x", "runtime": "pyxis", "nv": True}}, "container.nv is"),
+        ({"container": {"image": "x", "mounts": ["a,b"]}}, "container.mounts: 'a,b' has a comma"),
+        ({"container": {"image": "x", "nv": 1}}, "container.nv must be true or false"),
+        ({"srun_args": "--a 'b"}, "srun_args"),
+        ({"mem_gb": 1, "mem_per_cpu": "1G"}, "mem and mem_per_cpu are both set"),
+        ({"nodes": 2, "additional_params": {"ntasks": 1}}, "ntasks is 1, which does not fit on 2"),
+        (
+            {"nodes": 2, "tasks_per_node": 2, "additional_params": {"ntasks": 5}},
+            "ntasks is 5, which does not fit on 2 nodes with 2 tasks on each",
+        ),
+        ({"tasks_per_node": 2, "additional_params": {"ntasks_per_node": 4}}, "ntasks_per_node is"),
+        ({"qos": "a", "additional_params": {"qos": "b"}}, "qos is 'a', and"),
+        ({"signal": "USR1@60", "additional_params": {"signal": "USR2@9"}}, "signal is 'USR1@60'"),
+        ({"workdir": "/x", "additional_params": {"chdir": "/y"}}, "additional_params: 'chdir'"),
+        ({"additional_params": {"uid": "x"}}, "additional_params: 'uid'"),
+        ({"additional_params": {"help": True}}, "additional_params: 'help'"),
+    ],
+)
+def test_what_cannot_be_honoured_is_refused(fields: dict[str, Any], says: str) -> None:
+    with pytest.raises(PlanError) as refused:
+        SlurmArgs(**LEAST, **fields)
+    assert says in refused.value.message
+
+
+def test_the_fields_that_users_ask_for_are_options_of_sbatch() -> None:
+    names = "qos constraint gres exclude nodelist reservation signal switches begin licenses"
+    texts: dict[str, Any] = {name: f"some-{name}" for name in names.split()}
+    args = SlurmArgs("5", "a,b", "a100:2", mem_per_cpu="4G", exclusive=True, **texts)
+    assert flags_of(args.resources.options) == {
+        "time": "5",
+        "partition": "a,b",
+        "gpus_per_node": "a100:2",
+        "mem_per_cpu": "4G",
+        "exclusive": True,
+        **texts,
+    }
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        SlurmArgs(**LEAST, nodes=2, tasks_per_node=2),
+        SlurmArgs(**LEAST, nodes=2, additional_params={"tasks-per-node": "2"}),
+        SlurmArgs(**LEAST, additional_params={"ntasks": 4}),
+        {**RAW, "nodes": 2, "tasks_per_node": 2},
+        {**RAW, "slurm_nodes": 2, "slurm_ntasks_per_node": 2},
+        {**RAW, "slurm_additional_parameters": {"nodes": 2, "ntasks_per_node": 2}},
+    ],
+)
+def test_however_tasks_are_asked_for_there_are_as_many(given: Any) -> None:
+    assert task_count(flags_of(resources_of(given).options)) == 4
+
+
+def test_a_parameter_that_a_dict_has_under_two_names_is_said_once() -> None:
+    with pytest.raises(PlanError, match="slurm_ntasks_per_node is 4, and ntasks_per_node is 2"):
+        resources_of({**RAW, "tasks_per_node": 2, "slurm_ntasks_per_node": 4})
+
+
+def test_a_dict_may_name_the_environment_too() -> None:
+    own = {"slurm_modules": "a b", "slurm_env": {"A": 1}, "slurm_venv": "v"}
+    assert (
+        resources_of({**RAW, **own}).options
+        == SlurmArgs(
+            RAW["slurm_time"], RAW["slurm_partition"], modules=["a", "b"], env={"A": "1"}, venv="v"
+        ).resources.options
+    )
+    with pytest.raises(PlanError, match="slurm_container has no key 'imag'"):
+        resources_of({**RAW, "slurm_container": {"imag": "x"}})
+
+
+@pytest.mark.parametrize(
+    ("fields", "name", "after"),
+    [
+        ({"env": {"B": "3", "C": "4"}}, "env", {"A": "1", "B": "3", "C": "4"}),
+        ({"env": {"B": None}}, "env", {"A": "1"}),
+        ({"slurm_env": {"A": "2"}}, "env", {"A": "2", "B": "2"}),
+        ({"env": None}, "env", None),
+        ({"container": {"image": "y"}}, "container", {"image": "y", "nv": True}),
+        ({"container": {"nv": False}}, "container", {"image": "x", "nv": False}),
+        ({"container": "z"}, "container", {"image": "z", "nv": False}),
+        ({"container": None}, "container", None),
+        ({"modules": ["c"]}, "modules", ["c"]),
+        ({"tasks_per_node": 4}, "ntasks_per_node", 4),
+        ({"tasks_per_node": None}, "ntasks_per_node", None),
+        ({"exclusive": False}, "exclusive", None),
+        ({"qos": "b"}, "qos", "b"),
+    ],
+)
+def test_a_change_of_the_environment_keeps_the_rest(
+    fields: dict[str, Any], name: str, after: Any
+) -> None:
+    before = SlurmArgs(
+        **LEAST, env={"A": "1", "B": "2"}, modules=["a", "b"], tasks_per_node=2, exclusive=True,
+        container={"image": "x", "nv": True}, qos="a",
+    )  # fmt: skip
+    found = changed(before.resources, fields).options.get(name)
+    if isinstance(found, dict) and name == "container":
+        found = {key: found[key] for key in after}
+    assert found == after
 
 
 @pytest.mark.parametrize("field", ["time", "partition"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -63,6 +64,11 @@ def environment(path: str | Path) -> None:
     names = ("PLANIT_RUN_DIR", "PLANIT_STEP", "PLANIT_STEP_DIR", "FROM_SETUP", "SLURM_PROCID")
     lines = [f"{name}={os.environ.get(name)}" for name in names]
     note(path, "\n".join([*lines, f"cwd={Path.cwd()}", f"umask={mask:03o}"]))
+
+
+def whole_environment(path: str) -> None:
+    """Write down all variables."""
+    Path(path).write_text(json.dumps(dict(os.environ)))
 
 
 def child(path: str | Path) -> None:

@@ -214,10 +214,10 @@ def test_each_kind_of_failure_has_its_cause(kinds: Run) -> None:
     causes = {step.name: str(step.cause) for step in kinds.status().steps}
     assert causes["text"].startswith("exit code 7 of: ")
     assert causes["missing"].startswith("exit code 127: [Errno 2] ")
-    assert "before the step began" in causes["broken"]
+    assert causes["broken"] == "setup line 1: false: exit code 1"
     assert "rank one" in causes["one_bad"]
     shown = planit(kinds.path.parents[1], "logs", "broken").out
-    assert "the setup lines ended with exit code 1" in shown
+    assert "planit: setup line 1: false: exit code 1" in shown
 
 
 def test_a_command_has_its_words_folder_environment_and_exit_code(kinds: Run) -> None:

@@ -30,7 +30,10 @@ from planit.nodes.arguments import TARGET
 from planit.nodes.slurm_args import changed, resources_of
 from planit.record.manifest import origins
 
-_MORE = ("additional_params", "slurm_additional_parameters")
+_MAPPINGS = (
+    "additional_params", "slurm_additional_parameters", "env", "slurm_env", "container",
+    "slurm_container",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)  # values need not be hashable
@@ -164,7 +167,7 @@ class Changes:
                 f"{key} cannot be changed in a resume: it runs the recorded calls again",
                 hint=f"what can be changed: {', '.join(can)}",
             )
-        if len(path) > (2 if path[:1] and path[0] in _MORE else 1):
+        if len(path) > (2 if path[:1] and path[0] in _MAPPINGS else 1):
             raise ConfigError(f"{key}: a field of the SLURM arguments is expected")
         return whom, path
 

@@ -23,8 +23,10 @@ from planit.app.json_schema.pieces import (
 from planit.nodes import MailType, SlurmArgs, walltime
 from planit.nodes.resources import GENERIC, KNOWN_OPTIONS
 from planit.nodes.slurm_args import MINIMA
+from planit.nodes.step_environment import RUNTIMES
 
 _TIME = "slurm_time"
+_TYPED_GPUS = r"^[A-Za-z][\w.-]*:[1-9]\d*$"
 _IS_SLURM = target_of(["SlurmArgs"])
 
 
@@ -109,17 +111,46 @@ def slurm_fields() -> dict[str, Schema]:
 
 
 def _field(name: str, hint: Any) -> Schema:
-    if name == "time":
-        return _time()
-    if name == "mail_type":
-        events = [str(event) for event in MailType]
-        listed = one_of([*events, *map(str.lower, events)], "")
-        return {"type": ["array", "string"], "items": listed, "examples": [["END", "FAIL"]]}
-    if name == "setup":
-        return {"type": ["array", "string"], "items": {"type": "string"}}
-    if hint in (int, int | None):
-        return value_of("integer", minimum=MINIMA[name])
-    return {str: text, str | None: text, dict[str, Any]: lambda: value_of("object")}[hint]()
+    special = {"time": _time, "mail_type": _mail, "gpus_per_node": _gpus, "container": _container}
+    if name in special:
+        return special[name]()
+    values = {"type": ["string", "number", "null"]}
+    by_type: dict[Any, Schema] = {
+        str: text(),
+        str | None: text(),
+        bool: value_of("boolean"),
+        list[str]: {"type": ["array", "string"], "items": {"type": "string"}},
+        dict[str, str]: value_of("object", additionalProperties=values),
+        dict[str, Any]: value_of("object"),
+        int: value_of("integer", minimum=MINIMA.get(name)),
+        int | None: value_of("integer", minimum=MINIMA.get(name)),
+    }
+    return by_type[hint]
+
+
+def _mail() -> Schema:
+    events = [str(event) for event in MailType]
+    listed = one_of([*events, *map(str.lower, events)], "")
+    return {"type": ["array", "string"], "items": listed, "examples": [["END", "FAIL"]]}
+
+
+def _gpus() -> Schema:
+    """A number, or with a type."""
+    made = value_of("integer", minimum=MINIMA["gpus_per_node"])
+    return made | {"pattern": rf"{made['pattern']}|{_TYPED_GPUS}"}
+
+
+def _container() -> Schema:
+    """An image, or a mapping with one."""
+    listed: Schema = {"type": ["array", "string"], "items": {"type": "string"}}
+    keys: Schema = {
+        "image": text("What the step runs in: a file, or a name that the runtime knows."),
+        "runtime": one_of(RUNTIMES, "What runs it; by default apptainer."),
+        "mounts": listed | {"description": "What is seen in it: SOURCE:TARGET each."},
+        "nv": value_of("boolean", "Whether it sees the GPUs of the node (Apptainer's --nv)."),
+        "args": listed | {"description": "Further options of the runtime."},
+    }
+    return {"type": ["object", "string"], "properties": keys, "additionalProperties": False}
 
 
 def _needed() -> list[str]:

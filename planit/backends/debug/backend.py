@@ -5,6 +5,7 @@ Parallel branches run in threads, or, for debuggers, all steps one by one in the
 
 from __future__ import annotations
 
+import os
 import traceback
 from bdb import BdbQuit
 from collections.abc import Callable, Mapping
@@ -21,7 +22,7 @@ from submitit.core.utils import UncompletedJobError
 
 from planit.backends.configurable import Configurable
 from planit.backends.debug.per_thread import of_threads, variables
-from planit.errors import StepsFailedError
+from planit.errors import PlanError, StepsFailedError
 from planit.graph import Graph, Part, Tracker, lower, to_run
 from planit.job.call import calls_of
 from planit.job.hydra.app_run import AppRun, put_back
@@ -29,6 +30,7 @@ from planit.job.hydra.hydra_config import of_this_process
 from planit.job.standing import CurrentStep, standing, surroundings
 from planit.nodes import Node, Task, tasks
 from planit.nodes.functions import has_run
+from planit.nodes.step_environment import ENVIRONMENT, with_variables
 from planit.record.files import make_dir, slugs
 from planit.record.manifest import trees_of
 from planit.record.manifest_tree import standing_tree
@@ -144,6 +146,7 @@ def debugged(plan: str, root: Node, executor: Any, part: Part | None = None) -> 
     root = to_run(whole, part, lambda name: run.step_dir(names[name]))
     tree = standing_tree(trees_of(whole, root, names, part))
     graph = lower(root, stack=False)
+    environments = {task.name: _environment_of(task) for task, _ in tasks(root)}
     calls = calls_of((task for task, _ in tasks(root)), of_this_process())
     folders, alone = _Folders(run.path), Lock()
     results = dict[str, Any]()
@@ -161,7 +164,7 @@ def debugged(plan: str, root: Node, executor: Any, part: Part | None = None) -> 
         )
         function = _InProcessCall(made, step, folders, results)
         job = jobs[name] = executor.submit(function, *call.args, **call.kwargs)
-        function.environment = {
+        function.environment = environments[name] | {
             "PLANIT_RUN_DIR": str(run.path),
             "PLANIT_STEP": name,
             "PLANIT_STEP_DIR": str(function.step_dir),
@@ -170,6 +173,25 @@ def debugged(plan: str, root: Node, executor: Any, part: Part | None = None) -> 
             "SUBMITIT_FOLDER": str(executor.folder),
         }
     return DebugRun(plan, jobs, graph)
+
+
+def _environment_of(task: Task) -> dict[str, str]:
+    """The step's own variables. Raises PlanError if it asks for more, which needs a shell."""
+    options = task.resources.options
+    asked = [name for name in (*ENVIRONMENT, "teardown") if options.get(name)]
+    if cannot := [name for name in asked if name not in ("env", "srun_args")]:
+        raise PlanError(
+            f"step {task.name!r} asks for {', '.join(cannot)}, and the debug backend runs it in"
+            " this process",
+            hint="use backend=local, or leave it out here",
+        )
+    found: dict[str, str] = {}
+    for name, value in (options.get("env") or {}).items():
+        try:
+            found[name] = with_variables(value, {**os.environ, **found})
+        except KeyError as error:
+            raise PlanError(f"step {task.name!r}: env.{name}: {error} is not set") from None
+    return found
 
 
 class _Folders:

@@ -35,16 +35,16 @@ class Request:
             PlanError: several nodes or tasks, which need a launcher that one machine does not have.
         """
         given = flags_of(options)
-        for name, what in (
-            ("nodes", "nodes"),
-            ("ntasks_per_node", "tasks on a node"),
-            ("ntasks", "tasks"),
+        for name, called, what in (
+            ("nodes", "nodes", "nodes"),
+            ("ntasks_per_node", "tasks_per_node", "tasks on a node"),
+            ("ntasks", "ntasks", "tasks"),
         ):
             if count_of(given.get(name) or 1) > 1:
                 raise PlanError(
                     f"step {step!r} asks for {given[name]} {what}; the local backend runs each"
                     " step as one process",
-                    hint=f"set {name} to 1 to run it here",
+                    hint=f"set {called} to 1 to run it here",
                 )
         if (tasks := task_count({**given, "nodes": 1})) > 1:
             raise PlanError(

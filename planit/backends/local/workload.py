@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from planit.backends.local.machine import Request
 from planit.errors import RunError
 from planit.graph import Edge, EdgeKind
+from planit.nodes.step_environment import needs_shell
 from planit.nodes.walltime import parse
 from planit.record import history as histories
 from planit.record import submissions
@@ -55,7 +56,7 @@ class LocalStage:
         request: what each step needs of the machine.
         wall_s: the time limit of each step.
         warn_s: when a step is warned before its limit, or 0 for never.
-        script: the script that runs a step with setup or teardown lines, or None.
+        script: the script that runs a step with lines of its own around it, or None.
         max_concurrent: how many steps may run at once, or None.
         remaining_s: wall time of the longest way from its start to the end of the plan.
     """
@@ -107,14 +108,13 @@ def _stage(run: RunDir, number: int, one: SubmittedStage) -> LocalStage:
     if one.checkpoints:
         delay = float(options.get("signal_delay_s") or DEFAULT_SIGNAL_DELAY_S)
         warn_s = max(wall_s - delay, wall_s / 2)
-    needs_shell = bool(options.get("setup") or options.get("teardown"))
     return LocalStage(
         number=one.number,
         edges=tuple(Edge(parent, EdgeKind(kind)) for kind, parent in one.edges),
         request=Request.of(one.tasks[0], options),
         wall_s=wall_s,
         warn_s=warn_s,
-        script=str(run.stage_dir(number, one.number).script) if needs_shell else None,
+        script=str(run.stage_dir(number, one.number).script) if needs_shell(options) else None,
         max_concurrent=one.max_concurrent,
         is_array=one.array,
     )

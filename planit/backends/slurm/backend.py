@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 from planit.backends.base import Dependency, Preview, StageOnDisk, Tagged, TaggedJob
+from planit.backends.broken_lines import refuse_broken_lines
 from planit.backends.configurable import Configurable
 from planit.backends.slurm.client import SlurmClient, UnclearSubmissionError
 from planit.backends.slurm.environment import default_cluster
@@ -87,14 +88,12 @@ class SlurmBackend(Configurable):
         """Every cluster that a step names must answer before the first job is submitted.
 
         Raises:
-            PlanError: Slurm has no such cluster, or a step may get any number of tasks.
+            PlanError: Slurm has no such cluster, a step may get any number of tasks, or its setup
+                lines are not bash.
             SchedulerError: a cluster does not answer.
         """
         for stage in graph.stages:
-            try:
-                self.ranks(stage)
-            except PlanError as error:
-                raise in_step(stage.tasks[0].name, error) from None
+            self._check_request(stage)
             if (cluster := stage.resources.cluster) is not None:
                 try:
                     self.client.config(cluster)
@@ -107,7 +106,26 @@ class SlurmBackend(Configurable):
 
     def preview(self, stages: Iterable[Stage]) -> Preview:
         """What Slurm says of stages that are not submitted."""
-        return preview(self.client, stages, self.python)
+        listed = list(stages)
+        found = preview(self.client, listed, self.python)
+        for stage in listed:
+            try:
+                self._check_request(stage)
+            except PlanError as error:
+                found.add([stage], None, error)
+        return found
+
+    def _check_request(self, stage: Stage) -> None:
+        """What can be told without Slurm. Raises PlanError."""
+        refuse_broken_lines(stage.tasks[0].name, stage.resources.options)
+        try:
+            if self.ranks(stage) > 1 and not stage.tasks[0].launches:
+                raise PlanError(
+                    "srun would run this command once for each task",
+                    hint="leave out srun_args and use_srun: a Command starts its own srun",
+                )
+        except PlanError as error:
+            raise in_step(stage.tasks[0].name, error) from None
 
     def open_run(self, run_path: Path) -> None:
         """Jobs are found by their tags, whatever the run."""

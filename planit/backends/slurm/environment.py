@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Mapping
 
+from planit.backends.job_variables import without_job_variables
 from planit.errors import ConfigError
 
 _READ_BY_SLURM = (
@@ -109,7 +110,7 @@ def question_env(environ: Mapping[str, str] | None = None) -> dict[str, str]:
 
 def sbatch_env(script: str, environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment of sbatch for a script, whose own options win."""
-    source = os.environ if environ is None else environ
+    source = without_job_variables(os.environ if environ is None else environ, gpus=False)
     own = script_options(script)
     kept = {name for name, options in _KEPT_FOR_SBATCH.items() if own.isdisjoint(options)}
     return {

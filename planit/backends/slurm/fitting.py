@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 from planit.backends.slurm.partitions import NodeKind, Partition
 from planit.errors import suggest
-from planit.nodes import walltime
+from planit.nodes import SlurmArgs, walltime
 from planit.nodes.flags import count_of, flags_of
 
+_FIELDS = frozenset(one.name for one in fields(SlurmArgs))
 _MIB = {"K": 1 / 1024, "M": 1, "G": 1024, "T": 1024**2}
 _MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
 
@@ -68,16 +69,16 @@ class NodeRequest:
         cpu_field = "cpus_per_gpu" if per_gpu > tasks * per_task else "cpus_per_task"
         named = {"cpus": cpu_field, "mem": mem_field, "gpus": gpu_field}
         more = options.get("additional_parameters") or {}
-        fields = {what: _field(name, more) for what, name in named.items()}
+        keys = {what: _field(name, more) for what, name in named.items()}
         nodes = count_of(flags.get("nodes") or 1)
-        return cls(cpus, int(each * times), gpus, gpu_type, nodes, fields)
+        return cls(cpus, int(each * times), gpus, gpu_type, nodes, keys)
 
 
 def _field(name: str, more: Mapping[str, Any]) -> str:
     """What `planit.SlurmArgs` calls an option of sbatch; `more` are those without a field."""
-    if name in more or name in ("gres", "mem_per_cpu", "mem_per_gpu"):
-        return f"additional_params.{name}"
-    return "mem_gb" if name == "mem" else name
+    if name == "mem" and name not in more:
+        return "mem_gb"
+    return name if name in _FIELDS and name not in more else f"additional_params.{name}"
 
 
 def misfits(

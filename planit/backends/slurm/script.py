@@ -12,9 +12,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from planit.backends.environment_lines import command_container, container_words, python_of
 from planit.backends.shell import WAIT, lines_around
+from planit.backends.slurm.rendezvous import FOR_SRUN, RENDEZVOUS
 from planit.errors import PlanError
 from planit.nodes.flags import flags_of, task_count
+from planit.nodes.step_environment import needs_shell, uses_pyxis
 from planit.record.run_dir import RunDir
 from planit.record.stage_dir import StageDir
 from planit.record.task_files import (
@@ -180,10 +183,14 @@ def _body(spec: ScriptSpec) -> list[str]:
     if _is_simple(spec):
         run = [f"planit_run {worker} run", "planit_code=$?"]
     else:
+        extra = [] if spec.launches else command_container(spec.options)
+        several = task_count(flags_of(spec.options)) > 1
         run = [
             "# Nothing of the user's runs before the record says that the step may run.",
             f"{worker} open || exit $?",
-            *lines_around(_command(spec), spec.options),
+            *(RENDEZVOUS if several else []),
+            *(FOR_SRUN if several or _needs_srun(spec) else []),
+            *lines_around(_command(spec), spec.options, extra),
             f'{worker} close "$planit_code"',
             "planit_code=$?",
         ]
@@ -204,8 +211,8 @@ def _body(spec: ScriptSpec) -> list[str]:
 
 def _is_simple(spec: ScriptSpec) -> bool:
     """Whether the script has nothing to do but to start one worker."""
-    lines = spec.options.get("setup") or spec.options.get("teardown")
-    return not lines and not _needs_srun(spec)
+    several = task_count(flags_of(spec.options)) > 1
+    return not (needs_shell(spec.options) or several or _needs_srun(spec))
 
 
 def _needs_srun(spec: ScriptSpec) -> bool:
@@ -213,23 +220,28 @@ def _needs_srun(spec: ScriptSpec) -> bool:
 
 
 def _command(spec: ScriptSpec) -> str:
-    worker = f"{spec.python} -P -u -m planit.job.worker step"
+    python = python_of(spec.options, spec.python, launches=spec.launches)
+    worker = f"{python} -P -u -m planit.job.worker step"
+    container = " ".join(container_words(spec.options)) if spec.launches else ""
     if not _needs_srun(spec):
-        return worker
+        return " ".join(word for word in [container, worker] if word)
     extra = shlex.join(spec.options.get("srun_args") or [])
     output = f'--output "{rank_log_in_bash()}"' if task_count(flags_of(spec.options)) > 1 else ""
-    words = ["srun --unbuffered --kill-on-bad-exit=1 --open-mode=append", output, extra]
-    return " ".join(word for word in [*words, worker] if word)
+    words = ["srun --export=ALL --unbuffered --kill-on-bad-exit=1 --open-mode=append", output]
+    inner = [container, extra] if uses_pyxis(spec.options) else [extra, container]
+    return " ".join(word for word in [*words, *inner, worker] if word)
 
 
 def needs_srun(options: Mapping[str, Any], *, checkpoints: bool, launches: bool) -> bool:
     """Whether the worker starts through srun.
 
     A single task needs no inner job step: it saves a second or more per job, and leaves srun free
-    for the step itself. Several tasks need one to be started, and a warning signal reaches only
-    job steps.
+    for the step itself. Several tasks need one to be started, as does a container of pyxis, and a
+    signal before the end reaches only job steps (or, with "B:", the script, which hands it on).
     """
     if options.get("use_srun") is not None:
         return bool(options["use_srun"])
-    several = launches and task_count(flags_of(options)) > 1
-    return checkpoints or bool(options.get("srun_args")) or several
+    several = task_count(flags_of(options)) > 1
+    signal = str(flags_of(options).get("signal") or "B:")
+    in_srun = launches and (several or uses_pyxis(options) or not signal.startswith("B:"))
+    return checkpoints or bool(options.get("srun_args")) or in_srun

@@ -12,7 +12,7 @@ from functools import partial
 from inspect import signature
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from planit.job.hydra.program import HydraProgram, Row
 
@@ -35,6 +35,7 @@ class AppRun:
 
     program: HydraProgram
     flags: tuple[str, ...] = ()
+    logs_itself: ClassVar[bool] = True  # Hydra sets up logging, or is told not to
 
     def __call__(self, base: bytes, row: Row) -> Any:
         """Run it to its end; what its function returned.
@@ -153,6 +154,8 @@ def _run(task_function: TaskFunction, base: bytes, row: Row) -> Any:
     name = config.hydra.job.config_name
     with read_write(config.hydra), open_dict(config.hydra):
         config.hydra.run.dir = os.environ["PLANIT_STEP_DIR"]
+        if (workdir := os.environ.get("PLANIT_WORKDIR")) is not None:
+            config.hydra.runtime.cwd = workdir
     GlobalHydra.instance().clear()
     if hydra is not None:
         GlobalHydra.instance().initialize(hydra)  # for `hydra.compose` in the program

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import cloudpickle
 from hydra.core.utils import JobReturn
@@ -44,6 +44,7 @@ class LaunchedRun:
 
     program: ProgramRun
     keep: Callable[[JobReturn], None] | None = None
+    logs_itself: ClassVar[bool] = True  # Hydra sets up logging, or is told not to
 
     @classmethod
     def of(

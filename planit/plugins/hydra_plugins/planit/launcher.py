@@ -41,7 +41,7 @@ class PlanitBackendConf:
 class PlanitLauncherConf:
     """What can be set below ``hydra.launcher``; null is a setting's default.
 
-    Those from `time` to `qos` are the fields of `planit.SlurmArgs`, which checks them.
+    Those from `time` to `python` are the fields of `planit.SlurmArgs`, which checks them.
 
     Attributes:
         preset: SLURM arguments by name: a file of conf/slurm of the program, or of planit.
@@ -74,6 +74,27 @@ class PlanitLauncherConf:
     setup: Any = None
     max_requeues: Any = None
     qos: Any = None
+    tasks_per_node: Any = None
+    constraint: Any = None
+    gres: Any = None
+    mem_per_cpu: Any = None
+    mem_per_gpu: Any = None
+    exclude: Any = None
+    nodelist: Any = None
+    reservation: Any = None
+    exclusive: Any = None
+    signal: Any = None
+    switches: Any = None
+    begin: Any = None
+    licenses: Any = None
+    modules: Any = None
+    venv: Any = None
+    conda: Any = None
+    container: Any = None
+    env: dict[str, Any] = field(default_factory=dict)
+    workdir: Any = None
+    srun_args: Any = None
+    python: Any = None
     name: str | None = None
     backend: str = "auto"
     backend_settings: PlanitBackendConf = field(default_factory=PlanitBackendConf)

@@ -64,7 +64,8 @@ def test_each_field_is_told_by_its_name(field: str, given: dict[str, Any]) -> No
 
 
 def test_one_of_several_partitions_is_enough() -> None:
-    assert asks(slurm_partition="any,main", slurm_time="31") == []
+    assert asks(slurm_partition="mixed", slurm_time="4-0") == ["time"]
+    assert asks(slurm_partition="mixed,gpu.long@v100", slurm_time="4-0") == []
 
 
 def test_a_partition_that_takes_no_jobs_is_told() -> None:

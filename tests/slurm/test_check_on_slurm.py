@@ -25,6 +25,7 @@ STEPS = {
     "cluster": f"{STEP}: {{cluster: gamma}}",
     "other": f"{STEP}: {{additional_params: {{constraint: none_such}}}}",
     "fine": f"{STEP}: {{time: '6'}}",
+    "unmade": f"{STEP}: {{time: soon}}",  # of which Slurm is not asked
 }
 ROWS = rows_of("Where there is Slurm")
 
@@ -44,7 +45,7 @@ def test_each_limit_is_told_with_the_key_that_is_over_it(checked: Done, row: str
 
 
 def test_nothing_else_is_told(checked: Done) -> None:
-    assert f"{len(ROWS)} problem(s); {len(STEPS)} step(s) checked" in checked.out.splitlines()
+    assert f"{len(ROWS) + 1} problem(s); {len(STEPS)} step(s) checked" in checked.out.splitlines()
 
 
 def test_the_start_that_slurm_estimates_is_shown_as_that(checked: Done) -> None:

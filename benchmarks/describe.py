@@ -80,8 +80,8 @@ def command_line(repeats: int) -> list[tuple[str, ...]]:
     bare.write_text(BARE_APP.format(conf=str(ROOT / "conf")))
     python, plan = sys.executable, "plan=thesis"
     commands = {
-        "hydra.main alone (the limit)": [python, str(bare), plan],
-        "  the same, no folder, no logging": [python, str(bare), plan, *QUIET, *NO_LOGGING],
+        "hydra.main alone (the limit)": [python, str(bare), f"+{plan}"],
+        "  the same, no folder, no logging": [python, str(bare), f"+{plan}", *QUIET, *NO_LOGGING],
         "python -m planit plan=thesis": [python, "-m", "planit", plan],
         "  python -c pass, for comparison": [python, "-c", "pass"],
     }

@@ -51,6 +51,7 @@ class MemoryScheduler:
     next_id: int = 1
 
     name = "memory"
+    packs = True
     poll_interval_s = 0.01
 
     # What a test does to it.

@@ -197,11 +197,14 @@ class Backend(Protocol):
 
     Attributes:
         name: as in ``backend.name``.
+        packs: whether a Packed is a job of its own here, and not just what it holds.
         poll_interval_s: longest pause between two polls of somebody who waits, in seconds.
     """
 
     @property
     def name(self) -> str: ...
+    @property
+    def packs(self) -> bool: ...
     @property
     def poll_interval_s(self) -> float: ...
     @property

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from planit.backends.environment_lines import before_all, blocks
+from planit.backends.environment_lines import (
+    before_all,
+    blocks,
+    command_container,
+    container_words,
+    python_of,
+)
 from planit.record.task_files import exit_code_in_bash
 
 # planit_run waits for its arguments in a way that lets signals through: what Slurm sends to the
@@ -89,3 +95,19 @@ def lines_around(command: str, options: Mapping[str, Any], extra: Sequence[str] 
         '    [ "$planit_code" -ne 0 ] || planit_code=1 ;;',
         "esac",
     ]
+
+
+def script_around(options: Mapping[str, Any], python: str, *, launches: bool) -> str:
+    """A script that runs a step between its lines, for who writes its end marker itself.
+
+    Args:
+        options: submission parameters.
+        python: shell words that start Python where they name none.
+        launches: whether the step is a function, and not a command.
+    """
+    own = python_of(options, python, launches=launches)
+    words = [*(container_words(options) if launches else []), own]
+    worker = f"{' '.join(words)} -P -u -m planit.job.worker step"
+    extra = [] if launches else command_container(options)
+    lines = lines_around(worker, options, extra)
+    return "\n".join(["#!/bin/bash", WAIT, *lines, 'exit "$planit_code"', ""])

@@ -21,6 +21,7 @@ from submitit.core.utils import DelayedSubmission, FailedJobError, JobPaths, Unc
 
 from planit.backends.base import refuse_left
 from planit.backends.watcher import ClusterWatcher
+from planit.errors import RunError
 from planit.job.payload import NotPickled, load
 from planit.record import trust
 from planit.record.jobs import JobRef
@@ -88,6 +89,7 @@ class StepJob(SlurmJob[Any]):
         script: what sbatch was given.
         ranks: how many processes the step is started as.
         rank: which of them this is, if it is only one of them.
+        packed: whether its job runs other steps too.
 
     Attributes:
         ranks: if there are several, a job for each.
@@ -103,7 +105,9 @@ class StepJob(SlurmJob[Any]):
         script: Path,
         ranks: int = 1,
         rank: int | None = None,
+        packed: bool = False,
     ) -> None:
+        self.packed = packed
         self.watcher = cast("SlurmInfoWatcher", watcher)
         self.name = name
         self.cluster = ref.cluster
@@ -142,7 +146,13 @@ class StepJob(SlurmJob[Any]):
 
         Raises:
             SchedulerError: `check` is set and the job is not known to be gone.
+            RunError: its job runs other steps too.
         """
+        if self.packed:
+            raise RunError(
+                f"cannot cancel step {self.name!r}: it is packed in job {self.job_id} with others",
+                hint="planit cancel, without a step, cancels the run",
+            )
         left = self._client.cancel([JobRef(self.cluster, self.job_id)])
         if check:
             refuse_left(left)

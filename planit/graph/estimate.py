@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from planit.nodes import Node, Parallel, Task
+from planit.nodes import Node, Packed, Parallel, Task
 
 ZERO = timedelta()
 
@@ -12,8 +12,8 @@ ZERO = timedelta()
 def durations(root: Node) -> dict[int, timedelta]:
     """The critical path of every node below `root`, by ``id(node)``.
 
-    A step takes the wall time it requests, a Chain the sum of its children, a Parallel its
-    slowest child. Iterative and linear in the number of nodes.
+    A step and a packed job take the wall time they request, a Chain the sum of its children, a
+    Parallel its slowest child. Iterative and linear in the number of nodes.
     """
     result: dict[int, timedelta] = {}
     order: list[Node] = []
@@ -23,7 +23,7 @@ def durations(root: Node) -> dict[int, timedelta]:
         order.append(node)
         stack.extend(node.children)
     for node in reversed(order):
-        if isinstance(node, Task):
+        if isinstance(node, Task | Packed):
             result[id(node)] = node.resources.time
         else:
             parts = (result[id(child)] for child in node.children)

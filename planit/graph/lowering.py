@@ -10,11 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from planit.errors import PlanError
-from planit.graph.stages import Edge, EdgeKind, Graph, Stage
-from planit.nodes import Chain, Node, Parallel, Resources, Task
+from planit.graph.packing import spread
+from planit.graph.stages import Edge, EdgeKind, Graph, PackedSteps, Stage
+from planit.nodes import Chain, Node, Packed, Parallel, Resources, Task
+from planit.nodes.packed import unpacked
 
+_NO_LIMIT = 10**9
 DEFAULT_MAX_ARRAY_SIZE = 1001  # slurm.conf manual, "MaxArraySize": the highest index plus one
 
 
@@ -36,7 +40,7 @@ class _Exit:
 
 @dataclass
 class _Lowering:
-    resources_of: Callable[[Task], Resources]
+    resources_of: Callable[[Any], Resources]
     key_of: Callable[[Task], str]
     max_array_size: Callable[[str | None], int]
     cluster_name: Callable[[str | None], str | None]
@@ -50,6 +54,8 @@ class _Lowering:
     def single(self, node: Node, entry: tuple[_Exit, ...]) -> tuple[_Exit, ...]:
         if isinstance(node, Task):
             return self.add([node], entry, None, 0)
+        if isinstance(node, Packed):
+            return self.packed(node, entry)
         if isinstance(node, Chain):
             for child in node.children:
                 entry = self.single(child, entry)
@@ -63,6 +69,27 @@ class _Lowering:
             for group in groups:
                 exits += self.group(group, entry)
         return _distinct(exits) if node.children else entry
+
+    def packed(self, node: Packed, entry: tuple[_Exit, ...]) -> tuple[_Exit, ...]:
+        """Lower what a job runs by itself: a stage of all its steps, with their own edges in it."""
+        steps: list[Task] = []
+        parts: list[PackedSteps] = []
+        for job, branches in enumerate(spread(node, self.resources_of)):
+            inner = _Lowering(self.resources_of, self.key_of, lambda _: _NO_LIMIT, lambda _: None)
+            inner.single(branches, ())
+            first = len(parts)
+            for stage in inner.stages:
+                places = tuple(range(len(steps), len(steps) + len(stage.tasks)))
+                edges = tuple(Edge(first + edge.parent, edge.kind) for edge in stage.edges)
+                limit = stage.max_concurrent
+                parts.append(PackedSteps(job, places, stage.resources, edges, limit))
+                steps += stage.tasks
+        if not steps:
+            return entry
+        size = self.max_array_size(self.resources_of(node).cluster)
+        if node.jobs > size:
+            raise PlanError(f"Packed with jobs={node.jobs}: an array has at most {size} tasks")
+        return self.add(steps, entry, None, 0, self.resources_of(node), tuple(parts))
 
     def group(self, nodes: Sequence[Node], entry: tuple[_Exit, ...]) -> tuple[_Exit, ...]:
         """Lower nodes of one shape: as a stack if there are several."""
@@ -110,9 +137,9 @@ class _Lowering:
 
     def cluster_of(self, node: Node) -> str | None:
         """The cluster of the first step in a node."""
-        while node.children:
+        while node.children and not isinstance(node, Packed):
             node = node.children[0]
-        return self.resources_of(node).cluster if isinstance(node, Task) else None
+        return self.resources_of(node).cluster if isinstance(node, Task | Packed) else None
 
     def stacked(
         self, nodes: Sequence[Node], entry: tuple[_Exit, ...], stack: int
@@ -136,9 +163,15 @@ class _Lowering:
         return _distinct(exit_ for part in parts for exit_ in part) if columns else entry
 
     def add(
-        self, tasks: Sequence[Task], entry: tuple[_Exit, ...], stack: int | None, chunk: int
+        self,
+        tasks: Sequence[Task],
+        entry: tuple[_Exit, ...],
+        stack: int | None,
+        chunk: int,
+        job: Resources | None = None,
+        packed: tuple[PackedSteps, ...] = (),
     ) -> tuple[_Exit, ...]:
-        resources = self.resources_of(tasks[0])
+        resources = job or self.resources_of(tasks[0])
         edges = []
         for exit_ in entry:
             aligned = stack is not None and exit_.stack == stack
@@ -152,8 +185,9 @@ class _Lowering:
         number = len(self.stages)
         limits = (self.throttle, resources.options.get("array_parallelism"))
         limit = min((one for one in limits if one is not None), default=None)
-        limit = limit if len(tasks) > 1 else None
-        self.stages.append(Stage(number, tuple(tasks), resources, tuple(edges), limit))
+        jobs = 1 + max(part.job for part in packed) if packed else len(tasks)
+        limit = limit if jobs > 1 else None
+        self.stages.append(Stage(number, tuple(tasks), resources, tuple(edges), limit, packed))
         return (_Exit(number, stack, chunk),)
 
     def refuse_between_clusters(self, parent: Stage, child: Task, resources: Resources) -> None:
@@ -187,6 +221,8 @@ class _Lowering:
         if key not in self.shapes:
             if isinstance(node, Task):
                 text = f"{type(node).__name__}:{self.key_of(node)}"
+            elif isinstance(node, Packed):
+                text = f"Packed#{key}"  # it is an array itself, or may be
             else:
                 inner = ";".join(self.shape(child) for child in node.children)
                 text = f"{'Chain' if isinstance(node, Chain) else 'Parallel'}({inner})"
@@ -197,7 +233,7 @@ class _Lowering:
 
     def stack_cost(self, node: Node) -> int:
         """Sbatch calls of a stack of any number of nodes like `node`."""
-        if isinstance(node, Task):
+        if isinstance(node, Task | Packed):
             return 1
         return sum(self.stack_cost(child) for child in node.children)
 
@@ -205,7 +241,7 @@ class _Lowering:
         """Sbatch calls of `node` alone."""
         key = id(node)
         if key not in self.costs:
-            if isinstance(node, Task):
+            if isinstance(node, Task | Packed):
                 cost = 1
             elif isinstance(node, Parallel):
                 alike: dict[str, list[Node]] = {}
@@ -228,9 +264,10 @@ def _distinct(exits: Iterable[_Exit]) -> tuple[_Exit, ...]:
 def lower(
     root: Node,
     *,
-    resources_of: Callable[[Task], Resources] = lambda task: task.resources,
+    resources_of: Callable[[Any], Resources] = lambda node: node.resources,
     key_of: Callable[[Task], str] | None = None,
     stack: bool = True,
+    packs: bool = True,
     cluster_name: Callable[[str | None], str | None] = lambda cluster: cluster,
     max_array_size: Callable[[str | None], int] = lambda cluster: DEFAULT_MAX_ARRAY_SIZE,
 ) -> Graph:
@@ -238,9 +275,11 @@ def lower(
 
     Args:
         root: the tree.
-        resources_of: the parameters that a step is really submitted with; by default its own.
+        resources_of: the parameters that a step (or a packed job) is really submitted with; by
+            default its own.
         key_of: equal for steps that may share an array; by default their parameters decide.
         stack: whether branches of one shape become arrays; otherwise every step is a single job.
+        packs: whether a Packed is a job of its own; otherwise it is just what it holds.
         cluster_name: what a cluster is really called; None is the default one.
         max_array_size: how many tasks one array may have, by cluster (None: the default one).
 
@@ -255,7 +294,7 @@ def lower(
         stack,
     )
     try:
-        lowering.single(root, ())
+        lowering.single(root if packs else unpacked(root), ())
     except RecursionError:
         raise PlanError(
             "the plan is nested too deeply", hint="flatten Chains that stand in Chains"

@@ -6,14 +6,14 @@ steps that are named to be joined run once after every branch.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import PurePath
 from typing import Any
 
 from planit.errors import PlanError, suggest
-from planit.nodes import Chain, Command, Group, HydraApp, Node, Parallel, Step, Task
+from planit.nodes import Chain, Command, Group, HydraApp, Node, Packed, Parallel, Step, Task
 from planit.nodes.arguments import Structured, Unbuilt
 from planit.nodes.functions import dotted_path
 from planit.nodes.step_folder import StepFolder
@@ -53,6 +53,7 @@ def merge(
     share: bool = True,
     join: Collection[str] = (),
     max_concurrent: int | None = None,
+    packed: Callable[[Parallel], Node] = lambda branches: branches,
 ) -> Node:
     """One tree for all branches.
 
@@ -62,6 +63,7 @@ def merge(
         join: names of trailing steps that run once, after every branch.
         max_concurrent: the most branches between their first step's start and their last one's
             end at once, without the steps that run once for all.
+        packed: packs the branches, without the steps that run once for all.
 
     Raises:
         PlanError: a step to join is not at the end of every branch, or differs between branches;
@@ -69,7 +71,7 @@ def merge(
     """
     rows = [_Row(branch.values, _sequence(branch.root), branch.hydra) for branch in branches]
     tail = _take_tail(rows, set(join))
-    body = _trie(rows, share=share, max_concurrent=max_concurrent)
+    body = _trie(rows, share=share, max_concurrent=max_concurrent, packed=packed)
     if len(body) == 1 and not tail:
         return body[0]
     return Chain(*body, *tail)
@@ -120,6 +122,7 @@ def _trie(
     share: bool,
     named: Mapping[str, str] | None = None,
     max_concurrent: int | None = None,
+    packed: Callable[[Parallel], Node] = lambda branches: branches,
 ) -> list[Node]:
     """The nodes of these branches, to run one after another.
 
@@ -132,7 +135,10 @@ def _trie(
     if len(groups) == 1 and len(groups[0]) > 1:
         first = groups[0][0].nodes[0]
         shared.append(_renamed(first, named or {}))
-        return shared + _trie(_rest(rows), share=share, named=named, max_concurrent=max_concurrent)
+        rest = _rest(rows)
+        return shared + _trie(
+            rest, share=share, named=named, max_concurrent=max_concurrent, packed=packed
+        )
     children = []
     for group in groups:
         values = group[0].values if len(group) == 1 else _common(group, groups)
@@ -150,7 +156,7 @@ def _trie(
         )
     label = f"{len(rows)} branch{'es' if len(rows) > 1 else ''}"
     label += f" over {swept}" if (swept := _swept(rows)) else ""
-    shared.append(Parallel(*children, max_concurrent=max_concurrent, label=label))
+    shared.append(packed(Parallel(*children, max_concurrent=max_concurrent, label=label)))
     return shared
 
 
@@ -214,6 +220,8 @@ def _key(node: Node) -> Any:
         return ("Command", node.name, node.resources.key, command)
     if isinstance(node, HydraApp):
         return ("HydraApp", node.name, node.resources.key, node.app, node.script, node.overrides)
+    if isinstance(node, Packed):
+        return ("Packed", node.resources.key, node.jobs, _key(node.node))
     limit = node.max_concurrent if isinstance(node, Parallel) else None
     kind = "Chain" if isinstance(node, Chain) else "Parallel"
     return (kind, limit, tuple(_key(child) for child in node.children))

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,10 +26,14 @@ _TIMEOUT_S = 30.0
 _MAX_NAMED = 500  # jobs in one call
 
 
-def cancel_dependents(place: Place) -> None:
-    """Cancel the jobs behind a step that failed, in its own submission and in later ones."""
+def cancel_dependents(place: Place, tasks: Collection[int] = ()) -> None:
+    """Cancel the jobs behind a step that failed, in its own submission and in later ones.
+
+    `tasks` are those of a packed job that did not succeed, by their places in the stage.
+    """
     by_cluster: dict[str | None, list[str]] = {}
-    for job in dependents(place.run_path, place.submission, place.stage, place.index or 0):
+    failed = tasks or [place.index or 0]
+    for job in dependents(place.run_path, place.submission, place.stage, failed):
         by_cluster.setdefault(job.cluster, []).append(job.job_id)
     for cluster, ids in by_cluster.items():
         for start in range(0, len(ids), _MAX_NAMED):
@@ -88,9 +92,11 @@ class _Reached:
         return self.whole or bool(self.tasks)
 
 
-def dependents(run_path: Path, submission: int, stage: int, index: int) -> Iterator[JobRef]:
-    """The jobs (arrays as a whole, or their tasks) that wait for a task, directly or not."""
-    reached: dict[tuple[int, int], _Reached] = {(submission, stage): _Reached({index})}
+def dependents(
+    run_path: Path, submission: int, stage: int, tasks: Collection[int]
+) -> Iterator[JobRef]:
+    """The jobs (arrays as a whole, or their tasks) that wait for tasks, directly or not."""
+    reached: dict[tuple[int, int], _Reached] = {(submission, stage): _Reached(set(tasks))}
     for one in stage_dirs(run_path):  # an edge points to an earlier one
         key = (one.submission, one.number)
         if key <= (submission, stage):

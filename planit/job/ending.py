@@ -30,7 +30,12 @@ _SIGNALLED = 128  # a shell's exit code for a process that signal n ended is 128
 
 
 def end_step(
-    files: TaskFiles, restart: int, code: int, *, job: str | None = None
+    files: TaskFiles,
+    restart: int,
+    code: int,
+    *,
+    job: str | None = None,
+    ended_by: StepError | None = None,
 ) -> tuple[Outcome, int]:
     """Write the end marker of an attempt whose processes have ended.
 
@@ -39,6 +44,7 @@ def end_step(
         restart: which attempt.
         code: exit code of the process, or of what started its ranks; 128 + n for signal n.
         job: the job's id, where the environment does not say it.
+        ended_by: why whoever waited for the processes has ended them, if they did.
 
     Returns:
         The outcome, and the exit code that the job must end with; 0 only for "succeeded".
@@ -53,6 +59,8 @@ def end_step(
         verdict = _without_start(code, told) if line is None else _failed(*line, code)
     if verdict.outcome is Outcome.TERMINATED and restart == 0:  # later, the log has older lines
         verdict = _rank_without_report(files, reports) or verdict
+    if ended_by is not None and verdict.outcome in (Outcome.TERMINATED, Outcome.KILLED):
+        verdict = replace(verdict, error=ended_by)
     now = time.time()
     first = reports.get(0)
     if first is not None and verdict is first and now - (first.ended or 0) < _LATE_S:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ class Place:
         run_path: the run directory.
         submission, stage: where it stands in the run.
         index: the array index, or None for a single job.
-        name: the step's name.
+        name: the step's name; "" for a packed job.
         job: the job's (or the whole array's) id, and the cluster that it runs on.
     """
 
@@ -69,7 +69,7 @@ class Place:
             submission=int(os.environ["PLANIT_SUBMISSION"]),
             stage=int(os.environ["PLANIT_STAGE"]),
             index=None if index is None else int(index),
-            name=os.environ["PLANIT_STEP"],
+            name=os.environ.get("PLANIT_STEP", ""),  # a packed job has many
             job=JobRef(
                 os.environ.get("SLURM_CLUSTER_NAME"), array or os.environ.get("SLURM_JOB_ID", "")
             ),
@@ -116,9 +116,14 @@ def _check_ticket(place: Place, limit: float) -> None:
     same_cluster = of_record is None or of_record.cluster in (None, place.job.cluster)
     if of_record is None or of_record.job_id != place.job.job_id or not same_cluster:
         raise NotOfRecordError(f"the job of this step is {of_record}, and this is {place.job}")
-    later = place.submission + 1
-    while (newer := tickets.read(place.run_path, later)) is not None:
-        if newer.revoked is None and place.name in newer.steps:
+    refuse_resubmitted(place.run_path, place.submission, [place.name])
+
+
+def refuse_resubmitted(run_path: Path, submission: int, names: Collection[str]) -> None:
+    """Raise NotOfRecordError if a later submission has one of these steps."""
+    later = submission + 1
+    while (newer := tickets.read(run_path, later)) is not None:
+        if newer.revoked is None and any(name in newer.steps for name in names):
             raise NotOfRecordError(f"the step was submitted again, in submission {later}")
         later += 1
 

@@ -3,6 +3,7 @@
 from planit.nodes.command_step import Command
 from planit.nodes.functions import Function
 from planit.nodes.hydra_app import HydraApp
+from planit.nodes.packed import Packed
 from planit.nodes.resources import Resources
 from planit.nodes.slurm_args import MailType, SlurmArgs, SlurmSpec
 from planit.nodes.sweep import Sweep
@@ -27,6 +28,7 @@ __all__ = [
     "MailType",
     "Node",
     "Origin",
+    "Packed",
     "Parallel",
     "Resources",
     "SlurmArgs",

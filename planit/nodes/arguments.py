@@ -20,7 +20,7 @@ FOLDER_HINT = (
     'put both in a Chain, and pass the first one\'s folder: step.dir / "model.pt", or in YAML'
     " ${dir:STEP}/model.pt"
 )
-_NODES = tuple(f"planit.{name}" for name in (*_LEAVES, "Chain", "Parallel"))
+_NODES = tuple(f"planit.{name}" for name in (*_LEAVES, "Chain", "Parallel", "Packed"))
 
 
 class Structured(dict[str, Any]):

@@ -270,7 +270,7 @@ def not_a_node_hint(value: Any, parent: str) -> str:
         return f"unpack the list: {parent}(*nodes)"
     if isinstance(value, type):
         return f"make one: {value.__name__}(...)"
-    return "a node is a Step, Command, HydraApp, Chain, Parallel or Sweep"
+    return "a node is a Step, Command, HydraApp, Chain, Parallel, Sweep or Packed"
 
 
 def in_step(name: str, error: PlanError) -> PlanError:

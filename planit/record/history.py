@@ -39,6 +39,9 @@ class Placement:
     Attributes:
         parents: the steps of the submission that must succeed before it.
         lane: those that must end before it, well or not, as only so many run at once.
+        index: the task of the job array, or None.
+        task: its place in the stage, by which its record and log are found.
+        packed: the parameters of its job, if that runs other steps too.
     """
 
     submission: int
@@ -49,6 +52,8 @@ class Placement:
     parents: tuple[str, ...]
     options: dict[str, Any]
     lane: tuple[str, ...] = ()
+    task: int = 0
+    packed: dict[str, Any] | None = None
 
     @property
     def key(self) -> str | None:
@@ -181,7 +186,8 @@ def leaves(tree: dict[str, Any]) -> Iterator[Leaf]:
 
 def _fits(stage: SubmittedStage, steps: Collection[str]) -> bool:
     """Whether a stage holds steps of the plan, with a wall time."""
-    return _is_wall_time(stage.options.get("time")) and all(name in steps for name in stage.tasks)
+    times = [stage.options.get("time"), *(part.options.get("time") for part in stage.packed)]
+    return all(map(_is_wall_time, times)) and all(name in steps for name in stage.tasks)
 
 
 def _is_wall_time(value: Any) -> bool:
@@ -191,19 +197,20 @@ def _is_wall_time(value: Any) -> bool:
         return False
 
 
-def functions(tree: dict[str, Any]) -> Iterator[str]:
-    """The dotted paths of the functions in a manifest's tree, each once; not of its scripts."""
+def functions(tree: dict[str, Any], steps: Collection[str]) -> Iterator[str]:
+    """The dotted paths of the functions of these steps, each once; not of scripts."""
     seen: set[str] = set()
-    for leaf in leaves_of(tree):
+    for leaf in (leaf for leaf in leaves_of(tree) if leaf["name"] in steps):
         path = leaf.get("func") or leaf.get("app")
         if isinstance(path, str) and path not in seen and "<" not in path:
             seen.add(path)
             yield path
 
 
-def has_program(tree: dict[str, Any]) -> bool:
-    """Whether a step of a manifest's tree is a Hydra program."""
-    return any(leaf.get("kind") == "HydraApp" for leaf in leaves_of(tree))
+def has_program(tree: dict[str, Any], steps: Collection[str]) -> bool:
+    """Whether one of these steps in a manifest's tree is a Hydra program."""
+    found = (leaf for leaf in leaves_of(tree) if leaf["name"] in steps)
+    return any(leaf.get("kind") == "HydraApp" for leaf in found)
 
 
 def _apply(history: History, event: dict[str, Any]) -> None:
@@ -231,10 +238,12 @@ def _place(history: History, number: int, stages: list[SubmittedStage]) -> None:
         job = history.jobs.get((number, stage.number))
         shared = tuple(whole)
         lane = tuple(n for kind, p in stage.edges if kind == "afterany" for n in names[p])
+        own = _inside(stage, shared, lane) if stage.packed else []
         for index, name in enumerate(stage.tasks):
             parents = shared + tuple(tasks[index] for tasks in aligned)
+            inside = own[index] if own else _Inside(index, stage.options, parents, lane)
             if number == 1:
-                history.parents[name] = parents
+                history.parents[name] = inside.parents
             history.places.setdefault(name, []).append((number, stage.number, index))
             if number in history.aborted and name in history.placements:
                 continue  # what was taken back leaves the state that it had before
@@ -243,8 +252,41 @@ def _place(history: History, number: int, stages: list[SubmittedStage]) -> None:
                 stage=stage.number,
                 cluster=(job.cluster if job else None) or stage.cluster,
                 job=job,
-                index=index if stage.array else None,
-                parents=parents,
-                options=stage.options,
-                lane=lane,
+                index=inside.task if stage.array else None,
+                parents=inside.parents,
+                options=inside.options,
+                lane=inside.lane,
+                task=index,
+                packed=stage.options if stage.packed else None,
             )
+
+
+class _Inside(NamedTuple):
+    """A step of a stage: the task of the job array that runs it, and what it waits for."""
+
+    task: int
+    options: dict[str, Any]
+    parents: tuple[str, ...]
+    lane: tuple[str, ...]
+
+
+def _inside(stage: SubmittedStage, shared: tuple[str, ...], lane: tuple[str, ...]) -> list[_Inside]:
+    """The steps of a packed stage, by their place in it.
+
+    Args:
+        stage: the stage.
+        shared: what the whole of it waits for.
+        lane: whose end the whole of it waits for.
+    """
+    found: dict[int, _Inside] = {}
+    for part in stage.packed:
+        names = [[stage.tasks[i] for i in stage.packed[parent].tasks] for _, parent in part.edges]
+        kinds = [kind for kind, _ in part.edges]
+        edges = list(zip(kinds, names, strict=True))
+        whole = tuple(n for kind, some in edges if kind == "afterok" for n in some)
+        aligned = [some for kind, some in edges if kind == "aftercorr"]
+        own_lane = lane + tuple(n for kind, some in edges if kind == "afterany" for n in some)
+        for at, index in enumerate(part.tasks):
+            parents = whole + tuple(some[at] for some in aligned)
+            found[index] = _Inside(part.job, part.options, parents or shared, own_lane)
+    return [found[index] for index in range(len(stage.tasks))]

@@ -32,7 +32,7 @@ def main_log(run: RunDir, history: History, name: str) -> Path | None:
     place = history.placements.get(name)
     if place is None or place.key is None:
         return None
-    return TaskFiles(run.path, place.submission, place.stage, place.index or 0).log()
+    return TaskFiles(run.path, place.submission, place.stage, place.task).log()
 
 
 def log_files(run: RunDir, history: History, leaf: Leaf) -> list[Path]:
@@ -43,7 +43,7 @@ def log_files(run: RunDir, history: History, leaf: Leaf) -> list[Path]:
     place = history.placements.get(leaf.name)
     if place is None or place.key is None:
         return []
-    return TaskFiles(run.path, place.submission, place.stage, place.index or 0).logs()
+    return TaskFiles(run.path, place.submission, place.stage, place.task).logs()
 
 
 def older_logs(run: RunDir, history: History, leaf: Leaf) -> list[Path]:

@@ -21,6 +21,7 @@ from planit.nodes import (
     HydraApp,
     Node,
     Origin,
+    Packed,
     Parallel,
     Step,
     Task,
@@ -29,7 +30,7 @@ from planit.nodes import (
 from planit.nodes.arguments import Unbuilt, targets
 from planit.nodes.functions import dotted_path, is_dotted_path
 from planit.nodes.tree import bottom_up
-from planit.record.manifest_tree import leaves_of
+from planit.record.manifest_tree import leaves_of, packed_jobs
 from planit.record.plain_data import plain_data
 
 _PACKAGES = ("planit-slurm", "submitit", "hydra-core", "omegaconf", "cloudpickle")
@@ -94,11 +95,19 @@ def _tree(root: Node, leaf_of: Callable[[Task], dict[str, Any]]) -> dict[str, An
 
 def _group(node: Node, children: list[dict[str, Any]]) -> dict[str, Any]:
     group: dict[str, Any] = {"kind": "Chain" if isinstance(node, Chain) else "Parallel"}
+    if isinstance(node, Packed):
+        group = {"kind": "Packed", "slurm": node.resources.options, "jobs": node.jobs}
+        if node.origin is not None:
+            group["origin"] = _origin(node.origin)
     if isinstance(node, Group) and node.label is not None:
         group["label"] = node.label
     if isinstance(node, Parallel) and node.max_concurrent is not None:
         group["max_concurrent"] = node.max_concurrent
     return {**group, "children": children}
+
+
+def _origin(origin: Origin) -> dict[str, Any]:
+    return {key: item for key, item in vars(origin).items() if item}
 
 
 def _leaf(task: Task, slug: str) -> dict[str, Any]:
@@ -113,7 +122,7 @@ def _leaf(task: Task, slug: str) -> dict[str, Any]:
     if task.values:
         leaf["values"] = {key: _swept(value) for key, value in task.values.items()}
     if task.origin is not None:
-        leaf["origin"] = {key: item for key, item in vars(task.origin).items() if item}
+        leaf["origin"] = _origin(task.origin)
     if isinstance(task, Step):
         leaf["func"] = dotted_path(task.func) or _short(task.func)
         leaf["args"] = [_short(value) for value in task.args]
@@ -174,6 +183,14 @@ def origins(tree: Mapping[str, Any]) -> dict[str, Origin]:
         if "origin" in leaf
         else Origin(leaf.get("base", leaf["name"]), "slurm")
         for leaf in leaves_of(tree)
+    }
+
+
+def packed_origins(tree: Mapping[str, Any]) -> dict[str, Origin]:
+    """The same for the jobs of what is packed, by the keys that `packed_jobs` gives them."""
+    return {
+        key: Origin(**job["origin"]) if "origin" in job else Origin(None, "slurm")
+        for key, job in packed_jobs(tree)
     }
 
 

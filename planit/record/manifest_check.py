@@ -40,8 +40,16 @@ def _tree(root: Any, wrong_in: Callable[[Mapping[str, Any]], Iterator[str]]) -> 
 
 
 def _group(node: Mapping[str, Any]) -> str | None:
-    if node.get("kind") not in ("Chain", "Parallel") or not isinstance(node["children"], list):
-        return "a group of its tree is neither a Chain nor a Parallel of nodes"
+    if node.get("kind") not in ("Chain", "Parallel", "Packed") or not isinstance(
+        node["children"], list
+    ):
+        return "a group of its tree is neither a Chain nor a Parallel or Packed of nodes"
+    if node["kind"] == "Packed":
+        jobs, slurm = fields.whole(node, "jobs") or 0, node.get("slurm")
+        if not isinstance(slurm, dict) or jobs < 1 or len(node["children"]) != 1:
+            return "a Packed of its tree has no SLURM arguments, jobs or node"
+        if "origin" in node and not _is_origin(node["origin"]):
+            return "a Packed of its tree has an origin that is none"
     if not isinstance(node.get("label", ""), str):
         return "the label of a group is not text"
     if "max_concurrent" in node and (fields.whole(node, "max_concurrent") or 0) < 1:

@@ -27,3 +27,20 @@ def leaves_of(tree: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
             stack.extend(reversed(node["children"]))
         else:
             yield node
+
+
+def packed_jobs(tree: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """What is packed in jobs, each with a key that no step has as its name."""
+    stack = [tree]
+    while stack:
+        node = stack.pop()
+        if node.get("kind") == "Packed":
+            if (first := next(leaves_of(node), None)) is not None:
+                yield key_of_job(first["name"]), node
+        else:
+            stack.extend(reversed(node.get("children", ())))
+
+
+def key_of_job(first: str) -> str:
+    """The key of a packed job, by the name of its first step in the plan."""
+    return f"\0{first}"

@@ -12,6 +12,12 @@ from typing import Any, NamedTuple
 
 from planit.record import fields
 
+TIME_LIMIT = "TimeLimit"
+"""The type of error of a step that its own time limit ended."""
+
+JOB_ENDED = "JobEnded"
+"""The type of error of a step that ended because the job that it is packed in did."""
+
 
 class Outcome(enum.StrEnum):
     """How an attempt at a step ended."""

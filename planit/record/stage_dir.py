@@ -5,6 +5,7 @@
     script.sh    what sbatch takes
     tasks        line i: slug and name of task i, with a tab between them
     calls        the pickled calls of the tasks (see `planit.record.call_file`)
+    packed.log   what a packed job writes besides its steps; of an array packed.<job>.log
     after.json   the steps that must have succeeded before a task may run
 
 Beside them each task leaves its record and its log (see `planit.record.task_files`).
@@ -74,6 +75,10 @@ class StageDir:
     @property
     def script(self) -> Path:
         return self.path / _SCRIPT
+
+    def packed_log(self, job: str | None) -> Path:
+        """What a packed job itself writes; `job` is its place in the array, or a pattern for it."""
+        return self.path / ("packed.log" if job is None else f"packed.{job}.log")
 
     @property
     def tasks_file(self) -> Path:

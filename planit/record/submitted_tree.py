@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from planit.nodes import Chain, Node, Parallel, Resources, Task
+from planit.nodes.packed import packed_in
+from planit.record.manifest_tree import key_of_job, leaves_of
 
 
 class SubmittedStep(Task):
@@ -33,25 +35,38 @@ class SubmittedStep(Task):
 
 
 def submitted_tree(
-    tree: Mapping[str, Any], resources: Mapping[str, Resources], keep: Collection[str]
+    tree: Mapping[str, Any],
+    resources: Mapping[str, Resources],
+    keep: Collection[str],
 ) -> Node:
     """The tree with only the steps in `keep`; groups that become empty are left out.
 
     What stood before a left-out step and what stood behind it become neighbours, which is right
     for a step that is done.
+
+    Args:
+        tree: the tree of the manifest.
+        resources: the parameters of each step, and of each packed job (see `key_of_job`).
+        keep: the steps that are kept.
     """
     found = _kept(tree, resources, set(keep))
     return found if found is not None else Chain()
 
 
 def _kept(
-    tree: Mapping[str, Any], resources: Mapping[str, Resources], keep: set[str]
+    tree: Mapping[str, Any],
+    resources: Mapping[str, Resources],
+    keep: set[str],
 ) -> Node | None:
     if "children" not in tree:
         name = tree["name"]
         return SubmittedStep(tree, resources[name]) if name in keep else None
     children = [_kept(child, resources, keep) for child in tree["children"]]
     nodes = [child for child in children if child is not None]
+    if tree["kind"] == "Packed" and nodes:
+        spreads = isinstance(nodes[0], Parallel)  # of which several branches are left
+        job = resources[key_of_job(next(leaves_of(tree))["name"])]
+        return packed_in(job, nodes[0], tree["jobs"] if spreads else 1)
     if len(nodes) < 2:
         return nodes[0] if nodes else None
     if tree["kind"] == "Chain":

@@ -20,6 +20,7 @@ from planit.record.records import RunRecords
 from planit.record.run_dir import RunDir
 from planit.status.cache import CachedStates
 from planit.status.evidence import Answer, Evidence
+from planit.status.packed_steps import in_packed_job
 from planit.status.states import StepStatus, printable
 
 _Wanted = Mapping[str | None, set[str]]
@@ -168,10 +169,16 @@ def _evidence(
     if aborted is None and place.job is not None:
         answer, view = answers.about(place)
     started, end = newest
-    waits = view is not None and view.state == "PENDING"
+    waits = view is not None and view.state == "PENDING"  # a packed step's job, so far
     if not waits and end is None:  # it may have ended since the markers were read
         tries = records.again(leaf.name, tries)
         started, end = _newest(place, tries)
+    if place.packed is not None and view is not None:
+        stage = run.stage_dir(place.submission, place.stage)
+        log = stage.packed_log(None if place.index is None else str(place.index))
+        view = in_packed_job(
+            view, tries, started=started, end=end, at=at, log=str(log.relative_to(run.path))
+        )
     since = cache.missing_since(leaf.name, place) if answer is Answer.UNKNOWN else None
     found = Evidence(
         starts=tries.count,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from planit.record.markers import EndMarker, Outcome
+from planit.record.markers import JOB_ENDED, TIME_LIMIT, EndMarker, Outcome
 from planit.status.evidence import Answer, Evidence
 from planit.status.states import State, printable
 
@@ -187,7 +187,10 @@ def _last_state(e: Evidence) -> State:
 
 
 # Types of errors whose texts are planit's own, and say all.
-_OWN_TEXTS = ("Blocked", "CommandFailedError", "EndedEarly", "Killed", "Terminated", "Unwritten")
+_OWN_TEXTS = (
+    "Blocked", "CommandFailedError", "EndedEarly", JOB_ENDED, "Killed", "Terminated", TIME_LIMIT,
+    "Unwritten",
+)  # fmt: skip
 
 
 def _error_line(end: EndMarker | None) -> str:

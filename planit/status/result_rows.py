@@ -122,7 +122,7 @@ class _Reader:
         result, is_pickled = None, False
         if own.state is State.DONE and leaf.name in self._history.placements:
             place = self._history.placements[leaf.name]
-            where = (place.submission, place.stage, place.index or 0)
+            where = (place.submission, place.stage, place.task)
             result, is_pickled = self._records.result(where)
         return StepResult(leaf.name, leaf.values, own.state, result, own.elapsed_s, is_pickled)
 

@@ -59,6 +59,7 @@ def cancel(run: RunDir, backend: Backend, names: Collection[str] = ()) -> Cancel
         chosen = history.behind(names) if names else {leaf.name for leaf in history.leaves}
         status = run_status(run, backend.client, history=history, ask_all=True)
         open_steps = [s.name for s in status.steps if s.name in chosen and _is_open(s, history)]
+        refuse_part_of_packed(history, status, open_steps)
         left = _cancel(run, backend, history, status, open_steps)
         refuse_left(left)
         ended = [s.name for s in status.steps if s.name in chosen and s.name not in open_steps]
@@ -100,6 +101,33 @@ def _is_open(step: StepStatus, history: History) -> bool:
     return step.job is not None and (step.queued or not step.state.is_final)
 
 
+def refuse_part_of_packed(
+    history: History, status: RunStatus, names: Collection[str], verb: str = "cancel"
+) -> None:
+    """Raise RunError if a job of these steps has other packed steps in it that have not ended.
+
+    Slurm can only cancel the whole of it.
+    """
+    wanted = set(names)
+    jobs: dict[tuple[str | None, str | None], str] = {}
+    for name in names:
+        place = history.placements.get(name)
+        if place is not None and place.packed is not None:
+            jobs[place.cluster, place.key] = name
+    for step in status.steps:
+        if step.state.is_final or step.name in wanted:
+            continue
+        place = history.placements.get(step.name)
+        if place is None or place.packed is None or (place.cluster, place.key) not in jobs:
+            continue
+        name = jobs[place.cluster, place.key]
+        raise RunError(
+            f"cannot {verb} step {name!r}: it is packed in job {place.key} with {step.name!r},"
+            f" which is {step.state}",
+            hint="planit cancel, without a step, cancels the run; or wait until the job has ended",
+        )
+
+
 def refuse_unknown(history: History, names: Collection[str]) -> None:
     """Raise RunError for a name that is not a step of the run."""
     steps = dict.fromkeys(leaf.name for leaf in history.leaves)
@@ -125,7 +153,7 @@ def jobs_of(history: History, status: RunStatus, names: Collection[str]) -> list
     jobs: list[JobRef] = []
     for job, places in tasks.items():
         if job in spared:
-            jobs += [JobRef(job.cluster, str(place.key)) for place in places]
+            jobs += dict.fromkeys(JobRef(job.cluster, str(place.key)) for place in places)
         else:
             jobs.append(job)
     return jobs

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from planit.backends.base import Dependency
-from planit.graph import EdgeKind, Graph
+from planit.graph import EdgeKind, Graph, Stage
 from planit.record.history import History
 from planit.record.jobs import JobRef
 from planit.record.stage_dir import Needed
@@ -41,11 +41,14 @@ def live_parents(
 def live_dependencies(
     graph: Graph, live: Mapping[str, tuple[str, ...]], history: History
 ) -> dict[int, list[Dependency]]:
-    """Steps of one stage wait for the same live jobs: that is a part of their key."""
+    """Steps of one stage wait for the same live jobs: that is a part of their key.
+
+    A packed stage waits for what any of its steps waits for.
+    """
     return {
         stage.number: [
             Dependency(EdgeKind.AFTEROK, JobRef(place.cluster, str(place.key)))
-            for place in (history.placements[name] for name in live[stage.tasks[0].name])
+            for place in (history.placements[name] for name in _live_before(stage, live))
         ]
         for stage in graph.stages
     }
@@ -57,9 +60,15 @@ def live_needed(
     """The same for the jobs themselves, which check the record before they run."""
     return {
         stage.number: [
-            Needed(name, place.submission, place.stage, place.index or 0)
-            for name in live[stage.tasks[0].name]
+            Needed(name, place.submission, place.stage, place.task)
+            for name in _live_before(stage, live)
             if (place := history.placements[name])
         ]
         for stage in graph.stages
     }
+
+
+def _live_before(stage: Stage, live: Mapping[str, tuple[str, ...]]) -> Iterable[str]:
+    if not stage.packed:
+        return live[stage.tasks[0].name]
+    return dict.fromkeys(name for task in stage.tasks for name in live[task.name])

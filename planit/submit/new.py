@@ -17,7 +17,7 @@ from planit.errors import StorageError
 from planit.graph import Graph, Part, lower, to_run
 from planit.job.call import Call, calls_of
 from planit.job.hydra.hydra_config import of_this_process
-from planit.nodes import Node, Resources, Task, check_unique_names, tasks
+from planit.nodes import Node, Packed, Resources, Task, check_unique_names, tasks
 from planit.nodes.flags import on_top
 from planit.record import run_bases
 from planit.record.bulk import uncollected
@@ -165,14 +165,20 @@ def stages_of(root: Node, defaults: Mapping[str, Any], backend: Backend) -> Grap
         resources_of=merged_with(defaults, backend),
         cluster_name=backend.cluster_name,
         max_array_size=backend.max_array_size,
+        packs=backend.packs,
     )
 
 
-def merged_with(defaults: Mapping[str, Any], backend: Backend) -> Callable[[Task], Resources]:
-    """A step's parameters on top of `defaults`; equal parameters give the same object."""
+def merged_with(
+    defaults: Mapping[str, Any], backend: Backend
+) -> Callable[[Task | Packed], Resources]:
+    """The parameters of a step, or a packed job, on top of `defaults`.
+
+    Equal parameters give the same object.
+    """
     cache: dict[str, Resources] = {}
 
-    def merged(task: Task) -> Resources:
+    def merged(task: Task | Packed) -> Resources:
         key = task.resources.key
         if key not in cache:
             options = on_top(defaults, task.resources.options)
@@ -280,9 +286,16 @@ class StepJobs(Sequence[StepJob]):
             )
             ranks = self._backend.ranks(stage)
             for index, task in enumerate(stage.tasks):
-                own = JobRef(ref.cluster, f"{ref.job_id}_{index}") if stage.is_array else ref
+                at = stage.array_index(index)
+                own = ref if at is None else JobRef(ref.cluster, f"{ref.job_id}_{at}")
                 files = TaskFiles(written.run.path, written.submission, stage.number, index)
                 jobs[task.name] = StepJob(
-                    files, own, watcher, name=task.name, script=script, ranks=ranks
+                    files,
+                    own,
+                    watcher,
+                    name=task.name,
+                    script=script,
+                    ranks=ranks,
+                    packed=bool(stage.packed),
                 )
         return [jobs[name] for name in self._names]

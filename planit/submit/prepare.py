@@ -20,7 +20,7 @@ from planit.record.files import write_new
 from planit.record.frozen_code import CodeUsed
 from planit.record.run_dir import RunDir
 from planit.record.stage_dir import After, Needed
-from planit.record.submissions import SubmittedStage
+from planit.record.submissions import SubmittedPart, SubmittedStage
 from planit.record.umask import current_umask
 
 
@@ -49,8 +49,9 @@ def refuse_large(pickled: Iterable[PickledCalls], limit_gb: float) -> None:
 
 def limits_of(stage: Stage, max_requeues: int) -> Limits:
     """What a step of the stage that can save itself may take."""
-    requeues = stage.resources.options.get("max_requeues", max_requeues)
-    return Limits(whole_minutes(stage.resources.time), int(requeues))
+    each = [part.resources for part in stage.packed] or [stage.resources]
+    requeues = min(one.options.get("max_requeues", max_requeues) for one in each)
+    return Limits(whole_minutes(min(one.time for one in each)), int(requeues))
 
 
 def write_context(run: RunDir, submission: int, code: CodeUsed, backend: Mapping[str, Any]) -> None:
@@ -108,6 +109,16 @@ def write_submission(
             options=stage.resources.options,
             max_concurrent=stage.max_concurrent,
             checkpoints=written.checkpoints,
+            packed=[
+                SubmittedPart(
+                    part.job,
+                    part.tasks,
+                    [(edge.kind.value, edge.parent) for edge in part.edges],
+                    part.resources.options,
+                    part.max_concurrent,
+                )
+                for part in stage.packed
+            ],
         )
         for written in stages
         for stage in (written.stage,)

@@ -111,7 +111,7 @@ class RecordedCalls:
         if key not in self._files:
             opened = open_calls(self._opened, *key)
             self._files[key] = CallFile(self._stack.enter_context(opened))
-        return self._files[key], place.index or 0
+        return self._files[key], place.task
 
 
 def composed_text_of(run: RunDir, name: str) -> str | None:

@@ -29,12 +29,12 @@ from planit.record.files import told_of
 from planit.record.frozen_code import CodeUsed
 from planit.record.history import History
 from planit.record.lock import RunLock
-from planit.record.manifest_tree import leaves_of
+from planit.record.manifest_tree import leaves_of, packed_jobs
 from planit.record.run_dir import CHECKPOINT, RunDir
 from planit.record.submitted_tree import SubmittedStep, submitted_tree
 from planit.status.run_status import run_status
 from planit.status.states import RunStatus
-from planit.submit.cancellation import jobs_of
+from planit.submit.cancellation import jobs_of, refuse_part_of_packed
 from planit.submit.decisions import ResumeDecision, decide, rerun_of
 from planit.submit.freezing import freeze
 from planit.submit.interrupted import clear_strays, finish_interrupted, refuse_unreadable
@@ -114,6 +114,7 @@ class Resume:
             decisions = decide(history, status, self.start_from, self.only)
             rerun = rerun_of(decisions)
             self._refuse_without_effect(rerun)
+            refuse_part_of_packed(history, status, rerun, "rerun")
             if rerun:
                 with ExitStack() as stack:
                     self._submit(history, status, rerun, self._recorded(history, stack))
@@ -221,6 +222,7 @@ class Resume:
             key_of=lambda task: f"{resources[task.name].key} {task.launches} {live[task.name]}",
             cluster_name=self.backend.cluster_name,
             max_array_size=self.backend.max_array_size,
+            packs=self.backend.packs,
         )
         self.backend.check(graph, self.run.path)
         new = self._new_calls(recorded, rerun)
@@ -258,6 +260,7 @@ class Resume:
         if lost := [name for name in names if name not in history.placements]:
             raise RunError(f"there is no record of how step {lost[0]!r} was submitted")
         now = {name: Resources(history.placements[name].options) for name in names}
+        now |= self._packed_jobs(history, now)
         if self.edit is None or not now:
             return now
         new = self.edit(now)
@@ -265,6 +268,17 @@ class Resume:
             if name not in now:
                 raise RunError(f"step {name!r} is not rerun", hint=suggest(name, now))
         return now | {name: on_default_cluster(new[name], self.backend) for name in new}
+
+    def _packed_jobs(self, history: History, steps: Collection[str]) -> dict[str, Resources]:
+        """The parameters of the jobs that steps are packed in, by their keys in the manifest."""
+        found: dict[str, Resources] = {}
+        for key, job in packed_jobs(self.run.manifest["tree"]):
+            for leaf in leaves_of(job):
+                if leaf["name"] in steps:
+                    place = history.placements[leaf["name"]]
+                    found[key] = Resources(place.packed or job["slurm"])
+                    break
+        return found
 
 
 def _is_path(func: Any) -> bool:

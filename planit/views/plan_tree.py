@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 from planit.graph import durations
-from planit.nodes import Chain, Group, Node, Parallel, Task
+from planit.nodes import Chain, Group, Node, Packed, Parallel, Task
 from planit.nodes.walltime import clock
 
 _MAX_BRANCHES = 8
@@ -56,6 +56,9 @@ def label(node: Node, duration: timedelta) -> str:
         return f"● {node.name} [{node.resources.time_text}]"
     if not isinstance(node, Group):
         return f"{type(node).__name__} [{clock(duration)}]"
+    if isinstance(node, Packed):
+        several = f" in {node.jobs} jobs" if node.jobs > 1 else ""
+        return f"▣ Packed{several} [{node.resources.time_text}]"
     limit = node.max_concurrent if isinstance(node, Parallel) else None
     at_most = f", at most {limit} at once" if limit is not None else ""
     sign = "▼" if isinstance(node, Chain) else "⇉"

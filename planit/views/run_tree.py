@@ -13,6 +13,7 @@ from planit.status.states import RunStatus, State, StepStatus, printable
 
 JSON_SCHEMA = 1
 _SHOWN_ALONE = 10  # a Parallel of more equal branches than this is summed up
+_SIGNS = {"Chain": "▼", "Packed": "▣"}
 _NAMED = 5  # failures named in a sum
 
 
@@ -79,7 +80,7 @@ def _rows(
         if "children" not in node:
             yield f"{head}● {node['name']}", step_text(states[node["name"]])
             continue
-        sign = "▼" if node["kind"] == "Chain" else "⇉"
+        sign = _SIGNS.get(node["kind"], "⇉")
         yield f"{head}{sign} {printable(node.get('label') or node['kind'])}", ""
         below = indent + ("    " if last else "│   ")
         children = node["children"]

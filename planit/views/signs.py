@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 _PLAIN = str.maketrans(
-    {"└": "`", "├": "|", "│": "|", "─": "-", "▼": "v", "⇉": "=", "●": "*", "…": "..."}
+    {"└": "`", "├": "|", "│": "|", "─": "-", "▼": "v", "▣": "#", "⇉": "=", "●": "*", "…": "..."}
 )
 
 

@@ -104,7 +104,7 @@ BAD: list[tuple[str, str, str | None]] = [
     ("--config-dir nowhere plan=thesis", "--config-dir nowhere: no such folder", None),
     ("plan=thesis sweep.jion=[plot]", "sweep.jion is unknown", "did you mean join?"),
     ("-m plan=thesis lr=1,2 sweep.jion=[plot]", "sweep.jion is unknown", "did you mean join?"),
-    ("-m plan=thesis lr=1,2 +sweep.jion=[plot]", "sweep.jion is unknown", "max_concurrent, share"),
+    ("-m plan=thesis lr=1,2 +sweep.jion=[plot]", "sweep.jion is unknown", "packed, share"),
     # flags
     ("plan=fine --nope", "unrecognized arguments: --nope", "planit --hydra-help"),
     ("plan=fine --multrun", "unrecognized arguments: --multrun", "did you mean --multirun?"),
@@ -134,6 +134,9 @@ BAD: list[tuple[str, str, str | None]] = [
     ("plan=fine,null -m", "the configuration has no plan", None),
     ("plan=thesis slurm=cpu,null -m", "Interpolation key 'slurm' not found", None),
     ("-m plan=fine sweep.max_concurrent=0", "sweep.max_concurrent must be a whole number", None),
+    ("-m plan=fine sweep.packed=3", "sweep.packed must name SLURM arguments", "sweep.packed=cpu"),
+    ("-m plan=fine sweep.packed={slurm_args:cpu,job:4}", "sweep.packed.job is unknown", "jobs"),
+    ("-m plan=fine sweep.packed=cpuu", "unknown SLURM preset 'cpuu'", "did you mean cpu?"),
     ("-m plan=fine sweep.join=[[a]]", "sweep.join must be a list of steps", None),
     # a folder whose name is too long
     (f"submit plan=fine runs_dir={'x' * 300}", "File name too long", None),
@@ -179,7 +182,7 @@ BAD: list[tuple[str, str, str | None]] = [
     ("plan=child_number", "plan.root._args_[1]: a node is expected, not 5", "planit.Chain"),
     ("plan=child_unknown", "plan.root._args_[1]: plan.steps has no step 'b'", "known: a"),
     ("plan=child_other", "plan.root._args_[0]: datetime.date is not a node", "name and slurm_args"),
-    ("plan=child_typo", "planit.Chian is not a node", "Chain and Parallel"),
+    ("plan=child_typo", "planit.Chian is not a node", "Parallel and Packed"),
     ("plan=extra", "plan.rooot is not a part of a plan", "did you mean root?"),
     ("plan=reference", "plan.steps.a.slurm_args: Interpolation key 'cpuu' not found", None),
     ("plan=broken", "broken.yaml, line 4: ", "fix the YAML"),

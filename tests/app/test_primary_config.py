@@ -138,7 +138,7 @@ def test_whatever_the_primary_config_has_what_planit_brings_is_there(files: dict
     for key in set(_BRINGS) - {"defaults", "slurm", "cpu", "backend"}:
         assert key in config, key
     assert config.runs_dir == "planit_runs"
-    assert config.sweep == {"share": True, "join": [], "max_concurrent": None}
+    assert config.sweep == {"share": True, "join": [], "max_concurrent": None, "packed": None}
     assert (config.slurm.partition, config.cpu.partition) == ("gpu_a100", "batch")
     assert config.backend.name == "auto"
     done = planit_here("-m", *words, "slurm=cpu,gpu_a100")

@@ -31,7 +31,7 @@ def run(tmp_path: Path) -> RunDir:
 
 
 def ids(run: RunDir, stage: int, index: int, submission: int = 1) -> list[str]:
-    return [str(job) for job in dependents(run.path, submission, stage, index)]
+    return [str(job) for job in dependents(run.path, submission, stage, [index])]
 
 
 def test_a_task_takes_its_own_branch_and_the_join(run: RunDir) -> None:

@@ -253,7 +253,8 @@ def test_the_functions_of_a_tree_are_named_once() -> None:
         leaf("e", func="m.<locals>.h"),
         leaf("f", func=3),
     )
-    assert sorted(history.functions(tree)) == ["m.f", "m.g"]
+    assert sorted(history.functions(tree, "abcdef")) == ["m.f", "m.g"]
+    assert list(history.functions(tree, "c")) == ["m.g"]
 
 
 # Jobs

@@ -13,7 +13,7 @@ from planit.nodes import Resources
 from planit.record import submissions
 from planit.record.run_dir import RunDir
 from planit.record.stage_dir import After, Needed, StageDir, stage_dirs
-from planit.record.submissions import SubmittedStage
+from planit.record.submissions import SubmittedPart, SubmittedStage
 from planit.record.submitted_tree import SubmittedStep, submitted_tree
 
 PARENT = Needed("p", 1, 4, 2)
@@ -92,8 +92,11 @@ STAGE = SubmittedStage(
 
 def test_stages_come_back_as_they_were_written(run: RunDir) -> None:
     plain = SubmittedStage(1, "m", None, False, ["c"], [])
-    submissions.write(run.path, 1, [plain, STAGE])
-    assert submissions.read(run.path, 1) == [plain, STAGE]
+    first = SubmittedPart(0, [0], [], {"time": "5"})
+    parts = (first, SubmittedPart(0, [1], [("afterok", 0)], {"time": "6"}, 3))
+    packed = SubmittedStage(4, "p", None, False, ["d", "e"], [], {"time": "7"}, packed=parts)
+    submissions.write(run.path, 1, [plain, STAGE, packed])
+    assert submissions.read(run.path, 1) == [plain, STAGE, packed]
     assert submissions.read(run.path, 2) is None
 
 
@@ -107,10 +110,24 @@ def content(**more: Any) -> dict[str, Any]:
     return {**vars(STAGE), "edges": [], **more}
 
 
+def part(**more: Any) -> dict[str, Any]:
+    own = {"job": 0, "tasks": [0, 1], "edges": [], "options": {}, "max_concurrent": None}
+    return {**own, **more}
+
+
 @pytest.mark.parametrize(
     "stages",
     [
         None,
+        [content(packed=3)],
+        [content(packed=[3])],
+        [content(packed=[part(tasks=[0])])],
+        [content(packed=[part(tasks=["x", 1])])],
+        [content(packed=[part(job="x")])],
+        [content(packed=[part(options=3)])],
+        [content(packed=[part(max_concurrent="x")])],
+        [content(packed=[part(edges=[["afterok", 0]])])],
+        [content(packed=[part(tasks=[0]), part(tasks=[1], job=1, edges=[["afterok", 0]])])],
         3,
         [3],
         [{}],

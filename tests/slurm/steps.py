@@ -36,6 +36,12 @@ def gate(path: str | Path, log: str | Path = os.devnull, seconds: float = 60) ->
         time.sleep(0.05)
 
 
+def gate_below(path: str | Path, log: str | Path, seconds: float = 60) -> None:
+    """`gate`, which notes the process that has started the step."""
+    note(log, os.getppid())
+    gate(path, seconds=seconds)
+
+
 def fail(text: str = "broken") -> None:
     """Fail, with any text."""
     raise ValueError(text)

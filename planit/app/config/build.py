@@ -32,6 +32,7 @@ from planit.nodes import (
     HydraApp,
     Node,
     Origin,
+    Packed,
     Parallel,
     SlurmArgs,
     Step,
@@ -164,7 +165,7 @@ class Builder:
             return self.leaf("Step", _with_func(value, where, name), where, name)
         raise ConfigError(
             f"{where}: {value.get(TARGET, 'a mapping without _target_')} is not a node",
-            hint="nodes are planit.Step, Command, HydraApp, Sweep, Chain and Parallel",
+            hint="nodes are planit.Step, Command, HydraApp, Sweep, Chain, Parallel and Packed",
         )
 
     def group(self, kind: str, value: Mapping[str, Any], where: str) -> Node:
@@ -176,9 +177,24 @@ class Builder:
         if not isinstance(children, list):
             raise ConfigError(f"{where}._args_ must be a list of nodes")
         nodes = [self.node(child, f"{where}._args_[{i}]") for i, child in enumerate(children)]
+        if kind == "Packed":
+            return self.packed(value, nodes, where)
         limit = value.get("max_concurrent")
         with _refusing(f"{where}: "):
             return Chain(*nodes) if kind == "Chain" else Parallel(*nodes, max_concurrent=limit)
+
+    def packed(self, value: Mapping[str, Any], nodes: list[Node], where: str) -> Node:
+        if len(nodes) != 1:
+            hint = "for several: a planit.Parallel, or a planit.Chain"
+            raise ConfigError(f"{where}._args_: Packed takes one node, not {len(nodes)}", hint=hint)
+        if value.get("slurm_args") is None:
+            raise ConfigError(f"{where}: Packed has no slurm_args", hint=f"set {where}.slurm_args")
+        changes = value.get("slurm") or {}
+        preset, job = self.slurm_args(value["slurm_args"], changes, where)
+        with _refusing(f"{where}: "):
+            node = Packed(nodes[0], job, value.get("jobs", 1))
+        node.origin = Origin(None, preset, changes)
+        return node
 
     def leaf(self, kind: str, value: Mapping[str, Any], where: str, name: str | None) -> Node:
         needed, optional = LEAVES[kind]
@@ -292,7 +308,7 @@ def _with_func(value: Mapping[str, Any], where: str, name: str | None) -> dict[s
         raise ConfigError(
             f"{where}: {target} is not a node",
             hint="a step that calls it needs name and slurm_args; other nodes are planit.Command,"
-            " HydraApp, Sweep, Chain and Parallel",
+            " HydraApp, Sweep, Chain, Parallel and Packed",
         )
     if "func" in value:
         raise ConfigError(f"{where} has both func and _target_ {target}", hint="keep func")

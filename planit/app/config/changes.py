@@ -28,7 +28,7 @@ from planit.errors import ConfigError, suggest
 from planit.nodes import Origin, Resources, SlurmArgs
 from planit.nodes.arguments import TARGET
 from planit.nodes.slurm_args import changed, resources_of
-from planit.record.manifest import origins
+from planit.record.manifest import origins, packed_origins
 
 _MAPPINGS = (
     "additional_params", "slurm_additional_parameters", "env", "slurm_env", "container",
@@ -74,7 +74,7 @@ class Changes:
     """
 
     def __init__(self, manifest: Mapping[str, Any], overrides: Sequence[str]) -> None:
-        self._origins = origins(manifest["tree"])
+        self._origins = origins(manifest["tree"]) | packed_origins(manifest["tree"])
         self._steps = {key for o in self._origins.values() if (key := _step_key(o)) is not None}
         self._presets = {o.preset for o in self._origins.values() if o.preset is not None}
         changes = [self._change(one) for one in parsed(overrides)]

@@ -18,7 +18,11 @@ EVERY_LEAF = ("slurm", "_args_", "_target_", "kwargs")
 WITHOUT_ARGUMENTS = ("Command", "HydraApp")
 """The leaves that call no function of a plan's, so that no other key can be an argument."""
 
-GROUPS: dict[str, tuple[str, ...]] = {"Chain": (), "Parallel": ("max_concurrent",)}
+GROUPS: dict[str, tuple[str, ...]] = {
+    "Chain": (),
+    "Parallel": ("max_concurrent",),
+    "Packed": ("slurm_args", "slurm", "jobs"),
+}
 """What holds other nodes, and the keys of each besides ``_target_`` and ``_args_``."""
 
 HYDRAS_OWN = ("_partial_", "_convert_", "_recursive_")

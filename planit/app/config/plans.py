@@ -19,6 +19,7 @@ from planit.app.config.refusals import as_config_error
 from planit.app.config.written import Written, preset_keys
 from planit.errors import ConfigError
 from planit.job.hydra.hydra_config import StepHydra
+from planit.nodes import SlurmSpec
 from planit.nodes.arguments import Structured
 from planit.plan import Plan
 
@@ -74,6 +75,21 @@ class Plans:
     def content_of(self, config: DictConfig) -> dict[str, Any]:
         """The resolved content of the key ``plan``; raises as `resolved` does."""
         return resolved(config)
+
+
+def job_of(
+    config: DictConfig, value: Any, changes: Any, where: str
+) -> tuple[str | None, SlurmSpec]:
+    """The SLURM arguments of a job, from a preset's name or a mapping and changes on top of it.
+
+    The first is the preset's key in the configuration, if it has one.
+
+    Raises:
+        ConfigError: with the config key `where`.
+    """
+    builder = Builder(lambda name: Presets().by_name(config, name), _swept_values)
+    builder.defaults = slurm_defaults(config)
+    return builder.slurm_args(value, changes, where)
 
 
 def plan_of(config: DictConfig, plans: Plans | None = None) -> Plan:

@@ -105,11 +105,17 @@ _OF_SWEEP: Mapping[str, Schema] = {
         minimum=1,
     ),
 }
+_OF_PACKED: Mapping[str, Schema] = {
+    "jobs": value_of(
+        "integer", "Over how many array tasks the branches of a Parallel are spread.", minimum=1
+    ),
+}
 KEYS: Mapping[str, Schema] = {
     **_OF_EVERY_LEAF,
     **_OF_FUNCTIONS,
     **_OF_COMMAND,
     **_OF_HYDRA_APP,
     **_OF_SWEEP,
+    **_OF_PACKED,
 }
 """A schema for every key of a leaf."""

@@ -110,10 +110,16 @@ def _kinds() -> Iterator[Schema]:
 def _group(kind: str) -> Schema:
     nodes = value_of(["array", "null"], "The nodes: names of steps, or nodes.", items=ref("node"))
     more = {key: KEYS[key] for key in GROUPS[kind]}
-    return {
+    made: Schema = {
         "properties": {"_target_": _is(kind), "_args_": nodes, **more},
         "additionalProperties": False,
     }
+    if kind == "Packed":
+        one = {"_args_": {"minItems": 1, "maxItems": 1}}
+        whole = {"properties": {"slurm_args": ref("whole_slurm_args")}}
+        made["allOf"] = [{"properties": one}, when({"not": has("slurm")}, whole)]
+        made["required"] = ["slurm_args", "_args_"]
+    return made
 
 
 def _leaf(kind: str, functions: Mapping[str, Parameters]) -> Schema:

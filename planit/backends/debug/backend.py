@@ -145,7 +145,7 @@ def debugged(plan: str, root: Node, executor: Any, part: Part | None = None) -> 
     whole = root
     root = to_run(whole, part, lambda name: run.step_dir(names[name]))
     tree = standing_tree(trees_of(whole, root, names, part))
-    graph = lower(root, stack=False)
+    graph = lower(root, stack=False, packs=False)
     environments = {task.name: _environment_of(task) for task, _ in tasks(root)}
     calls = calls_of((task for task, _ in tasks(root)), of_this_process())
     folders, alone = _Folders(run.path), Lock()

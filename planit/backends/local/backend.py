@@ -21,13 +21,12 @@ from typing import ClassVar
 from planit.backends.base import Dependency, StageOnDisk, Tagged, TaggedJob
 from planit.backends.broken_lines import refuse_broken_lines
 from planit.backends.configurable import Configurable
-from planit.backends.environment_lines import command_container, container_words, python_of
 from planit.backends.job_variables import without_job_variables
 from planit.backends.local import events
 from planit.backends.local.client import KILL_WAIT_S, LocalClient, number_of
 from planit.backends.local.engine_run import EngineRun
 from planit.backends.local.machine import Machine, Request
-from planit.backends.shell import WAIT, lines_around
+from planit.backends.shell import script_around
 from planit.errors import (
     ConfigError,
     PlanError,
@@ -108,6 +107,7 @@ class LocalBackend(Configurable):
     _submitted: dict[str, JobRef] = field(default_factory=dict)
 
     name: ClassVar[str] = "local"
+    packs: ClassVar[bool] = False
     SETTINGS: ClassVar[tuple[str, ...]] = (
         "cpus", "gpus", "mem_gb", "isolation", "kill_wait_s", "python",
     )  # fmt: skip
@@ -194,12 +194,7 @@ class LocalBackend(Configurable):
         """What the engine starts a step by that has lines of its own around it."""
         options = stage.stage.resources.options
         launches = stage.stage.tasks[0].launches
-        python = python_of(options, self.python, launches=launches)
-        words = [*(container_words(options) if launches else []), python]
-        worker = f"{' '.join(words)} -P -u -m planit.job.worker step"
-        extra = [] if launches else command_container(options)
-        lines = lines_around(worker, options, extra)
-        return "\n".join(["#!/bin/bash", WAIT, *lines, 'exit "$planit_code"', ""])
+        return script_around(options, self.python, launches=launches)
 
     def submit(
         self,

@@ -9,14 +9,12 @@ however it dies, all its steps die with it (see `planit.backends.local.guardian`
 from __future__ import annotations
 
 import contextlib
-import gc
 import json
 import os
 import select
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,22 +23,18 @@ from types import FrameType
 from typing import Any
 
 from planit.backends.local.children import fork_step, spawn_step
-from planit.backends.local.events import EventWriter
+from planit.backends.local.events import Events, EventWriter
 from planit.backends.local.machine import Machine
 from planit.backends.local.processes import StepProcess, StepProcesses
-from planit.backends.local.workload import ONE_PROCESS, LocalTask, read_stages
-from planit.errors import PlanError, PlanitError, RunError, StorageError
+from planit.backends.local.warm_up import warm_up
+from planit.backends.local.workload import ONE_PROCESS, LocalStage, LocalTask, read_stages
+from planit.errors import PlanitError, RunError, StorageError
 from planit.graph import Tracker
-from planit.job import frozen
 from planit.job.ending import EXIT_NO_SPACE, end_step, unwritten
-from planit.job.hydra.app_run import import_hydra
-from planit.job.step import import_payload
-from planit.nodes.functions import resolve
-from planit.record import context, fields, local_files, trust
-from planit.record import history as histories
+from planit.record import context, fields, local_files
 from planit.record.files import make_dir, open_log
 from planit.record.lock import SIGN_OF_LIFE_S
-from planit.record.markers import Outcome
+from planit.record.markers import Outcome, StepError
 from planit.record.run_dir import RunDir
 from planit.record.task_files import TaskFiles
 from planit.record.umask import closed_umask
@@ -77,18 +71,15 @@ class Engine:
             PlanitError: a step can never run on this machine; nothing was started.
         """
         os.umask(closed_umask())  # of logs; a step gets the user's own back
-        local_files.make(self.run.path)
         self.machine = Machine.found(self.settings)
-        self.stages = read_stages(self.run, self.number)
+        self.stages = self.read_stages()
         self.machine.refuse((stage.tasks[0].name, stage.request) for stage in self.stages)
         wake, self.wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, self._on_sigterm)
         signal.set_wakeup_fd(self.wakeup, warn_on_full_buffer=False)
-        sizes = [(one.number, len(one.tasks) if one.is_array else None) for one in self.stages]
-        events = local_files.events(self.run.path, self.number)
-        self.events = EventWriter(events, self.guardians, sizes)
+        self.events = self.open_events()
         self.private = [wake, self.wakeup, self.events.descriptor]
         self.private += [self.owner] if self.owner >= 0 else []
         self.tracker: Tracker[LocalTask] = Tracker(
@@ -101,24 +92,28 @@ class Engine:
         if self.forks:
             self._warm_up()
         self.processes = StepProcesses(self.settings["kill_wait_s"])
+        self.prepare()
         self._loop(wake)
         return 1 if self.failed or self.draining else 0
 
+    def read_stages(self) -> list[LocalStage]:
+        """What is to be run."""
+        return read_stages(self.run, self.number)
+
+    def open_events(self) -> Events:
+        """Where the changes of the steps go."""
+        local_files.make(self.run.path)
+        sizes = [(one.number, len(one.tasks) if one.is_array else None) for one in self.stages]
+        return EventWriter(local_files.events(self.run.path, self.number), self.guardians, sizes)
+
+    def prepare(self) -> None:
+        """Called before the first step is started."""
+
     def _warm_up(self) -> None:
-        """Import what the steps will import; if an import fails, the step reports it."""
-        frozen.extend_path(self.context.sys_path)
-        frozen.use(trust.opened(self.run.path), self.context.code)
-        import_payload()
-        for path in histories.functions(self.run.manifest["tree"]):
-            with contextlib.suppress(PlanError):
-                resolve(path)
-        if histories.has_program(self.run.manifest["tree"]):
-            import_hydra()
-        if threading.active_count() > 1:  # a fork would have the module, but not its threads
+        steps = {task.name for stage in self.stages for task in stage.tasks}
+        if not warm_up(self.run, self.context, steps):
             self.forks = False
             _note("Importing the plan's functions has started threads: no forks")
-        gc.collect()
-        gc.freeze()  # so that forks share these pages
 
     def _loop(self, wake: int) -> None:
         signed = time.monotonic()
@@ -137,7 +132,7 @@ class Engine:
             for process in self.processes.take_ended():
                 self._ended(process)
             self.processes.run_alarms()
-            self._read_requests()
+            self.read_requests()
 
     def _on_sigterm(self, _signal: int, _frame: FrameType | None) -> None:
         self.unwanted = True
@@ -160,19 +155,19 @@ class Engine:
             try:
                 pid = self._start(task, gpus)
             except (OSError, PlanitError, subprocess.SubprocessError) as problem:
-                self._not_started(task, gpus, problem)
+                self.not_started(task, gpus, problem)
                 continue
             self.processes.add(task, pid, gpus)
             self.events.write(task.key, "RUNNING", name=task.name, pid=pid)
 
     def _start(self, task: LocalTask, gpus: list[str]) -> int:
         """Start a step's process; its pid. Raises OSError or SubprocessError."""
-        environment = self._environment(task, gpus)
+        environment = self.environment(task, gpus)
         make_dir(self.run.step_dir(task.slug))
-        log = open_log(self._files(task).log())
+        log = open_log(self.files(task).log())
         try:
-            if task.stage.script is not None:
-                return spawn_step(environment, log, ["/bin/bash", task.stage.script])
+            if task.stage.command is not None:
+                return spawn_step(environment, log, task.stage.command)
             if self.forks:
                 return fork_step(environment, log, self.private)
             worker = [sys.executable, "-P", "-u", "-m", "planit.job.worker", "step"]
@@ -180,7 +175,7 @@ class Engine:
         finally:
             os.close(log)
 
-    def _not_started(self, task: LocalTask, gpus: list[str], problem: Exception) -> None:
+    def not_started(self, task: LocalTask, gpus: list[str], problem: Exception) -> None:
         """A step whose folder, log or interpreter is missing fails; the others go on."""
         cause = f"it could not be started: {getattr(problem, 'message', problem)}"
         if isinstance(problem, OSError) and problem.filename is not None:
@@ -189,7 +184,7 @@ class Engine:
         self.failed = True
         self._end(task, "FAILED", cause=cause)
 
-    def _environment(self, task: LocalTask, gpus: list[str]) -> dict[str, str]:
+    def environment(self, task: LocalTask, gpus: list[str]) -> dict[str, str]:
         environment = {
             "PLANIT_RUN_DIR": str(self.run.path),
             "PLANIT_STEP": task.name,
@@ -199,7 +194,7 @@ class Engine:
             "PLANIT_TASK": str(task.index),
             "PLANIT_JOB": task.key,
             "PLANIT_RESTART": str(task.restarts),
-            "SUBMITIT_FOLDER": str(self._files(task).folder),
+            "SUBMITIT_FOLDER": str(self.files(task).folder),
             "SUBMITIT_LOCAL_JOB_ID": task.key,
             **ONE_PROCESS,
         }
@@ -211,7 +206,10 @@ class Engine:
         """Nothing is left of a step: record its end, or let it start again."""
         task, code = process.task, process.code
         self.machine.give_back(task.stage.request, process.gpus)
-        outcome, code, cause = self._end_marker(task, code if code >= 0 else 128 - code)
+        code = code if code >= 0 else 128 - code
+        outcome, code, cause = self._end_marker(task, code, self.ended_by(process))
+        if outcome is Outcome.TERMINATED and not (process.cancelled or process.out_of_time):
+            self.terminated()
         requeued = outcome is Outcome.REQUEUED
         if requeued and not process.cancelled and not self.draining:
             self.events.write(task.key, "PENDING", name=task.name)
@@ -233,14 +231,16 @@ class Engine:
         for blocked in self.tracker.end(task, succeeded=state == "COMPLETED"):
             self.events.write(blocked.key, "CANCELLED", name=blocked.name, blocked=True)
 
-    def _end_marker(self, task: LocalTask, code: int) -> tuple[Outcome, int, str | None]:
+    def _end_marker(
+        self, task: LocalTask, code: int, ended_by: StepError | None
+    ) -> tuple[Outcome, int, str | None]:
         """How a step whose process has ended did so, its exit code, and why it has no marker.
 
         Without a marker it failed.
         """
-        files = self._files(task)
+        files = self.files(task)
         try:
-            outcome, code = end_step(files, task.restarts, code, job=task.key)
+            outcome, code = end_step(files, task.restarts, code, job=task.key, ended_by=ended_by)
         except (OSError, RunError) as error:
             cause = unwritten(getattr(error, "reason", "") or str(error)).message
             _note(f"{task.name}: {cause}")
@@ -249,10 +249,20 @@ class Engine:
         files.clean_up(self.run.step_dir(task.slug), succeeded=succeeded)
         return outcome, code, None
 
-    def _files(self, task: LocalTask) -> TaskFiles:
+    def ended_by(self, process: StepProcess) -> StepError | None:
+        """What the end marker of a step that the engine has ended says of that; None: the signal.
+
+        Here the events tell it.
+        """
+        return None
+
+    def terminated(self) -> None:
+        """Called when a step was ended by a SIGTERM of somebody else's."""
+
+    def files(self, task: LocalTask) -> TaskFiles:
         return TaskFiles(self.run.path, self.number, task.stage.number, task.index)
 
-    def _read_requests(self) -> None:
+    def read_requests(self) -> None:
         """Other processes leave a file for each request: to cancel steps, to finish, to stop."""
         for path, content in local_files.asked(self.run.path, self.number):
             if content.get("action") == "cancel":

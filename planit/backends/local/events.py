@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from planit.backends.local.descendants import marked
 from planit.record import fields
@@ -31,6 +31,22 @@ _NEW = os.O_WRONLY | os.O_EXCL | os.O_APPEND
 
 def _line(event: Mapping[str, Any]) -> bytes:
     return (json.dumps(event) + "\n").encode()
+
+
+class Events(Protocol):
+    """Takes the changes of an engine's steps.
+
+    Attributes:
+        descriptor: the file's, which steps must not keep open; or -1.
+    """
+
+    descriptor: int
+
+    def write(self, key: str, state: str, **more: Any) -> None:
+        """A step is in another state."""
+
+    def sign_of_life(self) -> None:
+        """The engine goes on."""
 
 
 class EventWriter:

@@ -15,12 +15,16 @@ import signal
 from planit.backends.local.descendants import adopt_orphans, die_with_parent, end_children
 
 _GUARDIANS = 2
+PACKED = "packed"  # instead of the engine's arguments: what a packed Slurm job runs
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
 def main(arguments: list[str]) -> int:
     """Run the engine below this process; its exit code."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    is_packed = arguments[0] == PACKED
+    if is_packed:
+        die_with_parent(signal.SIGTERM)  # the job's script
     guardians = []
     for _ in range(_GUARDIANS):
         guardians.append(os.getpid())
@@ -28,6 +32,10 @@ def main(arguments: list[str]) -> int:
         if below:
             return _guard(below)
     adopt_orphans()
+    if is_packed:
+        from planit.backends.local import packed_job
+
+        return packed_job.main(arguments, guardians)
     from planit.backends.local import engine
 
     return engine.main(arguments, guardians)

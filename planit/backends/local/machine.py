@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from planit.errors import PlanError
+from planit.graph import Stage
 from planit.nodes.flags import count_of, flags_of, task_count
+from planit.nodes.step_environment import uses_pyxis
 
 _UNIT_OF = {"cpus": "CPUs", "gpus": "GPUs", "mem_gb": "GB"}
 _GPU_FLAGS = ("gpus_per_node", "gpus_per_task", "gpus")
@@ -63,6 +65,31 @@ class Request:
             or memory_bytes(given.get("mem_per_gpu")) * gpus
         )
         return cls(cpus, gpus, memory)
+
+
+def refuse_larger_steps(stage: Stage) -> None:
+    """Raise PlanError for a packed step that asks for more than its job does."""
+    job = Request.of(stage.name, stage.resources.options)
+    whole_node = flags_of(stage.resources.options).get("exclusive") is not None
+    for part in stage.packed:
+        step = stage.tasks[part.tasks[0]].name
+        own = Request.of(step, part.resources.options)
+        if uses_pyxis(part.resources.options):
+            raise PlanError(
+                f"step {step!r}: pyxis is a plugin of srun's, which does not start packed steps",
+                hint="use apptainer, or do not pack it",
+            )
+        for what, has, needs in (
+            ("CPUs", math.inf if whole_node else job.cpus, own.cpus),
+            ("GPUs", job.gpus, own.gpus),
+            ("bytes of memory", job.memory or math.inf, own.memory),
+        ):
+            if needs > has:
+                raise PlanError(
+                    f"step {step!r} asks for {needs} {what}, and the job that it is packed in for"
+                    f" {has}",
+                    hint="the job of a Packed needs at least what its largest step does",
+                )
 
 
 def _gpus_in(gres: Any) -> int:

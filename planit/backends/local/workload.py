@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from planit.backends.local.machine import Request
+from planit.backends.shell import script_around
 from planit.errors import RunError
 from planit.graph import Edge, EdgeKind
 from planit.nodes.step_environment import needs_shell
@@ -31,7 +35,8 @@ class LocalTask:
     """One step.
 
     Attributes:
-        key: its job id, ``1.3`` or ``1.3_7``.
+        key: its job id, ``1.3`` or ``1.3_7``; in a packed job that of the job.
+        index: its place in the stage of the record.
         restarts: how often it was requeued.
     """
 
@@ -39,12 +44,8 @@ class LocalTask:
     name: str
     slug: str
     stage: LocalStage
+    index: int = 0
     restarts: int = 0
-
-    @property
-    def index(self) -> int:
-        """Its place in the stage."""
-        return int(self.key.partition("_")[2] or 0)
 
 
 @dataclass(eq=False)
@@ -52,11 +53,11 @@ class LocalStage:
     """Steps with the same parameters and edges.
 
     Attributes:
-        number: as in the submission.
+        number: of the stage in the submission.
         request: what each step needs of the machine.
         wall_s: the time limit of each step.
         warn_s: when a step is warned before its limit, or 0 for never.
-        script: the script that runs a step with lines of its own around it, or None.
+        command: what runs a step with lines of its own around it, or None.
         max_concurrent: how many steps may run at once, or None.
         remaining_s: wall time of the longest way from its start to the end of the plan.
     """
@@ -66,7 +67,7 @@ class LocalStage:
     request: Request
     wall_s: float
     warn_s: float
-    script: str | None
+    command: list[str] | None
     max_concurrent: int | None
     is_array: bool
     tasks: list[LocalTask] = field(default_factory=list)
@@ -89,10 +90,55 @@ def read_stages(run: RunDir, number: int) -> list[LocalStage]:
         stage = _stage(run, number, one)
         key = f"{number}.{stage.number}"
         stage.tasks = [
-            LocalTask(f"{key}_{index}" if stage.is_array else key, name, slugs[name], stage)
+            LocalTask(f"{key}_{index}" if stage.is_array else key, name, slugs[name], stage, index)
             for index, name in enumerate(one.tasks)
         ]
         stages.append(stage)
+    return _with_remaining(stages)
+
+
+def packed_stages(
+    one: SubmittedStage,
+    job: int,
+    key: str,
+    tasks: Sequence[tuple[str, str]],
+    python: str,
+    commands: Collection[str],
+) -> list[LocalStage]:
+    """What a packed job runs.
+
+    Args:
+        one: the packed stage.
+        job: which task of its array this is.
+        key: the job's id.
+        tasks: slug and name of each step of the stage.
+        python: shell words that start Python, for steps with lines of their own.
+        commands: the names of the steps that are commands.
+
+    Raises:
+        PlanError: a step asks for what one machine cannot give.
+    """
+    first = next(place for place, part in enumerate(one.packed) if part.job == job)
+    stages = []
+    for part in one.packed:
+        if part.job != job:
+            continue
+        name = tasks[part.tasks[0]][1]
+        script = script_around(part.options, python, launches=name not in commands)
+        stage = _made(
+            one,
+            name,
+            part.options,
+            edges=[(kind, parent - first) for kind, parent in part.edges],
+            command=["/bin/bash", "-c", script, os.devnull],
+            max_concurrent=part.max_concurrent,
+        )
+        stage.tasks = [LocalTask(key, tasks[i][1], tasks[i][0], stage, i) for i in part.tasks]
+        stages.append(stage)
+    return _with_remaining(stages)
+
+
+def _with_remaining(stages: list[LocalStage]) -> list[LocalStage]:
     for stage in reversed(stages):  # what waits for it has added its own way to the end
         stage.remaining_s += stage.wall_s
         for edge in stage.edges:
@@ -102,7 +148,25 @@ def read_stages(run: RunDir, number: int) -> list[LocalStage]:
 
 
 def _stage(run: RunDir, number: int, one: SubmittedStage) -> LocalStage:
-    options = one.options
+    return _made(
+        one,
+        one.tasks[0],
+        one.options,
+        edges=one.edges,
+        command=["/bin/bash", str(run.stage_dir(number, one.number).script)],
+        max_concurrent=one.max_concurrent,
+    )
+
+
+def _made(
+    one: SubmittedStage,
+    name: str,
+    options: Mapping[str, Any],
+    *,
+    edges: Sequence[tuple[str, int]],
+    command: list[str],
+    max_concurrent: int | None,
+) -> LocalStage:
     wall_s = parse(options["time"]).total_seconds()
     warn_s = 0.0
     if one.checkpoints:
@@ -110,11 +174,11 @@ def _stage(run: RunDir, number: int, one: SubmittedStage) -> LocalStage:
         warn_s = max(wall_s - delay, wall_s / 2)
     return LocalStage(
         number=one.number,
-        edges=tuple(Edge(parent, EdgeKind(kind)) for kind, parent in one.edges),
-        request=Request.of(one.tasks[0], options),
+        edges=tuple(Edge(parent, EdgeKind(kind)) for kind, parent in edges),
+        request=Request.of(name, options),
         wall_s=wall_s,
         warn_s=warn_s,
-        script=str(run.stage_dir(number, one.number).script) if needs_shell(options) else None,
-        max_concurrent=one.max_concurrent,
+        command=command if needs_shell(options) else None,
+        max_concurrent=max_concurrent,
         is_array=one.array,
     )

@@ -14,6 +14,7 @@ from typing import ClassVar, Self
 from planit.backends.base import Dependency, Preview, StageOnDisk, Tagged, TaggedJob
 from planit.backends.broken_lines import refuse_broken_lines
 from planit.backends.configurable import Configurable
+from planit.backends.local.machine import refuse_larger_steps
 from planit.backends.slurm.client import SlurmClient, UnclearSubmissionError
 from planit.backends.slurm.environment import default_cluster
 from planit.backends.slurm.preview import preview
@@ -64,6 +65,7 @@ class SlurmBackend(Configurable):
     retry_wait_s: float = 1.0
 
     name: ClassVar[str] = "slurm"
+    packs: ClassVar[bool] = True
     SETTINGS: ClassVar[tuple[str, ...]] = ("kill_on_invalid_dep", "python", "dependency")
     poll_interval_s: ClassVar[float] = 10.0
 
@@ -118,6 +120,9 @@ class SlurmBackend(Configurable):
     def _check_request(self, stage: Stage) -> None:
         """What can be told without Slurm. Raises PlanError."""
         refuse_broken_lines(stage.tasks[0].name, stage.resources.options)
+        for part in stage.packed:
+            own = part.resources.options
+            refuse_broken_lines(stage.tasks[part.tasks[0]].name, own)
         try:
             if self.ranks(stage) > 1 and not stage.tasks[0].launches:
                 raise PlanError(
@@ -126,6 +131,8 @@ class SlurmBackend(Configurable):
                 )
         except PlanError as error:
             raise in_step(stage.tasks[0].name, error) from None
+        if stage.packed:
+            refuse_larger_steps(stage)
 
     def open_run(self, run_path: Path) -> None:
         """Jobs are found by their tags, whatever the run."""
@@ -173,6 +180,8 @@ class SlurmBackend(Configurable):
             dependency=self.dependency if one.is_root else None,
             trust_group=accepts_group(),
         )
+        if one.packed:
+            return script_text(spec.for_packed(one.jobs, one.max_concurrent))
         if one.is_array:
             count = len(one.tasks)
             return script_text(spec.for_array(folder.tasks_file, count, one.max_concurrent))

@@ -99,7 +99,9 @@ def _try(
 def _script(stage: Stage, folder: Path, python: str) -> str:
     """A script as the stage's own, in a folder."""
     spec = ScriptSpec("check", stage.name, stage.resources.options, folder, "check", python)
-    if stage.is_array:
+    if stage.packed:
+        spec = spec.for_packed(stage.jobs, stage.max_concurrent)
+    elif stage.is_array:
         spec = spec.for_array(folder / "tasks", len(stage.tasks), stage.max_concurrent)
     else:
         spec = spec.for_step(stage.name, folder / "step")

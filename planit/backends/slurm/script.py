@@ -51,6 +51,7 @@ class ScriptSpec:
         checkpoints: whether a task can save itself when Slurm warns it.
         launches: whether the step is started once for each Slurm task, by srun.
         cancels: whether a step that fails cancels what waits for it.
+        packed: whether each job runs many steps of the stage.
         dependency: what the job waits for besides the steps before it, in sbatch's words, or None.
         trust_group: whether the user trusts who can write to the folders above the run.
     """
@@ -72,6 +73,13 @@ class ScriptSpec:
     trust_group: bool = False
     cancels: bool = False
     dependency: str | None = None
+    packed: bool = False
+
+    def for_packed(self, jobs: int, max_running: int | None = None) -> ScriptSpec:
+        """The script of `jobs` packed jobs."""
+        limit = f"%{max_running}" if max_running is not None else ""
+        array = f"0-{jobs - 1}{limit}" if jobs > 1 else None
+        return replace(self, packed=True, array=array, checkpoints=False)
 
     def for_step(self, step: str, step_dir: Path) -> ScriptSpec:
         """The script of a single job."""
@@ -129,7 +137,11 @@ def _rename(plan: str) -> str:
 
 
 def _log_pattern(spec: ScriptSpec) -> str:
-    folder = StageDir(spec.run_dir, spec.attempt, spec.stage).path
+    stage = StageDir(spec.run_dir, spec.attempt, spec.stage)
+    folder = stage.path
+    if spec.packed:
+        log = stage.packed_log("%a" if spec.array else None).name
+        return f"{str(folder).replace('%', '%%')}/{log}"
     log = log_pattern(None if spec.task_list is not None else 0)
     return f"{str(folder).replace('%', '%%')}/{log}"
 
@@ -152,7 +164,9 @@ def _environment(spec: ScriptSpec) -> list[str]:
     if spec.trust_group:
         lines.append(f"export {TRUST_GROUP}=1")
     lines.append("export PLANIT_RESTART=${SLURM_RESTART_COUNT:-0}")
-    if spec.task_list is None:
+    if spec.packed:
+        lines += ["export PLANIT_TASK=packed$SLURM_ARRAY_TASK_ID"]
+    elif spec.task_list is None:
         lines += [
             "export PLANIT_TASK=0",
             f"export PLANIT_STEP={shlex.quote(str(spec.step))}",
@@ -179,6 +193,8 @@ def _environment(spec: ScriptSpec) -> list[str]:
 
 
 def _body(spec: ScriptSpec) -> list[str]:
+    if spec.packed:
+        return _packed_body(spec)
     worker = f"{spec.python} -P -u -m planit.job.worker"
     if _is_simple(spec):
         run = [f"planit_run {worker} run", "planit_code=$?"]
@@ -205,6 +221,21 @@ def _body(spec: ScriptSpec) -> list[str]:
         "        planit_code=1",
         "    fi",
         "fi",
+        'exit "$planit_code"',
+    ]
+
+
+def _packed_body(spec: ScriptSpec) -> list[str]:
+    """The engine's exit code is the job's: 0 only if it has seen each step's end marker say so."""
+    run = "-P -u -m planit.backends.local packed"
+    engine = f"{python_of(spec.options, spec.python, launches=True)} {run}"
+    if not needs_shell(spec.options):
+        return [WAIT, f"planit_run {engine}", 'exit "$?"']
+    return [
+        WAIT,
+        "# Nothing of the user's runs before the record says that the steps may run.",
+        f"{spec.python} {run}-check || exit $?",
+        *lines_around(engine, spec.options),
         'exit "$planit_code"',
     ]
 

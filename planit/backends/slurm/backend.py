@@ -14,11 +14,11 @@ from typing import ClassVar, Self
 from planit.backends.base import Dependency, Preview, StageOnDisk, Tagged, TaggedJob
 from planit.backends.broken_lines import refuse_broken_lines
 from planit.backends.configurable import Configurable
-from planit.backends.local.machine import refuse_larger_steps
 from planit.backends.slurm.client import SlurmClient, UnclearSubmissionError
 from planit.backends.slurm.environment import default_cluster
 from planit.backends.slurm.preview import preview
 from planit.backends.slurm.script import ScriptSpec, needs_srun, script_text
+from planit.backends.step_request import refuse_larger_steps
 from planit.errors import (
     ConfigError,
     PlanError,

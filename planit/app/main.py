@@ -38,6 +38,7 @@ usage: planit [VERB] [ARGUMENTS]
   planit init                                 begin: a plan, a primary config, and presets of this
                                               cluster; planit init --help
   planit plan=thesis                          show the tree, its critical path and estimate
+  planit check plan=thesis                    tell everything that is wrong with it
   planit submit plan=thesis slurm.time=04:00:00
                                               submit every step, or none
   planit submit -m plan=thesis lr=1e-3,1e-4 seed=0,1,2
@@ -45,6 +46,8 @@ usage: planit [VERB] [ARGUMENTS]
 
 verbs that take a plan (Hydra overrides: key=value):
   describe    show the plan (the default); the same as action=describe
+  check       tell all at once that can be found before the plan is in the queue: functions,
+              arguments, configurations, and what the cluster would refuse
   submit      submit the plan; the same as action=submit
   schema      print a JSON Schema of plan files for editors; of plan=NAME with its functions'
               parameters; planit schema --help says how to use it
@@ -62,7 +65,7 @@ where things come from:
   --cfg job                        print the composed configuration
   --hydra-help                     what else Hydra's command line can do
 
-a part of a plan (describe, submit):
+a part of a plan (describe, check, submit):
   --from STEP          STEP and everything behind it; a name without its branch means all
                        branches, 'train[lr=0.1*]' is a pattern
   --until STEP         STEP and everything that must succeed before it
@@ -147,7 +150,7 @@ def _dispatch(words: list[str]) -> int:
         name, *words = words
     if name not in verbs.VERBS:
         raise ConfigError(f"unknown verb {name!r}", hint=suggest(name, [*verbs.VERBS, "help"]))
-    if name in ("describe", "submit") and {"--help", "-h"} & set(words):
+    if name in ("describe", "check", "submit") and {"--help", "-h"} & set(words):
         return _usage(0)
     return verbs.VERBS[name](words)
 

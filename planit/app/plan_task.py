@@ -40,11 +40,15 @@ class PlanTask:
     verb: str | None = None
     asked: PartAsked = field(default_factory=PartAsked)
 
+    def plans(self) -> Plans:
+        """What builds the plans."""
+        return Plans()
+
     def __call__(self, config: DictConfig) -> None:
         """One configuration, one plan."""
         leave_to_job(HydraConfig.get())
         sweep_settings(config)  # wrong ones are refused, also where there is nothing to sweep
-        self._act(plan_of(config), config, given_overrides())
+        self._act(plan_of(config, self.plans()), config, given_overrides())
 
     def sweep(
         self, branches: Iterable[Composed], config: DictConfig, overrides: Sequence[str]
@@ -58,7 +62,7 @@ class PlanTask:
         """
         HydraConfig.instance().set_config(config)
         leave_to_job(HydraConfig.get())
-        rows, plans = [], Plans()
+        rows, plans = [], self.plans()
         names: dict[str, None] = {}
         settings = sweep_settings(config)
         for branch in branches:

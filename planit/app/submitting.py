@@ -48,11 +48,12 @@ def chosen_backend(config: DictConfig) -> Backend | InProcess:
     given = {str(k): v for k, v in own.items() if v is not None}
     given.pop("name", None)
     detach = given.pop("detach", False)
-    backend = registry.create(_backend_name(config), given)
+    backend = registry.create(backend_name(config), given)
     return backend if detach or isinstance(backend, InProcess) else backend.attached()
 
 
-def _backend_name(config: DictConfig) -> str:
+def backend_name(config: DictConfig) -> str:
+    """The name that chooses the backend."""
     return str((config.get("backend") or {}).get("name") or "auto")
 
 
@@ -93,7 +94,7 @@ def submit(
         freeze=freeze_of(config.get("freeze", "tree"), config.get("freeze_limit_mb", 100)),
         part=part,
     )
-    return start(new, chosen=_backend_name(config))
+    return start(new, chosen=backend_name(config))
 
 
 def freeze_of(mode: Any, limit_mb: Any) -> Freeze:

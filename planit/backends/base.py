@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 from planit.backends.attached import AttachedRun
-from planit.errors import SchedulerError
+from planit.errors import PlanError, SchedulerError
 from planit.graph import Graph, Stage
 from planit.record.jobs import JobRef, JobView
 from planit.record.run_dir import RunDir
@@ -90,6 +90,48 @@ class StageOnDisk:
     def folder(self) -> StageDir:
         """The stage's own folder."""
         return self.run.stage_dir(self.submission, self.stage.number)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """What a scheduler would refuse, or never start.
+
+    Attributes:
+        stage: the stage that has it.
+        field: the parameter, as `planit.SlurmArgs` calls it; None if it is not known.
+        error: what is wrong, without the step.
+    """
+
+    stage: Stage
+    field: str | None
+    error: PlanError
+
+
+@dataclass
+class Preview:
+    """What a scheduler says of stages that are not submitted.
+
+    Attributes:
+        refusals: what it would refuse, or never start.
+        starts: when stages could start if they were submitted now, as the scheduler estimates.
+        not_checked: what could not be asked, and why.
+    """
+
+    refusals: list[Refusal] = field(default_factory=list)
+    starts: list[tuple[Stage, str]] = field(default_factory=list)
+    not_checked: list[str] = field(default_factory=list)
+
+    def add(self, stages: Iterable[Stage], name: str | None, error: PlanError) -> None:
+        """Add what is wrong with the parameter `name` of several stages."""
+        self.refusals += [Refusal(stage, name, error) for stage in stages]
+
+
+@runtime_checkable
+class CanPreview(Protocol):
+    """A backend whose scheduler can be asked about stages before they are submitted."""
+
+    def preview(self, stages: Iterable[Stage]) -> Preview:
+        """Ask; nothing is raised for what is wrong."""
 
 
 class Client(Protocol):

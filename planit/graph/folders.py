@@ -19,6 +19,9 @@ from planit.nodes.tree import bottom_up, in_step
 FolderOf = Callable[[str], Path]
 """Gives the folder of the step of a name."""
 
+Refused = Callable[[Task, PlanError], None]
+"""Takes what is wrong with a step, so that it is not raised and the other steps are looked at."""
+
 # A word of a shell with a folder in it, as far as it is not quoted.
 _WORD = re.compile(rf"[^\s'\"|&;<>()`]*{OPEN}[^⟧]*⟧[^\s'\"|&;<>()`]*")
 
@@ -28,7 +31,12 @@ def refuse_folders(root: Node) -> None:
     with_folders(root, Path)
 
 
-def with_folders(root: Node, folder_of: FolderOf, wanted: Collection[str] | None = None) -> Node:
+def with_folders(
+    root: Node,
+    folder_of: FolderOf,
+    wanted: Collection[str] | None = None,
+    refused: Refused | None = None,
+) -> Node:
     """The tree with paths in place of the folders that its steps name; itself if they name none.
 
     A step's name means the step of that name that must have succeeded before; if that has
@@ -38,6 +46,7 @@ def with_folders(root: Node, folder_of: FolderOf, wanted: Collection[str] | None
         root: the tree.
         folder_of: gives the folder of a step.
         wanted: the names of the steps that are looked at; by default all.
+        refused: takes the errors, and steps that have one are left as they are.
 
     Raises:
         PlanError: a step names the folder of a step that does not come before it.
@@ -47,22 +56,21 @@ def with_folders(root: Node, folder_of: FolderOf, wanted: Collection[str] | None
     for task, place in PLAN.places(root):
         if not isinstance(task, Task) or (wanted is not None and task.name not in wanted):
             continue
-        if _mentions(task):
-            try:
+        try:
+            if _mentions(task):
                 made[id(task)] = _resolved(task, names, place)
-            except PlanError as error:
+        except PlanError as error:
+            if refused is None:
                 raise in_step(task.name, error) from None
+            refused(task, error)
     return _rebuilt(root, made) if made else root
 
 
 def _mentions(task: Task) -> bool:
     if OPEN in task.resources.key:
-        raise in_step(
-            task.name,
-            PlanError(
-                "slurm_args: the folder of a step is not known there",
-                hint="name it in the step's arguments",
-            ),
+        raise PlanError(
+            "slurm_args: the folder of a step is not known there",
+            hint="name it in the step's arguments",
         )
     if isinstance(task, Step):
         return mentions_folder((*task.args, *task.kwargs.values()))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from planit.errors import PlanError, suggest
-from planit.graph.folders import FolderOf, with_folders
+from planit.graph.folders import FolderOf, Refused, with_folders
 from planit.graph.step_names import known_names, steps_named
 from planit.nodes import Chain, Group, Node, Parallel, Task, tasks
 from planit.nodes.tree import bottom_up
@@ -39,12 +39,13 @@ class Part:
     steps: Collection[str]
     before: Mapping[str, DoneBefore] = field(default_factory=dict)
 
-    def tree(self, root: Node, folder_of: FolderOf = Path) -> Node:
+    def tree(self, root: Node, folder_of: FolderOf = Path, refused: Refused | None = None) -> Node:
         """The tree of these steps only, with paths in place of the folders that they name.
 
         Args:
             root: the whole plan.
             folder_of: gives the folder of a step of this part.
+            refused: takes the errors.
 
         Raises:
             PlanError: a step names the folder of one that does not come before it, or of one that
@@ -61,21 +62,26 @@ class Part:
                 )
             return self.before[name].dir
 
-        return _only(with_folders(root, folder, self.steps), self.steps)
+        return _only(with_folders(root, folder, self.steps, refused), self.steps)
 
 
-def to_run(root: Node, part: Part | None, folder_of: FolderOf) -> Node:
+def to_run(
+    root: Node, part: Part | None, folder_of: FolderOf, refused: Refused | None = None
+) -> Node:
     """The tree of what is run of a plan, with paths where steps name the folders of others.
 
     Args:
         root: the whole plan.
         part: the steps that are run; None means all.
         folder_of: gives the folder of a step that is run.
+        refused: takes the errors.
 
     Raises:
         PlanError: as `Part.tree`.
     """
-    return with_folders(root, folder_of) if part is None else part.tree(root, folder_of)
+    if part is None:
+        return with_folders(root, folder_of, refused=refused)
+    return part.tree(root, folder_of, refused)
 
 
 def part_of(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NoReturn
 
 from planit.errors import PlanError
 from planit.job.command import CommandCall
@@ -49,26 +49,51 @@ class Call:
         return (self.function, *self.args, *self.kwargs.values(), *base)
 
 
-def calls_of(tasks: Iterable[Task], hydra: StepHydra | None = None) -> dict[str, Call]:
+Refused = Callable[[Task, PlanError], None]
+"""Takes what is wrong with a step."""
+
+
+def calls_of(
+    tasks: Iterable[Task], hydra: StepHydra | None = None, refused: Refused | None = None
+) -> dict[str, Call]:
     """The calls of a plan's steps, by name; see `call_of`.
 
     The configurations of `HydraApp` steps are composed: one process for all steps of a program.
 
+    Args:
+        tasks: the steps.
+        hydra: the run's configuration.
+        refused: takes the errors; steps that have one are left out.
+
     Raises:
         PlanError: a step is wrong.
     """
-    listed = list(tasks)
-    apps = [task for task in listed if isinstance(task, HydraApp)]
-    calls = {task.name: call_of(task, hydra) for task in listed if not isinstance(task, HydraApp)}
-    if containers := config_classes():
-        calls = _detached(calls, containers)
-    calls |= {name: Call(run, args, {}) for name, (run, args) in runs_of(apps).items()}
-    return {task.name: calls[task.name] for task in listed}
 
+    def first(task: Task, error: PlanError) -> NoReturn:
+        raise in_step(task.name, error) from error.__cause__
 
-def _detached(calls: Mapping[str, Call], containers: tuple[type, ...]) -> dict[str, Call]:
-    """The calls without the configurations that OmegaConf's containers in them belong to."""
+    listed, tell = list(tasks), refused or first
+    apps: list[HydraApp] = []
+    calls: dict[str, Call] = {}
     made: dict[int, Any] = {}
+    for task in listed:
+        if isinstance(task, HydraApp):
+            apps.append(task)
+            continue
+        try:
+            calls[task.name] = _detached(_call_of(task, hydra), made)
+        except PlanError as error:
+            tell(task, error)
+    calls |= {name: Call(run, args, {}) for name, (run, args) in runs_of(apps, tell).items()}
+    return {task.name: calls[task.name] for task in listed if task.name in calls}
+
+
+def _detached(call: Call, made: dict[int, Any]) -> Call:
+    """The call without the configurations that OmegaConf's containers in it belong to.
+
+    `made` has what other calls have in common with it, by the number of `id`.
+    """
+    containers = config_classes()
 
     def alone(value: Any) -> Any:
         if not isinstance(value, containers):
@@ -77,16 +102,11 @@ def _detached(calls: Mapping[str, Call], containers: tuple[type, ...]) -> dict[s
             made[id(value)] = detached(value)
         return made[id(value)]
 
-    found = dict(calls)
-    for name, call in calls.items():
-        values = (*call.args, *call.kwargs.values())
-        if any(isinstance(value, containers) for value in values):
-            try:
-                kwargs = {key: alone(value) for key, value in call.kwargs.items()}
-                found[name] = replace(call, args=list(map(alone, call.args)), kwargs=kwargs)
-            except PlanError as error:
-                raise in_step(name, error) from None
-    return found
+    values = (*call.args, *call.kwargs.values())
+    if not containers or not any(isinstance(value, containers) for value in values):
+        return call
+    kwargs = {key: alone(value) for key, value in call.kwargs.items()}
+    return replace(call, args=list(map(alone, call.args)), kwargs=kwargs)
 
 
 def call_of(task: Task, hydra: StepHydra | None = None) -> Call:
@@ -100,18 +120,22 @@ def call_of(task: Task, hydra: StepHydra | None = None) -> Call:
         PlanError: the function or a ``_target_`` in its arguments cannot be imported, or the
             function would not take its arguments.
     """
+    try:
+        return _call_of(task, hydra)
+    except PlanError as error:
+        raise in_step(task.name, error) from None
+
+
+def _call_of(task: Task, hydra: StepHydra | None) -> Call:
     if isinstance(task, Command):
         return Call(CommandCall(task.command, task.cwd, task.env), (), {})
     if not isinstance(task, Step):
         raise TypeError(task)
-    try:
-        function = resolve(task.func)
-        check_call(function, task.args, task.kwargs)
-        recursive = task.making is None or task.making.recursive
-        for target in targets((*task.args, *task.kwargs.values()), recursive=recursive):
-            resolve_target(target)
-    except PlanError as error:
-        raise in_step(task.name, error) from None
+    function = resolve(task.func)
+    check_call(function, task.args, task.kwargs)
+    recursive = task.making is None or task.making.recursive
+    for target in targets((*task.args, *task.kwargs.values()), recursive=recursive):
+        resolve_target(target)
     return Call(function, task.args, task.kwargs, task.making, task.hydra or hydra)
 
 

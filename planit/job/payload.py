@@ -23,6 +23,7 @@ from planit.errors import PlanError, text_of
 from planit.job.call import Call
 from planit.job.warned import Warned
 from planit.nodes.functions import has_run
+from planit.nodes.tree import in_step
 from planit.record.call_file import CallFile, Limits, PickledCalls
 from planit.record.files import write_atomic
 from planit.record.run_dir import CHECKPOINT
@@ -44,17 +45,29 @@ def dump(calls: Mapping[str, Call], limits: Limits) -> PickledCalls:
     Raises:
         PlanError: a step's call cannot be pickled.
     """
+    pickled, problems = try_dump(calls, limits)
+    for name, problem in problems.items():
+        raise in_step(name, problem) from problem.__cause__
+    return pickled
+
+
+def try_dump(
+    calls: Mapping[str, Call], limits: Limits
+) -> tuple[PickledCalls, dict[str, PlanError]]:
+    """The calls that can be pickled, and what is wrong with the others, by step."""
     shared = _Shared(calls.values())
-    pickled = []
+    pickled: list[bytes] = []
+    problems: dict[str, PlanError] = {}
     for name, call in calls.items():
         try:
             pickled.append(shared.pickled((call.in_job, tuple(call.args), dict(call.kwargs))))
         except Exception as error:
-            raise PlanError(
-                f"step {name!r}: its function or arguments cannot be pickled: {error}",
+            problems[name] = PlanError(
+                f"its function or arguments cannot be pickled: {error}",
                 hint="pass plain values or paths, and open files inside the step",
-            ) from error
-    return PickledCalls(pickled, shared.parts, limits)
+            )
+            problems[name].__cause__ = error
+    return PickledCalls(pickled, shared.parts, limits), problems
 
 
 class _Shared:
@@ -125,9 +138,12 @@ class _Unpickler(pickle.Unpickler):
         return self._parts[pid]
 
 
-def unpickled(calls: CallFile, index: int) -> Any:
-    """Function, positional and keyword arguments of a call, as `dump` pickled them."""
-    return _Unpickler(calls.call(index), calls, {}).load()
+def unpickled(calls: CallFile, index: int, parts: dict[bytes, Any] | None = None) -> Any:
+    """Function, positional and keyword arguments of a call, as `dump` pickled them.
+
+    Calls that are loaded with the same `parts` have in common what they share.
+    """
+    return _Unpickler(calls.call(index), calls, {} if parts is None else parts).load()
 
 
 def load(calls: BinaryIO, index: int, step: TrustedDir | None) -> tuple[DelayedSubmission, Limits]:

@@ -91,13 +91,7 @@ class NewRun:
         """All that can be refused before anything is written or submitted."""
         check_unique_names(self.root)
         is_group(self.share)
-        graph = lower(
-            self.resolved,
-            resources_of=merged_with(self.defaults, self.backend),
-            cluster_name=self.backend.cluster_name,
-            max_array_size=self.backend.max_array_size,
-            packs=self.backend.packs,
-        )
+        graph = stages_of(self.resolved, self.defaults, self.backend)
         self.backend.check(graph)
         calls = calls_of((task for task, _ in tasks(self.resolved)), of_this_process())
         return graph, calls
@@ -162,6 +156,17 @@ class NewRun:
             run.remove()
             raise
         return run, submitted
+
+
+def stages_of(root: Node, defaults: Mapping[str, Any], backend: Backend) -> Graph:
+    """The stages of a plan as a backend is given them; `defaults` are as in `NewRun`."""
+    return lower(
+        root,
+        resources_of=merged_with(defaults, backend),
+        cluster_name=backend.cluster_name,
+        max_array_size=backend.max_array_size,
+        packs=backend.packs,
+    )
 
 
 def merged_with(

@@ -24,7 +24,7 @@ from tests.memory import MemoryScheduler
 from tests.record.test_index import made
 from tests.runs import ARGS, a, submitted
 
-OF_PLANS = ("describe", "submit", "schema")
+OF_PLANS = ("describe", "check", "submit", "schema")
 PRIMARY = """\
 defaults: [slurm: gpu_a100, slurm@cpu: cpu, backend: local, plan: "???", _self_]
 lr: 0.5

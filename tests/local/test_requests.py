@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from planit.backends.local.machine import Machine, Request
+from planit.backends.local.machine import Machine
+from planit.backends.step_request import Request
 from planit.errors import PlanError
 
 GB = 2**30

@@ -49,7 +49,7 @@ def test_a_sweep_is_resumed_with_other_arguments_for_a_step_and_a_preset(project
 
     stages = sorted(project.run_dir().glob("stages/*"))
     for word, says in (
-        ("plan.steps.train.slurm_whatever=3", "cannot be changed in a resume"),
+        ("plan.steps.train.slurm_whatever=3", "the step has no 'slurm_whatever'"),
         (
             "plan.steps.get.slurm.time=00:09:00",
             "no effect: no step that is rerun uses plan.steps.get",

@@ -61,6 +61,7 @@ _OF_PLAN = _made(
 _VERBS = {
     "init": _made(OTHER, OTHER, "--dir=DIR --cluster=CLUSTER --no-slurm"),
     "describe": _OF_PLAN,
+    "check": _OF_PLAN,
     "submit": _OF_PLAN,
     "schema": _made(OVERRIDE, OVERRIDE, "--multirun -m --config-dir=DIR -cd=DIR"),
     "runs": _made(OTHER, OTHER, "--runs-dir=DIR --all -n=N"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,8 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, SCMode
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from planit.app.config.build import Builder
+from planit.app.config.build import Builder, Swept
+from planit.app.config.build import Presets as PresetsByName
 from planit.app.config.presets import Presets, slurm_defaults, take_default
 from planit.app.config.refusals import as_config_error
 from planit.app.config.written import Written, preset_keys
@@ -44,12 +45,16 @@ class Composed:
 
 
 class Plans:
-    """Builds the plans of one or many configurations; what they share is built once."""
+    """Builds the plans of one or many configurations; what they share is built once.
 
-    def __init__(self) -> None:
+    Args:
+        builder: makes what builds them.
+    """
+
+    def __init__(self, builder: Callable[[PresetsByName, Swept], Builder] = Builder) -> None:
         self._config = OmegaConf.create()
         presets = Presets()
-        self._builder = Builder(lambda name: presets.by_name(self._config, name), _swept_values)
+        self._builder = builder(lambda name: presets.by_name(self._config, name), _swept_values)
 
     def of(self, branch: Composed) -> Plan:
         """The plan of a configuration of a sweep.
@@ -62,10 +67,14 @@ class Plans:
             self._builder.defaults = slurm_defaults(branch.config)
         content, keys = branch.content, branch.preset_keys
         if content is None:
-            content = resolved(branch.config)
+            content = self.content_of(branch.config)
         if keys is None:
             keys = preset_keys(Written(branch.config))
         return self._builder.plan(content, keys)
+
+    def content_of(self, config: DictConfig) -> dict[str, Any]:
+        """The resolved content of the key ``plan``; raises as `resolved` does."""
+        return resolved(config)
 
 
 def job_of(
@@ -83,9 +92,9 @@ def job_of(
     return builder.slurm_args(value, changes, where)
 
 
-def plan_of(config: DictConfig) -> Plan:
+def plan_of(config: DictConfig, plans: Plans | None = None) -> Plan:
     """The plan in one composed configuration."""
-    return Plans().of(Composed({}, config))
+    return (plans or Plans()).of(Composed({}, config))
 
 
 def resolved(config: DictConfig) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import math
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from planit.app.config.node_keys import EVERY_LEAF, HYDRAS_OWN, LEAVES
 from planit.app.json_schema.docstrings import argument_docs
 from planit.app.json_schema.pieces import Schema, has, has_any, ref, targets, when
 from planit.app.json_schema.python_types import schema_of
+from planit.job.annotations import evaluated
 
 _KEYWORDS = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 _PLAIN = (bool, int, float, str)
@@ -45,7 +45,7 @@ class Parameters:
         named = [one for one in signature.parameters.values() if one.kind in _KEYWORDS]
         return cls(
             {
-                one.name: _schema(one, _evaluated(one.annotation, function), docs.get(one.name))
+                one.name: _schema(one, evaluated(one.annotation, function), docs.get(one.name))
                 for one in named
             },
             tuple(one.name for one in named if one.default is one.empty),
@@ -119,18 +119,3 @@ def _schema(parameter: inspect.Parameter, annotation: Any, doc: str | None) -> S
     if type(default) in _PLAIN and not (isinstance(default, float) and not math.isfinite(default)):
         made["default"] = default
     return made
-
-
-def _evaluated(annotation: Any, function: Callable[..., Any]) -> Any:
-    """An annotation that may be text; none if it names what only type checkers import."""
-    if not isinstance(annotation, str):
-        return annotation
-
-    def holder() -> None: ...
-
-    holder.__annotations__ = {"it": annotation}
-    module = sys.modules.get(inspect.unwrap(function).__module__)
-    try:
-        return inspect.get_annotations(holder, globals=vars(module), eval_str=True)["it"]
-    except Exception:  # it is any expression of the user's
-        return inspect.Parameter.empty

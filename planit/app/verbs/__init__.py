@@ -9,6 +9,7 @@ from functools import partial
 _HELP = {
     "init": "",
     "describe": "",
+    "check": "",
     "submit": "",
     "schema": "",
     "runs": "the project's runs, newest first; --all: every run of yours",

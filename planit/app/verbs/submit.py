@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from planit.app.config.compose import run_app
@@ -17,12 +18,17 @@ def run(words: list[str]) -> int:
 
 def act(words: list[str], verb: str | None) -> int:
     """Compose the configuration and do what `verb` (or the configuration's ``action``) says."""
+    compose(words, lambda asked: PlanTask(verb, asked))
+    return 0
+
+
+def compose(words: list[str], task_of: Callable[[PartAsked], PlanTask]) -> None:
+    """Compose the configuration, and run the task for the part of the plan that is asked for."""
     words, said = take_options(words)
     config_dir, config_name = take_place(said)
     words = ["backend.detach=true" if word == "--detach" else word for word in words]
     asked = PartAsked(said["--from"], said["--until"], said["--only"], _last(said["--after"]))
-    run_app(PlanTask(verb, asked), words, config_dir, config_name)
-    return 0
+    run_app(task_of(asked), words, config_dir, config_name)
 
 
 # What Hydra does not know, and what planit finds itself: Hydra searches --config-dir last,

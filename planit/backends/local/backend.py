@@ -25,8 +25,9 @@ from planit.backends.job_variables import without_job_variables
 from planit.backends.local import events
 from planit.backends.local.client import KILL_WAIT_S, LocalClient, number_of
 from planit.backends.local.engine_run import EngineRun
-from planit.backends.local.machine import Machine, Request
+from planit.backends.local.machine import Machine
 from planit.backends.shell import script_around
+from planit.backends.step_request import Request
 from planit.errors import (
     ConfigError,
     PlanError,

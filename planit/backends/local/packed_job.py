@@ -19,9 +19,9 @@ from typing import Any
 
 from planit.backends.local.engine import Engine
 from planit.backends.local.events import Events
-from planit.backends.local.machine import Request
 from planit.backends.local.processes import StepProcess
 from planit.backends.local.workload import LocalStage, LocalTask, packed_stages
+from planit.backends.step_request import Request
 from planit.errors import PlanitError, RunError
 from planit.job import ending, gate
 from planit.job.dependents import cancel_dependents

@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from planit.backends.local.machine import Request
 from planit.backends.shell import script_around
+from planit.backends.step_request import Request
 from planit.errors import RunError
 from planit.graph import Edge, EdgeKind
 from planit.nodes.step_environment import needs_shell

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Self
 
-from planit.backends.base import Dependency, StageOnDisk, Tagged, TaggedJob
+from planit.backends.base import Dependency, Preview, StageOnDisk, Tagged, TaggedJob
 from planit.backends.broken_lines import refuse_broken_lines
 from planit.backends.configurable import Configurable
-from planit.backends.local.machine import refuse_larger_steps
 from planit.backends.slurm.client import SlurmClient, UnclearSubmissionError
 from planit.backends.slurm.environment import default_cluster
+from planit.backends.slurm.preview import preview
 from planit.backends.slurm.script import ScriptSpec, needs_srun, script_text
+from planit.backends.step_request import refuse_larger_steps
 from planit.errors import (
     ConfigError,
     PlanError,
@@ -94,20 +95,7 @@ class SlurmBackend(Configurable):
             SchedulerError: a cluster does not answer.
         """
         for stage in graph.stages:
-            refuse_broken_lines(stage.tasks[0].name, stage.resources.options)
-            for part in stage.packed:
-                own = part.resources.options
-                refuse_broken_lines(stage.tasks[part.tasks[0]].name, own)
-            try:
-                if self.ranks(stage) > 1 and not stage.tasks[0].launches:
-                    raise PlanError(
-                        "srun would run this command once for each task",
-                        hint="leave out srun_args and use_srun: a Command starts its own srun",
-                    )
-            except PlanError as error:
-                raise in_step(stage.tasks[0].name, error) from None
-            if stage.packed:
-                refuse_larger_steps(stage)
+            self._check_request(stage)
             if (cluster := stage.resources.cluster) is not None:
                 try:
                     self.client.config(cluster)
@@ -117,6 +105,34 @@ class SlurmBackend(Configurable):
                         f"step {stage.tasks[0].name!r}: Slurm has no cluster {cluster!r}",
                         hint=suggest(cluster, names) if names else "sacctmgr show clusters",
                     ) from None
+
+    def preview(self, stages: Iterable[Stage]) -> Preview:
+        """What Slurm says of stages that are not submitted."""
+        listed = list(stages)
+        found = preview(self.client, listed, self.python)
+        for stage in listed:
+            try:
+                self._check_request(stage)
+            except PlanError as error:
+                found.add([stage], None, error)
+        return found
+
+    def _check_request(self, stage: Stage) -> None:
+        """What can be told without Slurm. Raises PlanError."""
+        refuse_broken_lines(stage.tasks[0].name, stage.resources.options)
+        for part in stage.packed:
+            own = part.resources.options
+            refuse_broken_lines(stage.tasks[part.tasks[0]].name, own)
+        try:
+            if self.ranks(stage) > 1 and not stage.tasks[0].launches:
+                raise PlanError(
+                    "srun would run this command once for each task",
+                    hint="leave out srun_args and use_srun: a Command starts its own srun",
+                )
+        except PlanError as error:
+            raise in_step(stage.tasks[0].name, error) from None
+        if stage.packed:
+            refuse_larger_steps(stage)
 
     def open_run(self, run_path: Path) -> None:
         """Jobs are found by their tags, whatever the run."""

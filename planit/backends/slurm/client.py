@@ -73,6 +73,19 @@ class SlurmClient:
             raise UnclearSubmissionError(f"sbatch printed no clear job id but {done.stdout!r}")
         return JobRef(found[1] or cluster, found[0])
 
+    def test_only(self, script: str, cluster: str | None = None) -> str:
+        """What sbatch prints of a script that it does not submit (``--test-only``).
+
+        Raises:
+            SubmissionError: in Slurm's own words, if it would be refused.
+        """
+        env = sbatch_env(Path(script).read_text(encoding="utf-8", errors="replace"))
+        command = ["sbatch", *_on(cluster), "--test-only", script]
+        done = self._run(command, SubmissionError, env)
+        if done.returncode != 0:
+            raise SubmissionError(_words(done, "sbatch"))
+        return done.stdout + done.stderr
+
     def release(self, jobs: Iterable[JobRef]) -> None:
         """Release held jobs; those that have ended, or that Slurm has forgotten, are passed over.
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 import os
 import pickle
 import traceback
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from os import environ
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -56,16 +56,17 @@ class ComposeAnswer:
 
     Attributes:
         bases, steps: what `planit.job.hydra.rows.compose_rows` returns.
-        refused: otherwise, what is wrong: text of one or more lines.
-        row: the number of the step where it is; None if it is in the program itself.
+        refusals: otherwise, what is wrong, text of one or more lines, by the number of the step;
+            None if it is in the program itself.
         hint: what would be right.
+        looked_at: whether the other steps were looked at too.
     """
 
     bases: Sequence[bytes] = ()
     steps: Sequence[tuple[int, Any]] = ()
-    refused: str | None = None
-    row: int | None = None
+    refusals: Mapping[int | None, str] = field(default_factory=dict)
     hint: str | None = None
+    looked_at: bool = True
 
 
 def ask(folder: Path, request: ComposeRequest) -> None:
@@ -93,16 +94,16 @@ def main() -> None:
         request.program.as_script()
         request.program.start([*first, *_WORDS, *request.flags, "--multirun"])
     except PlanError as error:
-        _end(ComposeAnswer(refused=error.message, hint=error.hint))
+        _end(ComposeAnswer(refusals={None: error.message}, hint=error.hint))
     except (HydraException, OmegaConfBaseException) as error:
-        _end(ComposeAnswer(refused=_words_of(error), row=0))
+        _end(ComposeAnswer(refusals={0: _words_of(error)}, looked_at=False))
     except Exception as error:
         program = request.program
         how = (
             program.name if program.is_script else f"-c 'import {program.name.rpartition('.')[0]}'"
         )
         message = f"{program.name} cannot be started: {_shown(error)}"
-        _end(ComposeAnswer(refused=message, hint=f"python {how} shows all of it"))
+        _end(ComposeAnswer(refusals={None: message}, hint=f"python {how} shows all of it"))
 
 
 def answer(loader: ConfigLoader, config_name: str | None) -> NoReturn:
@@ -112,9 +113,11 @@ def answer(loader: ConfigLoader, config_name: str | None) -> NoReturn:
     try:
         bases, steps = compose_rows(loader, config_name, _request().rows)
     except NotComposedError as problem:
-        _end(ComposeAnswer(refused=_words_of(problem.error), row=problem.row))
+        errors = problem.errors.items()
+        _end(ComposeAnswer(refusals={row: _words_of(error) for row, error in errors}))
     except BaseException as error:
-        _end(ComposeAnswer(refused=f"its configuration cannot be composed: {_shown(error)}"))
+        message = f"its configuration cannot be composed: {_shown(error)}"
+        _end(ComposeAnswer(refusals={None: message}))
     _end(ComposeAnswer(bases, steps))
 
 

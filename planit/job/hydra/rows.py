@@ -13,8 +13,7 @@ import io
 import pickle
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from types import FunctionType
 from typing import Any
 
@@ -30,19 +29,19 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from planit.job.hydra.internals import apply_values, set_branch
 from planit.job.hydra.program import Row
 
+_MAX_ERRORS = 20  # of one program: after each, Hydra composes what the next steps share again
+
 
 class NotComposedError(Exception):
-    """The configuration of a step was refused.
+    """The configurations of steps were refused.
 
     Attributes:
-        row: the number of the step.
-        error: what Hydra raised.
+        errors: what Hydra raised, by the number of the step.
     """
 
-    def __init__(self, row: int, error: Exception) -> None:
-        super().__init__(row, error)
-        self.row = row
-        self.error = error
+    def __init__(self, errors: Mapping[int, Exception]) -> None:
+        super().__init__(errors)
+        self.errors = errors
 
 
 def compose_rows(
@@ -59,7 +58,7 @@ def compose_rows(
         The pickled bases, and of each step the number of its base and what it has of its own.
 
     Raises:
-        NotComposedError: Hydra refuses the overrides of a step.
+        NotComposedError: Hydra refuses the overrides of steps; it has the first `_MAX_ERRORS`.
     """
     return _Composing(loader, config_name, rows).done()
 
@@ -103,12 +102,16 @@ class _Composing:
         self.cache: dict[str, Override] = {}
         self.bases: list[bytes] = []
         self.found: dict[int, tuple[int, Row]] = {}
+        self.errors: dict[int, Exception] = {}
+        self.refusals = 0
 
     def done(self) -> tuple[list[bytes], list[tuple[int, Row]]]:
         alike: dict[tuple[Any, ...], list[int]] = defaultdict(list)
         for number, row in enumerate(self.rows):
-            with _refusing(number):
+            try:
                 alike[self.kind(row)].append(number)
+            except Exception as error:
+                self.refuse([number], error)
         for numbers in alike.values():
             late = self.late_keys(numbers[0]) if len(numbers) > 1 else frozenset()
             groups: dict[tuple[str, ...], list[int]] = defaultdict(list)
@@ -117,6 +120,8 @@ class _Composing:
                 groups[tuple(t for t in row if not self.is_late(t, late))].append(number)
             for fixed, same in groups.items():
                 self.compose(fixed, same)
+        if self.errors:
+            raise NotComposedError(self.errors)
         return self.bases, [self.found[number] for number in range(len(self.rows))]
 
     def parsed(self, text: str) -> Override:
@@ -157,24 +162,43 @@ class _Composing:
             return False
         return one.package is None
 
+    def refuse(self, numbers: Sequence[int], error: Exception) -> None:
+        """Note what Hydra refuses of these steps; the others are looked at too, up to a limit."""
+        self.errors |= dict.fromkeys(numbers, error)
+        self.refusals += 1
+        if self.refusals == _MAX_ERRORS:
+            raise NotComposedError(self.errors)
+
     def compose(self, fixed: Sequence[str], numbers: Sequence[int]) -> None:
         """Compose what these steps have in common, and see whether the rest of each fits."""
-        with _refusing(numbers[0]):
-            config = self.loader.load_configuration(
-                self.config_name, list(fixed), RunMode.RUN, from_shell=False
-            )
-            _refuse_multirun(config)
-            _set_mode(config)
+        try:
+            config = self.load(fixed)
             base = _pickled(config)
+        except Exception as error:
+            self.refuse(numbers, error)
+            return
         self.bases.append(base)
         given = set(fixed)
         for number in numbers:
             texts = self.rows[number]
             late = tuple(text for text in texts if text not in given)
-            with _refusing(number):
+            try:
                 self.try_values([self.parsed(text) for text in late], config)
+            except Exception as error:
+                self.refuse([number], error)
+                config = self.load(fixed)  # some of the values may have been applied
+                continue
             task = tuple(text for text in texts if not self.parsed(text).is_hydra_override())
             self.found[number] = (len(self.bases) - 1, Row(task, late))
+
+    def load(self, fixed: Sequence[str]) -> DictConfig:
+        """The configuration with these overrides."""
+        config = self.loader.load_configuration(
+            self.config_name, list(fixed), RunMode.RUN, from_shell=False
+        )
+        _refuse_multirun(config)
+        _set_mode(config)
+        return config
 
     def try_values(self, late: list[Override], config: DictConfig) -> None:
         """Apply values to a configuration that others of these keys were applied to before."""
@@ -184,15 +208,6 @@ class _Composing:
         apply_values(late, config)
         added = [self.parsed(f"~{one.key_or_group}") for one in late if one.is_add()]
         apply_values(added, config)
-
-
-@contextmanager
-def _refusing(row: int) -> Iterator[None]:
-    """What Hydra refuses inside is refused of this step."""
-    try:
-        yield
-    except Exception as error:
-        raise NotComposedError(row, error) from error
 
 
 def _pickled(config: DictConfig) -> bytes:

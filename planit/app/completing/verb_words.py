@@ -73,7 +73,9 @@ _VERBS = {
     "wait": _made(RUN, OTHER, "--runs-dir=DIR"),
     "cancel": _made(RUN_OR_STEP, STEP, "--runs-dir=DIR"),
     "resume": _made(
-        CHANGE, CHANGE, "--runs-dir=DIR --from=STEP --only=STEP --frozen-code --dry-run --detach"
+        CHANGE,
+        CHANGE,
+        "--runs-dir=DIR --from=STEP --only=STEP --frozen-code --raise --dry-run --detach",
     ),
     "clean": _made(RUN, RUN, "--runs-dir=DIR --older-than=AGE --keep-last=N --failed --yes -y"),
     "completion": _made(OTHER, OTHER, "", {"": "bash zsh fish"}),

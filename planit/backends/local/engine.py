@@ -24,9 +24,9 @@ from typing import Any
 
 from planit.backends.local.children import fork_step, spawn_step
 from planit.backends.local.events import Events, EventWriter
+from planit.backends.local.local_retries import or_retry
 from planit.backends.local.machine import Machine
 from planit.backends.local.processes import StepProcess, StepProcesses
-from planit.backends.local.retries import or_retry
 from planit.backends.local.warm_up import warm_up
 from planit.backends.local.workload import ONE_PROCESS, LocalStage, LocalTask, read_stages
 from planit.errors import PlanitError, RunError, StorageError

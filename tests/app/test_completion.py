@@ -6,7 +6,6 @@ import re
 import shlex
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ from planit.app.completing.candidates import PathWanted, candidates
 from planit.app.completing.typed import Typed
 from planit.app.completing.verb_words import taken_by
 from planit.app.verbs import VERBS
-from tests.helpers import HERE, planit_here, write
+from tests.helpers import HERE, nothing, planit_here, write
 from tests.memory import MemoryScheduler
 from tests.record.test_index import made
 from tests.runs import ARGS, a, submitted
@@ -53,7 +52,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write(folder / "conf/plan/wide.yaml", PLAN)
     write(folder / "conf/plan/narrow.yaml", PLAN)
     (folder / "planit_runs").symlink_to(folder / "runs")
-    says = [Step(f"say[lr={lr}]", time.sleep, ARGS, lr=lr) for lr in (0.1, 0.2)]
+    says = [Step(f"say[lr={lr}]", nothing, ARGS, lr=lr) for lr in (0.1, 0.2)]
     branches = [
         step.of_branch("say", {"lr": lr}) for step, lr in zip(says, (0.1, 0.2), strict=True)
     ]

@@ -156,7 +156,7 @@ def test_what_the_primary_config_has_of_its_own_wins() -> None:
     )
     config = composed("+freeze=off")
     assert (config.runs_dir, config.lr, config.freeze) == ("elsewhere", 0.1, "off")
-    assert config.sweep == {"share": True, "join": [], "max_concurrent": 2}
+    assert (config.sweep.share, config.sweep.max_concurrent) == (True, 2)
     assert (config.backend.name, config.backend.cpus) == ("local", 4)
     own = {"time": "3", "partition": "own", "mem": "3GB"}
     assert options()["train"] == own

@@ -211,6 +211,7 @@ def test_step_that_is_told_to_end_is_terminated_not_failed(tmp_path: Path, numbe
     process, files = begin(tmp_path, Command("s", f"touch {go}; exec sleep 60", ARGS))
     while not go.exists():
         time.sleep(0.02)
+    time.sleep(0.2)  # Python is still starting the command: a signal then would leave it running
     process.send_signal(number)
     assert end(process, files)["outcome"] == "terminated"
 

@@ -102,7 +102,7 @@ def _script(stage: Stage, folder: Path, python: str) -> str:
     if stage.packed:
         spec = spec.for_packed(stage.jobs, stage.max_concurrent)
     elif stage.is_array:
-        spec = spec.for_array(folder / "tasks", len(stage.tasks), stage.max_concurrent)
+        spec = spec.for_array(folder / "list", len(stage.tasks), stage.max_concurrent)
     else:
         spec = spec.for_step(stage.name, folder / "step")
     script = folder / "script"

@@ -84,7 +84,7 @@ def test_the_options_of_a_verb_are_those_of_its_help(
     with pytest.raises(SystemExit):
         VERBS[verb](["--help"])
     text = capsys.readouterr().out.partition("\noptions:")[2]
-    printed = {}
+    printed: dict[str, bool] = {}
     for line in re.findall(r"^  (-.*?)(?:  .*)?$", text, re.MULTILINE):
         names = line.split(", ")  # Python 3.13 prints the value behind the last one only
         takes_value = " " in names[-1]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -177,7 +176,6 @@ def test_a_requeued_job_runs_what_has_not_succeeded(slurm: Cluster, tmp_path: Pa
     until(lambda: states(story.run)["waits"] == "PENDING")
     assert states(story.run)["first"] == "DONE"
     story.mend()
-    time.sleep(1)  # begun at once, what ends the old processes on the node would end it again
     until(lambda: begin_now(story.run, "waits") and story.run.status().is_final, 90)
     found = states(story.run)
     assert set(found.values()) == {"DONE"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -216,10 +218,16 @@ def test_a_node_failure_counts_and_the_node_is_left_out(slurm: Cluster, tmp_path
         slurm_says("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
         return node
 
+    def is_up(node: str) -> bool:
+        if "DOWN" not in slurm_says("scontrol", "-o", "show", "node", node):
+            return True
+        # Slurm refuses it while the node still ends its jobs.
+        command = ["scontrol", "update", f"nodename={node}", "state=resume"]
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
     def nodes_up() -> None:
         for node in ("n1", "n2"):
-            if "DOWN" in slurm_says("scontrol", "-o", "show", "node", node):
-                slurm_says("scontrol", "update", f"nodename={node}", "state=resume")
+            until(partial(is_up, node), 60)
 
     try:
         first = fail_node(1)

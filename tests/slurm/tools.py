@@ -95,7 +95,9 @@ def begin_now(run: Run, *names: str) -> bool:
     """Let requeued steps begin, which Slurm would do only after two minutes; always True.
 
     Only a job that waits for its time is told to: to put the time anew would make it wait again.
+    And not at once: what ends the old processes on the node would end those of the new attempt.
     """
+    time.sleep(1)
     for name in names:
         job = of_run(run, name)
         shown = subprocess.run(
@@ -104,7 +106,7 @@ def begin_now(run: Run, *names: str) -> bool:
         if shown.stdout.strip() == "BeginTime":
             command = ["scontrol", "update", f"jobid={job}", "StartTime=now"]
             subprocess.run(command, stderr=subprocess.DEVNULL, check=False)
-    time.sleep(2)
+    time.sleep(1)
     return True
 
 

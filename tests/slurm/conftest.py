@@ -5,6 +5,8 @@ A time limit has the granularity of a minute, so such tests would cost more than
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from planit import Chain, Parallel, Run, SlurmArgs, Step
@@ -41,6 +43,17 @@ def late(slurm: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Run:
             ),
         ),
     )
+
+
+@pytest.fixture
+def slurm_alone(slurm: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """A cluster of the test's own, for one that takes nodes down: others have jobs on those."""
+    cluster = Cluster.start()
+    monkeypatch.setenv("SLURM_CONF", str(cluster.conf))
+    try:
+        yield cluster
+    finally:
+        cluster.stop()
 
 
 def is_looked_at(session: pytest.Session) -> bool:

@@ -241,7 +241,9 @@ def test_when_the_time_of_the_job_is_over_what_is_done_is_done(
     assert sorted(lines(longer.ran)) == ["behind", "fails", "first", "never", "then"]
 
 
-def test_a_node_that_fails_takes_only_what_ran_with_it(slurm: Cluster, tmp_path: Path) -> None:
+def test_a_node_that_fails_takes_only_what_ran_with_it(
+    slurm_alone: Cluster, tmp_path: Path
+) -> None:
     story = Story(tmp_path, NO_REQUEUE)
     story.begin()
     node = slurm_says("squeue", "-h", "-j", of_run(story.run, "waits"), "-o", "%N")

@@ -205,7 +205,9 @@ def test_a_cancelled_step_and_one_that_its_user_requeues_do_not_count(
     assert len(lines(tmp_path / "tries")) == 2
 
 
-def test_a_node_failure_counts_and_the_node_is_left_out(slurm: Cluster, tmp_path: Path) -> None:
+def test_a_node_failure_counts_and_the_node_is_left_out(
+    slurm_alone: Cluster, tmp_path: Path
+) -> None:
     wanted = {"node_fail": {"times": 1, "exclude": True}}
     stop = tmp_path / "stop"
     step = Step("runs", retry_steps.runs_until, args(wanted), str(tmp_path / "tries"), str(stop))

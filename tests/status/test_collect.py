@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -496,7 +495,7 @@ def test_a_waiting_step_has_no_time_and_a_running_one_its_first_attempt(
 def test_array_tasks_of_a_sweep_are_known_by_their_index(
     slurm: MemoryScheduler, tmp_path: Path
 ) -> None:
-    sweep = Sweep("s", time.sleep, ARGS, over={"x": [1, 2, 3]})
+    sweep = Sweep("s", dict, ARGS, over={"x": [1, 2, 3]})
     run = submitted(slurm, tmp_path, Chain(a("first"), sweep))
     slurm.set("2_1", "RUNNING")
     found = [(step.job, step.state.value) for step in status(run, slurm).steps]

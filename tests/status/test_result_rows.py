@@ -109,7 +109,7 @@ def test_without_a_sweep_every_step_has_a_row(slurm: MemoryScheduler, tmp_path: 
 
 def test_a_sweep_node_gives_values_as_they_were(slurm: MemoryScheduler, tmp_path: Path) -> None:
     over: dict[str, list[Any]] = {"x": [0.5, "007", None, {"a": [1]}, Path("/data"), print]}
-    run = submitted(slurm, tmp_path, Sweep("s", "time.sleep", ARGS, over={"secs": over["x"]}))
+    run = submitted(slurm, tmp_path, Sweep("s", "builtins.dict", ARGS, over={"secs": over["x"]}))
     assert [row.values["secs"] for row in results(run, slurm).rows] == [
         0.5,
         "007",

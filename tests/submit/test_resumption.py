@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -347,7 +346,7 @@ def test_steps_that_wait_for_different_jobs_are_not_put_into_one_array(
 
 
 def test_failed_tasks_of_a_sweep_are_an_array_again(slurm: MemoryScheduler, tmp_path: Path) -> None:
-    sweep = Sweep("s", time.sleep, ARGS, over={"seconds": [0, 1, 2, 3]})
+    sweep = Sweep("s", dict, ARGS, over={"seconds": [0, 1, 2, 3]})
     run = submitted(slurm, tmp_path, sweep)
     names = list(history(run).placements)
     done(run, slurm, names[0], names[2])

@@ -69,7 +69,7 @@ def test_a_sigterm_right_behind_the_warning_does_not_undo_the_requeue(
         for signal in ("USR2", "TERM"):
             slurm_says("scancel", f"--signal={signal}", of_run(run, "saves"))
             time.sleep(0.3)
-    until(lambda: begin_now(run, "saves") and len(lines(saved)) == 2, 60)
+    until(lambda: begin_now(run, "saves") and len(lines(saved)) == 2, 150)
     assert settled(run) == {"saves": "DONE"}
 
 

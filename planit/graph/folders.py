@@ -13,8 +13,9 @@ from planit.errors import PlanError, suggest
 from planit.graph.ancestry import PLAN, TreePlace, called, plain_name
 from planit.nodes import Command, HydraApp, Node, Step, Task
 from planit.nodes.arguments import Unbuilt
+from planit.nodes.rebuilding import rebuilt, with_nodes
 from planit.nodes.step_folder import OPEN, mentions_folder, readable, text_with_paths, with_paths
-from planit.nodes.tree import bottom_up, in_step
+from planit.nodes.tree import in_step
 
 FolderOf = Callable[[str], Path]
 """Gives the folder of the step of a name."""
@@ -63,7 +64,11 @@ def with_folders(
             if refused is None:
                 raise in_step(task.name, error) from None
             refused(task, error)
-    return _rebuilt(root, made) if made else root
+    if not made:
+        return root
+    found = rebuilt(root, lambda node, children: made.get(id(node)) or with_nodes(node, children))
+    assert found is not None, "every node has one in its place"
+    return found
 
 
 def _mentions(task: Task) -> bool:
@@ -77,15 +82,6 @@ def _mentions(task: Task) -> bool:
     if isinstance(task, Command):
         return mentions_folder((task.command, task.cwd, task.env))
     return isinstance(task, HydraApp) and mentions_folder((task.script, task.overrides))
-
-
-def _rebuilt(root: Node, made: dict[int, Node]) -> Node:
-    """The tree with some nodes replaced; from the leaves up, without recursion."""
-    for node in bottom_up(root):
-        if any(id(child) in made for child in node.children):
-            children = [made.get(id(child), child) for child in node.children]
-            made[id(node)] = node.with_children(children)  # type: ignore[attr-defined]
-    return made.get(id(root), root)
 
 
 @dataclass

@@ -10,7 +10,8 @@ from typing import NamedTuple
 from planit.errors import PlanError, suggest
 from planit.graph.folders import FolderOf, Refused, with_folders
 from planit.graph.step_names import known_names, steps_named
-from planit.nodes import Chain, Group, Node, Parallel, Task, tasks
+from planit.nodes import Chain, Node, Parallel, Task, tasks
+from planit.nodes.rebuilding import rebuilt, with_nodes
 from planit.nodes.tree import bottom_up
 
 
@@ -165,31 +166,18 @@ def _reached(root: Node, names: Collection[str], *, behind: bool) -> set[str]:
 
 
 def _only(root: Node, names: Collection[str]) -> Node:
-    """The tree without the other steps, and without groups in which nothing is left; any depth."""
-    made: dict[int, Node | None] = {}
-    for node in bottom_up(root):
+    """The tree without the other steps, and without groups in which nothing is left."""
+
+    def instead(node: Node, left: Sequence[Node]) -> Node | None:
         if isinstance(node, Task):
-            made[id(node)] = node if node.name in names else None
-            continue
-        children = [made[id(child)] for child in node.children]
-        left = [child for child in children if child is not None]
-        if len(left) == len(children) and all(map(_is, left, node.children)):
-            made[id(node)] = node
-        else:
-            made[id(node)] = _group_of(node, left) if left else None
-    found = made[id(root)]
+            return node if node.name in names else None
+        if node.children and not left:
+            return None
+        made = with_nodes(node, left)
+        if isinstance(made, Parallel) and made.label is not None and len(left) < len(node.children):
+            made.label = f"{len(left)} of {made.label}"
+        return made
+
+    found = rebuilt(root, instead)
     assert found is not None, "a part has a step"
     return found
-
-
-def _group_of(node: Node, left: Sequence[Node]) -> Node:
-    """A group of which only some nodes are left."""
-    assert isinstance(node, Group)
-    made = node.with_children(left)
-    if isinstance(node, Parallel) and node.label is not None and len(left) < len(node.children):
-        made.label = f"{len(left)} of {node.label}"
-    return made
-
-
-def _is(one: Node, other: Node) -> bool:
-    return one is other

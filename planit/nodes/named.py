@@ -10,7 +10,7 @@ from typing import Any
 from planit.errors import PlanError, suggest
 from planit.nodes.slurm_args import SlurmArgs, SlurmSpec
 from planit.nodes.sweep import Sweep
-from planit.nodes.tree import Group, Named, Node, Step, Task
+from planit.nodes.tree import Group, Named, Node, Step, Task, bottom_up
 
 logger = logging.getLogger("planit")
 
@@ -44,7 +44,8 @@ def with_steps(root: Node, steps: Mapping[str, Any]) -> Node:
             return node.with_children(map(replaced, node.children))
         return node
 
-    tree = replaced(root) if steps or _refers(root) else root
+    refers = any(isinstance(node, Named) for node in bottom_up(root))
+    tree = replaced(root) if steps or refers else root
     if unnamed := [name for name in steps if name not in made]:
         logger.warning("%s", not_named(unnamed, "the root", "steps"))
     return tree
@@ -55,17 +56,6 @@ def not_named(steps: Sequence[str], root: str, where: str) -> str:
     first, *others = steps
     more = f", nor {', '.join(map(repr, others))}" if others else ""
     return f"{root} does not name the step {first!r} of {where}{more}: not run"
-
-
-def _refers(root: Node) -> bool:
-    """Whether a tree refers to a step by name; any depth."""
-    todo = [root]
-    while todo:
-        node = todo.pop()
-        if isinstance(node, Named):
-            return True
-        todo.extend(node.children)
-    return False
 
 
 def _step(name: str, content: Any) -> Node:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Self
 
 from planit.errors import PlanError
 from planit.nodes.flags import count_of, flags_of, task_count
+from planit.nodes.rebuilding import rebuilt, with_nodes
 from planit.nodes.resources import Resources
 from planit.nodes.slurm_args import SlurmSpec, resources_of
 from planit.nodes.tree import Group, Named, Node, Origin, Parallel, tasks
@@ -111,18 +112,10 @@ def packed_in(job: Resources, node: Node, jobs: int) -> Packed:
 
 def unpacked(root: Node) -> Node:
     """The tree with what each Packed holds in its place."""
-    if isinstance(root, Packed):
-        return unpacked(root.node)
-    if not isinstance(root, Group) or not any(_has_packed(child) for child in root.children):
-        return root
-    return root.with_children(map(unpacked, root.children))
 
+    def instead(node: Node, children: Sequence[Node]) -> Node:
+        return children[0] if isinstance(node, Packed) else with_nodes(node, children)
 
-def _has_packed(root: Node) -> bool:
-    stack = [root]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, Packed):
-            return True
-        stack.extend(node.children)
-    return False
+    found = rebuilt(root, instead)
+    assert found is not None, "every node has one in its place"
+    return found

@@ -132,11 +132,20 @@ def _call_of(task: Task, hydra: StepHydra | None) -> Call:
     if not isinstance(task, Step):
         raise TypeError(task)
     function = resolve(task.func)
-    check_call(function, task.args, task.kwargs)
-    recursive = task.making is None or task.making.recursive
-    for target in targets((*task.args, *task.kwargs.values()), recursive=recursive):
+    return checked(Call(function, task.args, task.kwargs, task.making, task.hydra or hydra))
+
+
+def checked(call: Call) -> Call:
+    """A call of a function that would take it, and of whose targets each can be imported.
+
+    Raises:
+        PlanError: it would not, or one cannot.
+    """
+    check_call(call.function, call.args, call.kwargs)
+    recursive = call.making is None or call.making.recursive
+    for target in targets((*call.args, *call.kwargs.values()), recursive=recursive):
         resolve_target(target)
-    return Call(function, task.args, task.kwargs, task.making, task.hydra or hydra)
+    return call
 
 
 def resolve_target(target: Any) -> None:

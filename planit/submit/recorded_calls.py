@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import ExitStack, chdir
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, chdir, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,17 +12,17 @@ from typing import Any
 from planit.errors import PlanError, PlanitError, RunError, suggest
 from planit.graph import Graph, Stage
 from planit.job import frozen, payload
-from planit.job.call import Call, calls_of, resolve_target
+from planit.job.call import Call, calls_of, checked
 from planit.job.command import CommandCall
 from planit.job.hydra.composed_text import composed_text
 from planit.job.hydra.instantiate import WithBuilt
 from planit.nodes import Command, HydraApp
-from planit.nodes.arguments import Unbuilt, targets
-from planit.nodes.functions import check_call
+from planit.nodes.arguments import Unbuilt
 from planit.nodes.tree import in_step
 from planit.record import context, trust
 from planit.record import history as histories
 from planit.record.call_file import CallFile, PickledCalls, copied
+from planit.record.frozen_code import CodeUsed
 from planit.record.history import History
 from planit.record.run_dir import RunDir
 from planit.record.stage_dir import open_calls
@@ -60,10 +60,14 @@ class RecordedCalls:
     Args:
         opened: the run directory.
         history: of the run.
+        code: what the newest submission runs.
         stack: closes the files.
     """
 
-    def __init__(self, opened: TrustedDir, history: History, stack: ExitStack) -> None:
+    def __init__(
+        self, opened: TrustedDir, history: History, code: CodeUsed, stack: ExitStack
+    ) -> None:
+        self.code = code
         self._opened = opened
         self._history = history
         self._stack = stack
@@ -114,6 +118,30 @@ class RecordedCalls:
         return self._files[key], place.task
 
 
+@contextmanager
+def recorded_calls(
+    run: RunDir, history: History, *, frozen_code: bool = False
+) -> Iterator[RecordedCalls]:
+    """The calls of a run's steps, with their functions where a job would import them from.
+
+    Args:
+        run: the run.
+        history: of the run.
+        frozen_code: import the code that was submitted last, not that of now.
+
+    Raises:
+        RunError: another user could have written the run.
+    """
+    before = context.read(run.path, history.last_submission)
+    with ExitStack() as stack:
+        opened = stack.enter_context(trust.opened(run.path))
+        # The functions are where they were: a resume may be called from anywhere.
+        stack.enter_context(frozen.importable(before.sys_path))
+        if frozen_code:
+            frozen.use(opened, before.code)
+        yield RecordedCalls(opened, history, before.code, stack)
+
+
 def composed_text_of(run: RunDir, name: str) -> str | None:
     """The composed configuration of a step that is a Hydra program, as YAML; None of another one.
 
@@ -123,12 +151,9 @@ def composed_text_of(run: RunDir, name: str) -> str | None:
     history = histories.read(run)
     if name not in history.placements:
         return None
-    before = context.read(run.path, history.last_submission)
-    with ExitStack() as stack:
-        opened = stack.enter_context(trust.opened(run.path))
-        stack.enter_context(frozen.importable(before.sys_path))
+    with recorded_calls(run, history) as recorded:
         try:
-            call = RecordedCalls(opened, history, stack).call(name)
+            call = recorded.call(name)
         except PlanitError:
             raise
         except Exception as error:
@@ -156,15 +181,15 @@ def with_new_arguments(
         PlanError: a step has no such argument, or its function would not take it.
     """
     calls: dict[str, Call] = {}
-    programs: dict[str, HydraApp] = {}
+    programs: list[HydraApp] = []
     for name, leaf in leaves.items():
         mine = [one for one in new if name in one.steps]
         if not mine:
             continue
         try:
-            call = _unpickled(recorded, name)
+            calls[name] = call = _unpickled(recorded, name)
             if leaf["kind"] == HydraApp.__name__:
-                programs[name] = _program(leaf, mine)
+                programs.append(_program(leaf, mine))
             elif isinstance(call.function, CommandCall):
                 calls[name] = _command(call.function, mine, leaf)
             else:
@@ -173,10 +198,10 @@ def with_new_arguments(
             raise in_step(name, error) from None
     if programs:
         with chdir(directory):
-            composed = calls_of(programs.values())
+            composed = calls_of(programs)
         for name, call in composed.items():
             base, row = call.args
-            _, was = _unpickled(recorded, name).args
+            _, was = calls[name].args
             calls[name] = replace(call, args=(base, replace(row, num=was.num)))
     return calls
 
@@ -199,12 +224,7 @@ def _function(call: Call, new: Sequence[NewArgument]) -> Call:
             args = _positional(one)
         else:
             kwargs = _set(kwargs, one)
-    values = (*args, *kwargs.values())
-    check_call(call.function, args, kwargs)
-    recursive = call.making is None or call.making.recursive
-    for target in targets(values, recursive=recursive):
-        resolve_target(target)
-    return replace(call, args=args, kwargs=kwargs)
+    return checked(replace(call, args=args, kwargs=kwargs))
 
 
 def _positional(one: NewArgument) -> tuple[Any, ...]:

@@ -9,7 +9,6 @@ and would then run the child at once; an edge to a running step becomes a depend
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -17,14 +16,13 @@ from typing import Any, TypeAlias
 from planit.backends.base import Backend, refuse_left
 from planit.errors import PlanError, RunError, SchedulerError, suggest
 from planit.graph import lower
-from planit.job import frozen
 from planit.job.call import Call, resolve_target
 from planit.job.command import CommandCall
 from planit.job.hydra.programs import run_of
 from planit.nodes import Resources, Task, tasks
 from planit.nodes.functions import resolve
-from planit.record import context, trust
 from planit.record import history as histories
+from planit.record import trust
 from planit.record.files import told_of
 from planit.record.frozen_code import CodeUsed
 from planit.record.history import History
@@ -45,6 +43,7 @@ from planit.submit.recorded_calls import (
     REMOVED,
     NewArgument,
     RecordedCalls,
+    recorded_calls,
     with_new_arguments,
 )
 from planit.submit.submission import Progress, no_progress
@@ -90,8 +89,8 @@ class Resume:
         self._resources(history, rerun)
         self._refuse_without_effect(rerun)
         if self.arguments:
-            with ExitStack() as stack:
-                self._new_calls(self._recorded(history, stack), rerun)
+            with recorded_calls(self.run, history, frozen_code=self.frozen_code) as recorded:
+                self._new_calls(recorded, rerun)
         return decisions
 
     def execute(self) -> list[ResumeDecision]:
@@ -116,19 +115,9 @@ class Resume:
             self._refuse_without_effect(rerun)
             refuse_part_of_packed(history, status, rerun, "rerun")
             if rerun:
-                with ExitStack() as stack:
-                    self._submit(history, status, rerun, self._recorded(history, stack))
+                with recorded_calls(self.run, history, frozen_code=self.frozen_code) as recorded:
+                    self._submit(history, status, rerun, recorded)
         return decisions
-
-    def _recorded(self, history: History, stack: ExitStack) -> RecordedCalls:
-        """The calls of the run's steps, with their functions where a job would import them from."""
-        before = context.read(self.run.path, history.last_submission)
-        # The functions are where they were: a resume may be called from anywhere.
-        opened = stack.enter_context(trust.opened(self.run.path))
-        stack.enter_context(frozen.importable(before.sys_path))
-        if self.frozen_code:
-            frozen.use(opened, before.code)
-        return RecordedCalls(opened, history, stack)
 
     def _new_calls(self, recorded: RecordedCalls, rerun: Collection[str]) -> dict[str, Call]:
         """The calls of steps with other arguments, by name; of those that are rerun."""
@@ -212,7 +201,6 @@ class Resume:
         self, history: History, status: RunStatus, rerun: list[str], recorded: RecordedCalls
     ) -> None:
         number = history.last_submission + 1
-        before = context.read(self.run.path, history.last_submission).code
         manifest = self.run.manifest
         live = live_parents(history, status, rerun)
         resources = self._resources(history, rerun)
@@ -228,7 +216,7 @@ class Resume:
         new = self._new_calls(recorded, rerun)
         calls = {task.name: self._call_of(task) for task, _ in tasks(tree)} | new
         pickled = recorded.of_stages(graph, new)
-        code = self._code(before, calls)
+        code = self._code(recorded.code, calls)
         self._take_out_of_the_queue(history, status, rerun)
         slugs = {leaf.name: leaf.slug for leaf in history.leaves}
         for one in self.arguments:

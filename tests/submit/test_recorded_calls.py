@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,8 @@ from planit.job.call import Call
 from planit.job.command import CommandCall
 from planit.nodes.arguments import Unbuilt
 from planit.record import history as histories
-from planit.record import trust
 from planit.record.run_dir import CHECKPOINT, RunDir
-from planit.submit.recorded_calls import REMOVED, NewArgument, RecordedCalls
+from planit.submit.recorded_calls import REMOVED, NewArgument, recorded_calls
 from planit.submit.resumption import Resume
 from planit.views.run_notes import run_notes
 from planit.views.step_page import frozen_step
@@ -62,9 +60,8 @@ def resumed(run: RunDir, slurm: MemoryScheduler, *arguments: NewArgument, **more
 
 def call(run: RunDir, name: str) -> Call:
     """What the newest job of a step calls."""
-    with ExitStack() as stack:
-        opened = stack.enter_context(trust.opened(run.path))
-        return RecordedCalls(opened, history(run), stack).call(name)
+    with recorded_calls(run, history(run)) as recorded:
+        return recorded.call(name)
 
 
 def test_only_the_named_argument_of_the_named_step_is_another(

@@ -21,6 +21,7 @@ from planit.record.task_files import TaskFiles
 
 EXIT_REQUEUED = 85
 EXIT_NO_SPACE = 74  # as EX_IOERR of sysexits.h: a process had no space to report its end
+EXIT_SIGKILL = 137  # as a shell has it
 _SHORT = 300  # characters of an error where there is no space
 _LATE_S = 1.0  # a process that ends later than this after its report ended at another time
 _TAIL_BYTES = 8192  # of a log: srun writes its lines last

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from planit.job.ending import EXIT_SIGKILL
 from planit.record.task_files import TaskFiles
 
-_SIGKILL = 137  # a shell's exit code
 _NEARLY = 0.9  # of the job's memory: the peak is not measured at the very end
 _TAIL_BYTES = 2048
 _IN_LOG = re.compile(r"Out Of Memory|oom[-_]kill", re.IGNORECASE)  # srun and slurmstepd
@@ -28,9 +28,9 @@ def was_out_of_memory(
         of_children: whether the step's process was a child of this one.
         environ: where Slurm says how much memory the job has.
     """
-    if code == _SIGKILL and (oom_kills() or (of_children and _reached_limit(environ))):
+    if code == EXIT_SIGKILL and (oom_kills() or (of_children and _reached_limit(environ))):
         return True
-    return code in (1, _SIGKILL) and _is_in_log(files)
+    return code in (1, EXIT_SIGKILL) and _is_in_log(files)
 
 
 def oom_kills(proc: Path = Path("/proc"), mounted: Path = Path("/sys/fs/cgroup")) -> int:

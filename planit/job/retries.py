@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from planit.errors import PlanError
-from planit.job.ending import EXIT_REQUEUED
+from planit.job.ending import EXIT_REQUEUED, EXIT_SIGKILL
 from planit.nodes.retry import Cause, RetryPolicy, Rule, kinds_of
 from planit.record.markers import EndMarker, Outcome, Retry
 from planit.record.task_files import TaskFiles
@@ -15,7 +15,6 @@ from planit.record.task_files import TaskFiles
 POLICY = "PLANIT_RETRY"
 """The variable that holds a step's policy, as JSON."""
 
-_SIGKILL = 137
 _CUDA_OOM = ("CUDA out of memory", "CUDA error: out of memory", "CUDA_ERROR_OUT_OF_MEMORY")
 
 
@@ -77,7 +76,7 @@ def cause_of_end(
     if out_of_time:
         return Cause.TIMEOUT
     reported = end.started is not None  # by the step's process, which has judged its own error
-    killed = not reported or end.exit_code == _SIGKILL  # or a child of the step's own was
+    killed = not reported or end.exit_code == EXIT_SIGKILL  # or a child of the step's own was
     if out_of_memory and killed and end.outcome in (Outcome.KILLED, Outcome.FAILED):
         return Cause.OOM
     if end.cause is not None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
+from planit.backends.step_request import memory_bytes
 from planit.errors import RunError
 from planit.nodes import Resources
 from planit.nodes.flags import flags_of
@@ -20,7 +20,6 @@ from planit.record.run_dir import RunDir
 from planit.status.states import RunStatus, State
 
 _CAUSES = {State.OUT_OF_MEMORY: Cause.OOM, State.TIMEOUT: Cause.TIMEOUT}
-_MB = {"K": 1 / 1024, "M": 1, "G": 1024, "T": 1024**2}
 
 
 @dataclass(frozen=True)
@@ -78,10 +77,5 @@ def _raised(
     if name is None:
         return None
     granted = last.memory_mb if last is not None else None
-    memory = granted or _megabytes(str(flags[name]))
+    memory = granted or memory_bytes(flags[name]) // 2**20
     return changed(resources, {"additional_params": {name: f"{rule.raised(memory)}M"}})
-
-
-def _megabytes(text: str) -> int:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", text.upper())
-    return int(float(match[1]) * _MB[match[2] or "M"]) if match else 0

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from planit.backends.local.machine import Machine
 from planit.backends.local.processes import StepProcess
+from planit.job.ending import EXIT_SIGKILL
 from planit.job.out_of_memory import kernel_kills
 from planit.job.retries import (
     Granted,
@@ -22,7 +23,6 @@ from planit.nodes.retry import Cause, RetryPolicy
 from planit.record.markers import EndMarker
 from planit.record.task_files import TaskFiles
 
-_SIGKILL = 137
 _MB = 2**20
 
 
@@ -41,7 +41,7 @@ def or_retry(
     if not task.stage.retry:
         return None
     policy = RetryPolicy.from_mapping(task.stage.retry)
-    killed = code == _SIGKILL and not process.out_of_time
+    killed = code == EXIT_SIGKILL and not process.out_of_time
 
     def put_back(planned: NextAttempt) -> Granted:
         granted = _granted(process, planned, machine)

@@ -133,7 +133,7 @@ class Plan:
         """
         from planit.backends import executors, registry
         from planit.backends.in_process import InProcess
-        from planit.submit.earlier import PartAsked
+        from planit.submit.part_asked import PartAsked
         from planit.submit.project import Freeze
 
         view = executors.view(executor)

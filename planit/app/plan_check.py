@@ -15,7 +15,7 @@ from planit.backends.in_process import InProcess
 from planit.errors import ConfigError
 from planit.nodes import Node, tasks
 from planit.plan import Plan
-from planit.submit.earlier import PartAsked
+from planit.submit.part_asked import PartAsked
 from planit.submit.problems import SLURMS_PART, Problems, look_at, seen_by, stages_for
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from planit.errors import ConfigError, suggest
 from planit.graph import Branch, to_run
 from planit.job.hydra.hydra_config import leave_to_job
 from planit.plan import Plan
-from planit.submit.earlier import PartAsked
+from planit.submit.part_asked import PartAsked
 from planit.views.plan_tree import tree_text
 
 if TYPE_CHECKING:

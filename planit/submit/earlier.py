@@ -1,68 +1,20 @@
-"""A part of a plan, the rest of which was done in an earlier run."""
+"""Where the steps before a part of a plan were done: in an earlier run, or before that."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 from planit.backends import registry
-from planit.errors import PlanError, RunError, SchedulerError
-from planit.graph import DoneBefore, Part, part_of
+from planit.errors import RunError, SchedulerError
+from planit.graph import DoneBefore, Part
 from planit.graph.part import before
 from planit.nodes import Node, tasks
-from planit.record import index, run_bases
 from planit.record.manifest_tree import leaves_of
 from planit.record.run_dir import RunDir, is_run
 from planit.status.run_status import run_status
 from planit.status.states import State
 
 _MAX_NAMED = 5
-
-
-@dataclass(frozen=True)
-class PartAsked:
-    """The part of a plan that somebody asks for; all of it if nothing is said.
-
-    Attributes:
-        start_from, until, only: see `part_of`.
-        after: the run in which the rest was done: its id, a part of it, or its folder.
-    """
-
-    start_from: Collection[str] = ()
-    until: Collection[str] = ()
-    only: Collection[str] = ()
-    after: str | Path | None = None
-
-    @property
-    def is_all(self) -> bool:
-        """Whether nothing is said."""
-        return not (self.start_from or self.until or self.only) and self.after is None
-
-    def part(self, root: Node, base: Path) -> Part | None:
-        """What is run of a plan; None means all.
-
-        Args:
-            root: the plan.
-            base: folder of the runs; those that runs from here went to count, too.
-
-        Raises:
-            PlanError: the plan has no such step, or nothing is left to run.
-            RunError: there is no such run, or a step that is needed is not done in it.
-            SchedulerError: its scheduler does not answer, so nobody knows.
-        """
-        if not (self.start_from or self.until or self.only):
-            if self.after is not None:
-                raise PlanError(
-                    "after says where the rest of a plan was done, and nothing is left out",
-                    hint="add --from STEP, --until STEP or --only STEP",
-                )
-            return None
-        part = part_of(root, start_from=self.start_from, until=self.until, only=self.only)
-        if self.after is None:
-            return part
-        bases = run_bases.each_once([base, *run_bases.of_folder(Path.cwd())])
-        return after_run(root, part, index.find(bases, str(self.after)))
 
 
 def after_run(root: Node, part: Part, run: RunDir) -> Part:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from planit.app.plan_check import PlanCheck
 from planit.app.verbs.submit import compose
 from planit.errors import ConfigError, PlanError
-from planit.submit.earlier import PartAsked
+from planit.submit.part_asked import PartAsked
 from planit.views.problem_lines import problem_text
 
 _EXIT_PROBLEMS = 2

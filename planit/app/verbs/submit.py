@@ -8,7 +8,7 @@ from pathlib import Path
 from planit.app.config.compose import run_app
 from planit.app.plan_task import PlanTask
 from planit.errors import ConfigError
-from planit.submit.earlier import PartAsked
+from planit.submit.part_asked import PartAsked
 
 
 def run(words: list[str]) -> int:
